@@ -1,0 +1,120 @@
+r"""Probability paths: how much of the data and how much of the noise is in x_t.
+
+.. math:: x_t = \alpha_t x_1 + \sigma_t x_0, \qquad x_0 \sim N(0, I), \qquad \lambda_t = \log(\alpha_t^2 / \sigma_t^2)
+
+Time runs from noise (t = 0) to data (t = 1). A masked process shows a token with probability alpha_t and masks it
+otherwise, so sigma_t = 1 - alpha_t and lam = log(alpha / (1 - alpha)). A path is one function of t; its derivatives come
+from `torch.func.jvp`, never from a second formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reproflow.foundation import registry
+from reproflow.theory.nouns import Noun, resolve
+
+
+def path(name: str, *, process: str = "gaussian", cite: str, **meta: Any) -> Callable[..., Any]:
+    """Decorator: registers `t -> (alpha, sigma)`.
+
+    `expects` names the boundary conditions that the path misses by design; `ranges` gives open intervals of parameters.
+    """
+    return registry.register("path", name, process=process, cite=cite, **meta)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A path at times t: all fields have t's shape.
+
+    Derivatives are with respect to t. `lam` is log(alpha²/sigma²), or log(alpha/sigma) for a masked process, and `dlam`
+    its derivative; `snr` is exp(lam).
+    """
+
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    dalpha: Tensor
+    dsigma: Tensor
+    process: str = "gaussian"
+
+    @property
+    def power(self) -> int:
+        return 1 if self.process == "masked" else 2
+
+    @property
+    def lam(self) -> Tensor:
+        return self.power * (self.alpha.log() - self.sigma.log())
+
+    @property
+    def dlam(self) -> Tensor:
+        return self.power * (self.dalpha / self.alpha - self.dsigma / self.sigma)
+
+    @property
+    def snr(self) -> Tensor:
+        return (self.alpha / self.sigma) ** self.power
+
+
+@dataclass(frozen=True)
+class Path(Noun):
+    """A path with its parameters bound."""
+
+    def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha, sigma at t, each of t's shape."""
+        return self.function(t)
+
+    def at(self, t: Tensor) -> Coefficients:
+        """alpha, sigma and their derivatives at t, by forward-mode differentiation."""
+        (alpha, sigma), (dalpha, dsigma) = torch.func.jvp(self.function, (t,), (torch.ones_like(t),))
+        return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)
+
+
+def get_path(spec: str, process: str = "gaussian") -> Path:
+    """The path a spec names. Raises `UsageError` for an unknown name or parameter."""
+    return Path(**vars(resolve("path", spec, process)))
+
+
+@path("linear", cite="Lipman et al. 2023; Liu et al. 2023")
+def linear(t: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = t, sigma = 1 - t: straight lines of constant speed (002; 003 with its time reversed)."""
+    return t, 1 - t
+
+
+@path("cosine", cite="Nichol & Dhariwal 2021; Albergo & Vanden-Eijnden 2023")
+def cosine(t: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = sin(pi t/2), sigma = cos(pi t/2): variance preserving, constant angular speed."""
+    return torch.sin(0.5 * math.pi * t), torch.cos(0.5 * math.pi * t)
+
+
+@path(
+    "vp",
+    cite="Song et al. 2021",
+    expects=("alpha(0) > 0",),
+    ranges={"beta_min": (0, math.inf), "beta_max": (0, math.inf)},
+)
+def vp(t: Tensor, beta_min: float = 0.1, beta_max: float = 20.0) -> tuple[Tensor, Tensor]:
+    """The variance-preserving SDE with linear beta: log alpha = -(beta_max - beta_min) s²/4 - beta_min s/2, s = 1 - t.
+
+    At t = 0 a little data is left (alpha = 0.0066 at the defaults), so the path misses its noise end by design.
+    """
+    s = 1 - t
+    log_alpha = -0.25 * (beta_max - beta_min) * s**2 - 0.5 * beta_min * s
+    return log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt()
+
+
+@path("linear", process="masked", cite="Sahoo et al. 2024; Shi et al. 2024")
+def masked_linear(t: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = t: every token is shown at a uniform time."""
+    return t, 1 - t
+
+
+@path("cosine", process="masked", cite="Shi et al. 2024; Chang et al. 2022")
+def masked_cosine(t: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = 1 - cos(pi t/2): 001's cosine schedule with its time reversed; 2 sin²(pi t/4) keeps the digits near t = 0."""
+    return 2 * torch.sin(0.25 * math.pi * t) ** 2, torch.cos(0.5 * math.pi * t)

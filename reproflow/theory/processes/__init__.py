@@ -1,0 +1,1 @@
+"""Processes: how x_t is drawn, what is predicted, and the loss of one sample."""

@@ -1,0 +1,63 @@
+r"""The masked process: tokens that are hidden, and the cross-entropy of guessing them.
+
+.. math:: z_n = x_n \text{ with probability } \alpha_t, \text{ else the mask } V, \quad
+          \ell = c(t) \sum_{n : z_n = V} -\log \mu_n(z)[x_n] / s
+
+The posterior of x given the shown tokens does not depend on t (BIL-10), so the network needs no time input. The scale s
+is the expected loss of guessing uniformly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reproflow.theory.canonical import coefficient
+from reproflow.theory.paths import Path
+from reproflow.theory.processes.gaussian import midpoints
+from reproflow.theory.times import TimeLaw
+from reproflow.theory.weightings import Weighting
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a masked cell minimises; `vocabulary` is V, without the mask."""
+
+    path: Path
+    law: TimeLaw
+    weighting: Weighting
+    vocabulary: int
+    t_range: tuple[float, float]
+
+    def scale(self) -> float:
+        """s: the loss per token of the uniform guess, E[c(t) sigma_t] log V."""
+        t = midpoints(self.law, self.t_range)
+        sigma = self.path(t)[1]
+        return float((coefficient(self.path, self.law, self.weighting, t) * sigma).mean()) * math.log(self.vocabulary)
+
+    def at(self, u: Tensor) -> dict[str, Tensor]:
+        """t, alpha and the coefficient of the cross-entropy (over the scale), float32 of u's shape, at quantiles u."""
+        t = self.law.draw(u.double().flatten(), self.t_range)
+        factor = coefficient(self.path, self.law, self.weighting, t) / self.scale()
+        columns = {"t": t, "alpha": self.path(t)[0], "coefficient": factor}
+        return {name: column.float().view(u.shape) for name, column in columns.items()}
+
+
+def mask(x1: Tensor, alpha: Tensor, u: Tensor, vocabulary: int) -> Tensor:
+    """z_t: each token of x1 (..., B, D) is hidden where its uniform u exceeds alpha (..., B)."""
+    return torch.where(u < alpha[..., None], x1, vocabulary)
+
+
+def cross_entropy(x1: Tensor, z: Tensor, logits: Tensor, vocabulary: int) -> Tensor:
+    """-log mu[x] summed over the hidden tokens: (..., B, D), (..., B, D), (..., B, D, V) -> (..., B), in nats."""
+    flat = functional.cross_entropy(logits.flatten(0, -2), x1.flatten(), reduction="none")
+    return (flat.view(x1.shape) * (z == vocabulary)).sum(-1)
+
+
+def loss(coefficient: Tensor, x1: Tensor, z: Tensor, logits: Tensor, vocabulary: int) -> Tensor:
+    """The mean over the batch of c CE per token: shapes as `cross_entropy`, coefficient (..., B) -> (...)."""
+    return (coefficient * cross_entropy(x1, z, logits, vocabulary) / x1.shape[-1]).mean(-1)

@@ -1,0 +1,90 @@
+r"""Weightings: the factor on a loss as a function of time.
+
+`on` names the prediction whose squared error the factor multiplies: velocity, x1, eps, score, v, ce (the cross-entropy of
+a masked process), or **canonical**. A canonical weighting *is* w(lam), its weight relative to the ELBO integrand, and
+means the same in every process; 001 (Fig. 2) plots these, with lam the log-SNR, or log(alpha/(1-alpha)) when masked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reproflow.foundation import registry
+from reproflow.theory.nouns import Noun, resolve
+
+BOTH = ("gaussian", "masked")
+
+
+def weighting(name: str, *, on: str, cite: str, process: str | tuple[str, ...] | None = None, **meta: Any) -> Callable[..., Any]:
+    """Decorator: registers `(t, lam) -> factor` on the squared error of the prediction named by `on`.
+
+    Without `process`, a canonical weighting serves both processes, `ce` the masked one, and the rest the Gaussian one.
+    """
+    default = {"canonical": BOTH, "ce": ("masked",)}.get(on, ("gaussian",))
+    return registry.register("weighting", name, process=process or default, cite=cite, on=on, **meta)
+
+
+@dataclass(frozen=True)
+class Weighting(Noun):
+    """A weighting with its parameters bound."""
+
+    @property
+    def on(self) -> str:
+        return self.entry.meta["on"]
+
+    def __call__(self, t: Tensor, lam: Tensor) -> Tensor:
+        """The factor at t, of t's shape."""
+        return self.function(t, lam) + torch.zeros_like(t)
+
+
+def get_weighting(spec: str, process: str = "gaussian") -> Weighting:
+    """The weighting a spec names. Raises `UsageError` for an unknown name or parameter."""
+    return Weighting(**vars(resolve("weighting", spec, process)))
+
+
+@weighting("uniform", on="velocity", cite="Lipman et al. 2023; 003, 'Uniform'")
+def uniform(t: Tensor, lam: Tensor) -> Tensor:
+    """1 on the velocity error: plain flow matching on whatever path is used."""
+    return torch.ones_like(t)
+
+
+@weighting("elbo", on="canonical", cite="Kingma et al. 2021; Shi et al. 2024")
+def elbo(t: Tensor, lam: Tensor) -> Tensor:
+    """w = 1: the variational bound itself."""
+    return torch.ones_like(lam)
+
+
+@weighting("sigmoid", on="canonical", cite="Kingma & Gao 2023; Hoogeboom et al. 2024")
+def sigmoid(t: Tensor, lam: Tensor, k: float = 0.0) -> Tensor:
+    """w = sigmoid(k - lam)."""
+    return torch.sigmoid(k - lam)
+
+
+@weighting("fm", on="canonical", cite="Kingma & Gao 2023, flow matching with the OT path")
+def fm(t: Tensor, lam: Tensor) -> Tensor:
+    """w = exp(-lam/2): what uniform weight and uniform time on the velocity of the linear path amount to."""
+    return torch.exp(-0.5 * lam)
+
+
+@weighting("iddpm", on="canonical", cite="Nichol & Dhariwal 2021; Kingma & Gao 2023")
+def iddpm(t: Tensor, lam: Tensor) -> Tensor:
+    """w = sech(lam/2): eps-prediction with uniform time on the cosine path; not monotone in lam."""
+    return 1 / torch.cosh(0.5 * lam)
+
+
+@weighting("min_snr", on="x1", cite="Hang et al. 2023", ranges={"gamma": (0, math.inf)})
+def min_snr(t: Tensor, lam: Tensor, gamma: float = 5.0) -> Tensor:
+    """min(SNR, gamma) on the x1 error; on another prediction the same loss has another factor (003 puts it on velocity)."""
+    return torch.exp(lam).clamp(max=gamma)
+
+
+@weighting("simple", on="ce", cite="Chang et al. 2022; 001, 'simple weighting'")
+def simple(t: Tensor, lam: Tensor) -> Tensor:
+    """1 on the total cross-entropy of the masked tokens, whatever the schedule."""
+    return torch.ones_like(t)
