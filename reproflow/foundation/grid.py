@@ -54,13 +54,17 @@ def expand_experiment(experiment: Experiment) -> list[Cell]:
 
 
 def shards(config: Config) -> dict[str, list[Cell]]:
-    """Cells by shard id, in order; a shard holds at most `shard_size` cells of one experiment."""
-    parts = {}
-    for experiment in config.experiments:
-        cells = expand_experiment(experiment)
-        for index, start in enumerate(range(0, len(cells), experiment.shard_size)):
-            parts[f"{experiment.name}-{index:03d}"] = cells[start : start + experiment.shard_size]
-    return parts
+    """Cells by shard id, in order; a shard holds at most `shard_size` cells of one experiment and target."""
+    return {shard: cells for experiment in config.experiments for shard, cells in _cut(experiment).items()}
+
+
+def _cut(experiment: Experiment) -> dict[str, list[Cell]]:
+    """The target decides what a network puts out, so cells of two targets are not stacked."""
+    cells, size, parts = expand_experiment(experiment), experiment.shard_size, []
+    for wanted in dict.fromkeys(cell.target for cell in cells):
+        alike = [cell for cell in cells if cell.target == wanted]
+        parts += [alike[start : start + size] for start in range(0, len(alike), size)]
+    return {f"{experiment.name}-{index:03d}": part for index, part in enumerate(parts)}
 
 
 def experiment_of(config: Config, name: str) -> Experiment:

@@ -1,0 +1,1 @@
+"""Models: many networks of one shape in one module, and what one of them says of x_t."""

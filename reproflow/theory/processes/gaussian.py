@@ -11,11 +11,13 @@ weightings comparable and is the only normalisation (a constant factor, invisibl
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from reproflow.foundation.errors import UsageError
 from reproflow.theory.canonical import coefficient
 from reproflow.theory.paths import Path
 from reproflow.theory.targets import Target
@@ -35,6 +37,7 @@ class Objective:
     target: Target
     t_range: tuple[float, float]
 
+    @functools.cached_property
     def scale(self) -> float:
         """s: the loss per dimension of the linear denoiser of N(0, I) data, by a midpoint rule in the law's quantiles.
 
@@ -50,9 +53,24 @@ class Objective:
         t = self.law.draw(u.double().flatten(), self.t_range)
         c = self.path.at(t)
         a, b = self.target.coefficients(c)
-        factor = coefficient(self.path, self.law, self.weighting, t) / self.target.error_factor(c) / self.scale()
+        factor = coefficient(self.path, self.law, self.weighting, t) / self.target.error_factor(c) / self.scale
         columns = {"t": t, "alpha": c.alpha, "sigma": c.sigma, "a": a, "b": b, "coefficient": factor}
         return {name: column.float().view(u.shape) for name, column in columns.items()}
+
+
+def check_coefficient(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
+    """Refuses a weighting that cannot weigh a loss: `UsageError` naming it and the first bad t."""
+    t = midpoints(law, t_range).unique()
+    value = coefficient(path, law, weighting, t)
+    bad = ~torch.isfinite(value) | (value < 0)
+    if value.shape != t.shape or bad.any():
+        first = int(bad.nonzero()[0]) if value.shape == t.shape else 0
+        raise UsageError(
+            f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss the coefficient "
+            f"{float(value.flatten()[first]):g} at t = {float(t[first]):.6g}; it must be finite and >= 0."
+        )
+    if not value.any():
+        raise UsageError(f"weighting {weighting.name!r} is zero everywhere: there is nothing to train.")
 
 
 def midpoints(law: TimeLaw, t_range: tuple[float, float]) -> Tensor:

@@ -9,6 +9,7 @@ is the expected loss of guessing uniformly.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Objective:
     vocabulary: int
     t_range: tuple[float, float]
 
+    @functools.cached_property
     def scale(self) -> float:
         """s: the loss per token of the uniform guess, E[c(t) sigma_t] log V."""
         t = midpoints(self.law, self.t_range)
@@ -42,7 +44,7 @@ class Objective:
     def at(self, u: Tensor) -> dict[str, Tensor]:
         """t, alpha and the coefficient of the cross-entropy (over the scale), float32 of u's shape, at quantiles u."""
         t = self.law.draw(u.double().flatten(), self.t_range)
-        factor = coefficient(self.path, self.law, self.weighting, t) / self.scale()
+        factor = coefficient(self.path, self.law, self.weighting, t) / self.scale
         columns = {"t": t, "alpha": self.path(t)[0], "coefficient": factor}
         return {name: column.float().view(u.shape) for name, column in columns.items()}
 

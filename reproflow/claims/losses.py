@@ -1,0 +1,171 @@
+"""Losses: flow matching against conditional flow matching, exactly and on a trained network (LOSS-1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reproflow.claims import toy
+from reproflow.claims.gradients import relative_gap
+from reproflow.claims.policy import Context, Digits, Measurement, claim
+from reproflow.exact.empirical import posterior_mean
+from reproflow.foundation import seeds
+from reproflow.foundation.errors import UndecidedError
+from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.targets import get_target
+
+L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
+
+NODES = {"t": 8, "z": 96, "x": 401}
+"""Quadrature nodes in t, in each of z and eps, and in x: doubling any of them moves the gap by rounding only."""
+
+
+@claim(
+    "LOSS-1",
+    title="flow matching and conditional flow matching have equal gradients",
+    source="002; 004 eq. 6",
+    kind="exact",
+    tolerance=1e-12,
+    cases=toy.gaussian_paths,
+    controls=(L1, WEIGHT, PRIOR),
+)
+def fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
+    """L_FM(theta) = L_CFM(theta) + C with C = -E tr Var(u_t(x|Z) | x) free of theta, so grad L_FM = grad L_CFM.
+
+    Statement: with the squared loss, regressing on the velocity of the one data point that made x has the gradient of
+        regressing on the marginal velocity, the posterior average of all of them.
+    Assumptions: E|u_t(x|Z)|² finite (it is not up to t = 1 on the VP path; times stay in [0.001, 0.999]).
+    Proof idea: expand the square; the cross term is E[u_theta . u_t(x|Z)] = E[u_theta . E(u_t(x|Z)|x)].
+    Computed: L_CFM by Gauss-Hermite over (component, z, eps), where no posterior occurs; L_FM by the trapezoid rule
+        over x with the closed marginal velocity; both at the same Gauss-Legendre times; two random networks.
+        The statistic is the largest of the relative gaps of gradient and of C.
+    Source: 002 "L_FM = L_CFM + C"; 004 eq. 6; Lipman et al. 2023, Theorem 2.
+    Refuted by: a relative gap above 1e-12. The L1 loss, a weight that depends on the component of z, and the prior
+        average in place of the posterior average must show one.
+    """
+    gaps = [fm_cfm_gap(case, variant, seed) for seed in range(2)]
+    gradient, constant = (max(values) for values in zip(*gaps, strict=True))
+    detail = f"relative gap of gradients {gradient:.2g}, of the constant {constant:.2g}"
+    return Measurement(max(gradient, constant), detail=detail)
+
+
+def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:
+    """Relative gaps of grad L_FM and grad L_CFM, and of L_CFM - L_FM and E tr Var(u|x), on the toy problem."""
+    theta = toy.parameters(seed).requires_grad_()
+    conditional, marginal, variance = torch.zeros(3, dtype=torch.float64)
+    for t, weight in zip(*toy.legendre(NODES["t"], *toy.T_RANGE), strict=True):
+        c = get_path(path_name).at(t)
+        conditional = conditional + weight * _cfm(theta, c, variant)
+        value, spread = _fm(theta, c, variant)
+        marginal, variance = marginal + weight * value, variance + weight * spread
+    cfm, fm = (torch.autograd.grad(loss, theta)[0] for loss in (conditional, marginal))
+    constant = abs(conditional - marginal - variance) / conditional
+    return float((fm - cfm).norm() / cfm.norm()), float(constant.detach())
+
+
+def _cfm(theta: Tensor, c: Coefficients, variant: str) -> Tensor:
+    """E |u_theta(x) - u_t(x|z)|² at one time, by quadrature over component, z and eps."""
+    nodes, weights = toy.hermite(NODES["z"])
+    z = toy.MIXTURE.means + toy.MIXTURE.stds[:, None] * nodes
+    joint = toy.MIXTURE.weights[:, None, None] * weights[:, None] * weights
+    x, u = (a * z[:, :, None] + b * nodes for a, b in ((c.alpha, c.sigma), (c.dalpha, c.dsigma)))
+    if variant == WEIGHT:
+        joint = joint * _component_weight()[:, None, None]
+    return (joint * _divergence(toy.network(theta, x, c.t), u, variant)).sum()
+
+
+def _fm(theta: Tensor, c: Coefficients, variant: str) -> tuple[Tensor, Tensor]:
+    """E |u_theta(x) - u_t(x)|² and E tr Var(u|x) at one time, by the trapezoid rule over x."""
+    x, spacing = toy.line(NODES["x"])
+    density = spacing * toy.MIXTURE.log_density(x, c).exp()
+    u = toy.MIXTURE.marginal_velocity(x, c)
+    if variant == PRIOR:
+        slope = c.dsigma / c.sigma
+        u = (c.dalpha - slope * c.alpha) * (toy.MIXTURE.weights @ toy.MIXTURE.means) + slope * x
+    loss = _divergence(toy.network(theta, x[:, 0], c.t), u[:, 0], variant)
+    if variant == WEIGHT:
+        loss = loss * (toy.MIXTURE.responsibilities(x, c) @ _component_weight())
+    return (density * loss).sum(), (density * toy.MIXTURE.velocity_variance(x, c)).sum()
+
+
+def _divergence(prediction: Tensor, target: Tensor, variant: str) -> Tensor:
+    return (prediction - target).abs() if variant == L1 else (prediction - target).square()
+
+
+def _component_weight() -> Tensor:
+    return torch.tensor([0.25, 1.0, 2.0], dtype=torch.float64)
+
+
+@claim(
+    "LOSS-1",
+    title="the same on a trained network, against the exact posterior of the data set",
+    source="002; 004 eq. 6",
+    kind="identity",
+    tier="mc",
+    tolerance=1e-3,
+    cases=("x1", "velocity"),
+    controls=(L1, WEIGHT, PRIOR),
+)
+def fm_equals_cfm_trained(case: str, variant: str, context: Context) -> Measurement:
+    """At a trained class-conditional network, E[grad l_CFM - grad l_FM] = 0 to 1e-3 of |E grad l_CFM|², squared norms.
+
+    Statement: as in the exact tier; the marginal target is E[x1 | x_t, class] over the finite data set, by attention.
+    Assumptions: the data distribution is the data set itself; t uniform on [0.001, 0.999].
+    Computed: both gradients at the same (t, x), their difference averaged in blocks; the unbiased relative squared gap
+        U(d)/U(g) and its 95 % jackknife interval, which must lie inside +-1e-3 as a whole (an equivalence test, so that
+        too few samples can never support). Cases: squared error of the x1 prediction, and of the velocity it implies.
+    Source: 002 "L_FM = L_CFM + C"; 004 eq. 6.
+    Refuted by: an interval outside +-1e-3. The L1 loss, a weight in z, and the class mean in place of the posterior
+        mean must have one.
+    """
+    if context.digits is None:
+        raise UndecidedError("needs a trained digits network: pass --network")
+    size = context.samples // context.blocks
+    pairs = [_block(context.digits, case, variant, size, context.seed, index) for index in range(context.blocks)]
+    differences, gradients = (torch.stack(column) for column in zip(*pairs, strict=True))
+    return relative_gap(differences, gradients, size * context.blocks)
+
+
+def _block(digits: Digits, case: str, variant: str, size: int, seed: int, index: int) -> tuple[Tensor, Tensor]:
+    """Mean over one block of grad l_CFM - grad l_FM, and of grad l_CFM, each (P,)."""
+    generator = seeds.generator("LOSS-1", seed, index)
+    chosen = torch.randint(len(digits.data), (size,), generator=generator)
+    data = digits.data.double()
+    x1, y = data[chosen], digits.labels[chosen]
+    t = toy.T_RANGE[0] + (toy.T_RANGE[1] - toy.T_RANGE[0]) * torch.rand(size, generator=generator, dtype=torch.float64)
+    eps = torch.randn(x1.shape, generator=generator, dtype=torch.float64)
+    c = digits.denoiser.path.at(t)
+    x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
+    labels = digits.labels
+    marginal = _class_means(data, labels)[y] if variant == PRIOR else posterior_mean(x, data, c, y, labels)
+    scale = _scale(case, c)
+    weight = _data_weight(data)[chosen] if variant == WEIGHT else torch.ones_like(t)
+    parameters = [p for p in digits.denoiser.parameters() if p.requires_grad]
+    dtype, device = parameters[0].dtype, parameters[0].device
+    prediction = digits.denoiser.x1(x.to(device, dtype), t.to(device, dtype), y.to(device)).double().cpu()
+    conditional, averaged = (
+        (weight * _divergence(scale * prediction, scale * target, variant).sum(1)).mean() for target in (x1, marginal)
+    )
+    difference = torch.autograd.grad(conditional - averaged, parameters, retain_graph=True)
+    gradient = torch.autograd.grad(conditional, parameters)
+    return _flat(difference), _flat(gradient)
+
+
+def _scale(case: str, c: Coefficients) -> Tensor:
+    """What turns an error of x1 into an error of the case's target, (B, 1)."""
+    return (get_target(case).error_factor(c) / get_target("x1").error_factor(c)).sqrt()[:, None]
+
+
+def _class_means(data: Tensor, labels: Tensor) -> Tensor:
+    """Mean of each class, (classes, D), rows by label."""
+    return torch.stack([data[labels == label].mean(0) for label in range(int(labels.max()) + 1)])
+
+
+def _data_weight(data: Tensor) -> Tensor:
+    """A weight in z: 2 on the points whose coordinates sum to more than the median, else 0."""
+    total = data.sum(1)
+    return 2.0 * (total > total.median())
+
+
+def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat([tensor.detach().flatten().cpu() for tensor in tensors])

@@ -1,0 +1,63 @@
+r"""The small exact problem of the loss and path claims: three Gaussians on a line and a network of 31 parameters.
+
+Everything about it has a closed form or a quadrature that converges to rounding: expectations over (component, z, eps)
+by Gauss-Hermite, over x by the trapezoid rule (spectrally accurate for smooth, decaying integrands), over t by
+Gauss-Legendre.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.exact.mixture import Mixture
+from reproflow.foundation import registry, seeds
+
+MIXTURE = Mixture(
+    torch.tensor([0.3, 0.45, 0.25], dtype=torch.float64),
+    torch.tensor([[-1.5], [0.25], [1.75]], dtype=torch.float64),
+    torch.tensor([0.375, 0.25, 0.5], dtype=torch.float64),
+)
+
+# Away from the ends: the claims hold at each t, and on the VP path Var(u|x) is not integrable up to t = 1.
+T_RANGE = (1e-3, 1 - 1e-3)
+
+HIDDEN = 6
+PARAMETERS = 5 * HIDDEN + 1
+
+
+def gaussian_paths() -> tuple[str, ...]:
+    """The names of all registered Gaussian paths."""
+    return tuple(entry.name for entry in registry.entries("path", "gaussian"))
+
+
+def parameters(seed: int) -> Tensor:
+    """A random network: theta (31,), standard deviation 1/2, float64."""
+    return 0.5 * torch.randn(PARAMETERS, generator=seeds.generator("toy network", seed), dtype=torch.float64)
+
+
+def network(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    """u_theta(x, t) = c + v . tanh(W (x, t, t²) + b), of x's shape; theta = (W (6, 3), b (6), v (6), c)."""
+    weight, bias, out, constant = theta.split([3 * HIDDEN, HIDDEN, HIDDEN, 1])
+    features = torch.stack(torch.broadcast_tensors(x, t, t**2), -1)
+    return torch.tanh(features @ weight.view(HIDDEN, 3).T + bias) @ out + constant
+
+
+def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights on [low, high], each (n,)."""
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    half = 0.5 * (high - low)
+    return torch.from_numpy(low + half * (nodes + 1)), torch.from_numpy(half * weights)
+
+
+def hermite(n: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights for the expectation over N(0, 1), each (n,)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(n)
+    return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
+
+
+def line(n: int, reach: float = 9.0) -> tuple[Tensor, float]:
+    """n points of the trapezoid rule on [-reach, reach] as (n, 1), and their spacing."""
+    points = torch.linspace(-reach, reach, n, dtype=torch.float64)
+    return points[:, None], 2 * reach / (n - 1)

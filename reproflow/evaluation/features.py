@@ -1,0 +1,178 @@
+"""The network whose features FID and KID compare: for digits a small classifier of our own, else Inception.
+
+The digits network is two convolutions and a linear layer to 64 numbers, taken **before** their ReLU (a third of the
+rectified ones are dead), which feed a ten-class classifier. It is trained once, on one thread because its weights depend
+on the thread count, and kept as a file with the SHA-256 of its data; retraining would move every FID by more than
+resampling does. Extractors are torch-fidelity's: `fid` asks torch-fidelity, which creates them from a weights file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reproflow.foundation import files, seeds
+from reproflow.foundation.errors import UsageError
+from reproflow.learning.data import ImageData
+from reproflow.learning.data.prepared import read_tensors, write_tensors
+
+DIGITS = "digits8-cnn"
+INCEPTION = "inception-v3-compat"
+INCEPTION_SHA256 = "6726825d"
+DIMENSION = 64
+EPOCHS, BATCH, RATE = 30, 64, 2e-3
+
+
+class DigitsNetwork(nn.Module):
+    """uint8 images (N, 1, 8, 8) on 17 levels -> features (N, 64), float32; `classify` adds the last layer: (N, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 64, 3, stride=2, padding=1)
+        self.features = nn.Linear(64 * 4 * 4, DIMENSION)
+        self.last = nn.Linear(DIMENSION, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        h = self.first(images.float() / 8 - 1).relu()
+        return self.features(self.second(h).relu().flatten(1))
+
+    def classify(self, images: Tensor) -> Tensor:
+        return self.last(self(images).relu())
+
+
+def train_features(data: ImageData, path: str | Path, seed: int = 0) -> dict[str, Any]:
+    """Trains the digits network on the train split and writes it; the same machine gives the same bytes.
+
+    Returns what the file says of itself: the SHA-256 of its data and weights, and the accuracy on the held-out images.
+    """
+    with _one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive("features", data.name, seed))
+        network = DigitsNetwork()
+        _fit(network, data.images(data.train), data.train_labels, seed)
+        right = network.classify(data.images(data.test)).argmax(-1) == data.test_labels
+    about = {"kind": "features", "name": DIGITS, "data": data.name, "data_sha256": data.sha256, "seed": seed}
+    about["test_accuracy"] = float(right.double().mean())
+    return {**about, "sha256": write_tensors(path, network.state_dict(), about)}
+
+
+def load_features(path: str | Path) -> tuple[DigitsNetwork, dict[str, Any]]:
+    """The network of such a file, and what the file says of itself.
+
+    Raises `UsageError` when it is missing, damaged, changed, or not a feature network.
+    """
+    tensors, about = read_tensors(path)
+    if about.get("kind") != "features":
+        raise UsageError(f"{path} holds {about.get('kind', 'no')} data, not a feature network; train the features again.")
+    network = DigitsNetwork()
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False), about
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A torch-fidelity feature extractor with its weights.
+
+    `id` is the name and the start of the weights' SHA-256; images must be uint8 (N, *shape), None matching any size, with
+    levels below `levels`; `layer` is the feature it gives, of `dimension` numbers.
+    """
+
+    name: str
+    weights: Path
+    sha256: str
+    shape: tuple[int | None, ...]
+    levels: int
+    layer: str
+    dimension: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}-{self.sha256[:8]}"
+
+
+def digits_extractor(path: str | Path, data: ImageData) -> Extractor:
+    """The digits network in this file, known to torch-fidelity.
+
+    Raises `UsageError` when the file cannot be used, or was trained on other data.
+    """
+    _, about = load_features(path)
+    if about["data_sha256"] != data.sha256:
+        raise UsageError(f"{path} was trained on another {about['data']} than this {data.name}; train the features again.")
+    register_digits()
+    return Extractor(DIGITS, Path(path), about["sha256"], data.shape, data.levels, str(DIMENSION), DIMENSION)
+
+
+def inception_extractor(path: str | Path) -> Extractor:
+    """Inception v3 with the weights in this file (the ones torch-fidelity publishes, checked by their SHA-256).
+
+    Raises `UsageError` for a missing file or a wrong sum.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"{path} does not exist; fetch the Inception weights there.")
+    sha256 = files.sha256(path)
+    if not sha256.startswith(INCEPTION_SHA256):
+        raise UsageError(f"{path} has sha256 {sha256[:8]}.., expected {INCEPTION_SHA256}..; fetch it again.")
+    return Extractor(INCEPTION, Path(path), sha256, (3, None, None), 256, "2048", 2048)
+
+
+@functools.cache
+def register_digits() -> None:
+    """Makes the digits network known to torch-fidelity under its name, once."""
+    from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+
+    class DigitsExtractor(FeatureExtractorBase):
+        """torch-fidelity's view of `DigitsNetwork`: one layer, "64"; float64 so that statistics lose no digits."""
+
+        def __init__(
+            self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any
+        ) -> None:
+            super().__init__(name, features_list)
+            self.network, _about = load_features(feature_extractor_weights_path)
+
+        def forward(self, input: Tensor) -> tuple[Tensor, ...]:
+            return (self.network(input).double(),)
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return (str(DIMENSION),)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return str(DIMENSION)
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+    register_feature_extractor(DIGITS, DigitsExtractor)
+
+
+def _fit(network: DigitsNetwork, images: Tensor, labels: Tensor, seed: int) -> None:
+    """AdamW with a cosine rate over shuffled batches; the order of an epoch is drawn from its own seed."""
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
+    for epoch in range(EPOCHS):
+        order = torch.randperm(len(images), generator=seeds.generator("features order", seed, epoch))
+        for batch in order.split(BATCH):
+            optimiser.zero_grad()
+            functional.cross_entropy(network.classify(images[batch]), labels[batch]).backward()
+            optimiser.step()
+        schedule.step()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

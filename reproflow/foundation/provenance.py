@@ -1,0 +1,50 @@
+"""Where a result came from: code, libraries, machine, command."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("numpy", "scipy", "pandas", "torch", "torchvision", "torch-fidelity", "scikit-learn", "seaborn", "snakemake")
+
+
+def describe(config_name: str, fingerprint: str) -> dict[str, Any]:
+    """Everything that a reader needs to run it again."""
+    return {
+        "command": f"snakemake --cores all --configfile configs/{config_name}.yaml",
+        "config_name": config_name,
+        "fingerprint": fingerprint,
+        "reproflow": importlib.metadata.version("reproflow"),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}},
+        "platform": platform.platform(),
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "executable": Path(sys.executable).name,
+    }
+
+
+def cpu() -> str:
+    """The processor's name."""
+    with open("/proc/cpuinfo", encoding="utf-8") if Path("/proc/cpuinfo").exists() else open(os.devnull) as stream:
+        models = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    """git's answer for the package's folder, or the empty string outside a clone."""
+    try:
+        answer = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,97 @@
+"""K networks of one shape as one module: every weight has a leading dimension K, and a batched product serves all.
+
+Nothing mixes the K slices, so that a network's numbers do not depend on which others share its process. That holds bit
+for bit while batch, width and the number of outputs are multiples of 16: the vector body and the scalar tail of a kernel may
+round differently (AdamW's lerp does), and where the tail falls depends on K. So outputs are padded, and the padding cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reproflow.foundation import seeds
+
+FREQUENCIES = 8
+LANES = 16
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A multi-layer perceptron of `depth` hidden layers.
+
+    Its input is `inputs` numbers, then 2 x 8 sinusoids of t where `timed`, then a one-hot class where `classes` > 0.
+    """
+
+    inputs: int
+    outputs: int
+    width: int
+    depth: int
+    classes: int = 0
+    timed: bool = True
+
+    @property
+    def sizes(self) -> list[int]:
+        first = self.inputs + (2 * FREQUENCIES if self.timed else 0) + self.classes
+        return [first, *[self.width] * self.depth, math.ceil(self.outputs / LANES) * LANES]
+
+
+class StackedMLP(nn.Module):
+    """K multi-layer perceptrons with SiLU: weights (K, in, out), biases (K, 1, out)."""
+
+    def __init__(self, architecture: Architecture, members: int) -> None:
+        super().__init__()
+        self.architecture = architecture
+        sizes = architecture.sizes
+        self.weights = nn.ParameterList(torch.zeros(members, i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        self.biases = nn.ParameterList(torch.zeros(members, 1, o) for o in sizes[1:])
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights[0].device
+
+    def forward(self, x: Tensor, t: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+        """x (K, B, inputs), t (K, B) in [0, 1], y (K, B) class labels -> (K, B, outputs)."""
+        h = torch.cat([x, *self._condition(t, y, x.dtype)], -1)
+        *hidden, last = zip(self.weights, self.biases, strict=True)
+        for weight, bias in hidden:
+            h = nn.functional.silu(torch.baddbmm(bias, h, weight))
+        return torch.baddbmm(last[1], h, last[0])[..., : self.architecture.outputs]
+
+    def _condition(self, t: Tensor | None, y: Tensor | None, dtype: torch.dtype) -> list[Tensor]:
+        parts = []
+        if self.architecture.timed:
+            assert t is not None
+            angles = t[..., None] * (math.pi * 2.0 ** torch.arange(-1, FREQUENCIES - 1, device=t.device))
+            parts += [angles.sin().to(dtype), angles.cos().to(dtype)]
+        if self.architecture.classes:
+            assert y is not None
+            parts.append(nn.functional.one_hot(y, self.architecture.classes).to(dtype))
+        return parts
+
+
+def initialise(architecture: Architecture, names: Sequence[tuple[str | int, ...]]) -> StackedMLP:
+    """One network for each name, drawn from the seed of that name: uniform in ±sqrt(3/fan_in), the last layer zero."""
+    network = StackedMLP(architecture, len(names))
+    for member, name in enumerate(names):
+        generator = seeds.generator("weights", *name)
+        for weight in list(network.weights)[:-1]:
+            bound = math.sqrt(3 / weight.shape[1])
+            weight.data[member].uniform_(-bound, bound, generator=generator)
+    return network
+
+
+def member_state(network: StackedMLP, member: int) -> dict[str, Tensor]:
+    """The tensors of one network, without the leading dimension."""
+    return {name: tensor[member] for name, tensor in network.state_dict().items()}
+
+
+def stack(architecture: Architecture, states: Sequence[dict[str, Tensor]]) -> StackedMLP:
+    """The networks of these states as one module."""
+    network = StackedMLP(architecture, len(states))
+    network.load_state_dict({name: torch.stack([state[name] for state in states]) for name in states[0]})
+    return network

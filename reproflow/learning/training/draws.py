@@ -1,0 +1,91 @@
+"""Draws: the batch of every cell at a step, by seed and step alone.
+
+Cells of one seed share data, noise and time quantiles; each maps the quantiles through its own time law. (Sharing saves
+draws. It does not reduce the variance of comparisons.) Times come in chunks of a fixed number of steps, so that the
+coefficients of a chunk cost one call per cell, and a resumed run finds the same chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reproflow.foundation import seeds
+from reproflow.foundation.config import Experiment
+from reproflow.foundation.grid import Cell
+from reproflow.learning.data import ImageData, ToyData
+from reproflow.theory.paths import get_path
+from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.targets import get_target
+from reproflow.theory.times import get_time_law, stratify
+from reproflow.theory.weightings import get_weighting
+
+CHUNK = 64
+
+Objective = gaussian.Objective | masked.Objective
+
+
+def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
+    """What a cell minimises. Raises `UsageError` for a weighting that is not finite and non-negative on its times."""
+    path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
+    weighting, t_range = get_weighting(cell.weighting, cell.process), experiment.training.t_range
+    gaussian.check_coefficient(path, law, weighting, t_range)
+    if cell.process == "masked":
+        return masked.Objective(path, law, weighting, vocabulary, t_range)
+    return gaussian.Objective(path, law, weighting, get_target(cell.target), t_range)
+
+
+class Draws:
+    """Batches for a fixed list of cells of one experiment; tensors are made on the CPU and moved to `device`."""
+
+    def __init__(self, cells: Sequence[Cell], experiment: Experiment, data: ToyData | ImageData, device: torch.device) -> None:
+        self.experiment, self.data, self.device = experiment, data, device
+        vocabulary = data.levels if isinstance(data, ImageData) else 0
+        self.objectives = [objective(cell, experiment, vocabulary) for cell in cells]
+        self.seeds = sorted({cell.seed for cell in cells})
+        self.seed_of = torch.tensor([self.seeds.index(cell.seed) for cell in cells])
+        self._chunk, self._columns = -1, {}
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """All that the loss of a step needs, each with leading dimensions (K, B)."""
+        columns = {name: column[:, step % CHUNK] for name, column in self._times(step // CHUNK).items()}
+        per_seed = [self._draw(seed, step) for seed in self.seeds]
+        shared = {name: torch.stack([draw[name] for draw in per_seed])[self.seed_of] for name in per_seed[0]}
+        return {name: tensor.to(self.device) for name, tensor in (columns | shared).items()}
+
+    def _draw(self, seed: int, step: int) -> dict[str, Tensor]:
+        """Data, labels and noise of one seed: x1 (B, D), y (B,), and eps or the masks' uniforms (B, D)."""
+        batch, scope = self.experiment.training.batch, (self.data.name, seed, step)
+        generator = seeds.generator("data", *scope)
+        noise = seeds.generator("noise", self.experiment.process, *scope)
+        if isinstance(self.data, ToyData):
+            x1 = self.data.sample(batch, generator)
+            return {"x1": x1, "eps": torch.randn(x1.shape, generator=noise)}
+        index = torch.randint(len(self.data.train), (batch,), generator=generator)
+        y = self.data.labels()[index]
+        if self.experiment.process == "masked":
+            return {"x1": self._train[index], "y": y, "u": torch.rand(batch, self.data.dim, generator=noise)}
+        return {"x1": self._train[index], "y": y, "eps": torch.randn(batch, self.data.dim, generator=noise)}
+
+    @property
+    def _train(self) -> Tensor:
+        assert isinstance(self.data, ImageData)
+        if not hasattr(self, "_train_cache"):
+            self._train_cache = self.data.tokens() if self.experiment.process == "masked" else self.data.points()
+        return self._train_cache
+
+    def _times(self, chunk: int) -> dict[str, Tensor]:
+        """The objectives' columns for a chunk of steps, (K, CHUNK, B)."""
+        if chunk != self._chunk:
+            quantiles = [self._quantiles(seed, chunk) for seed in self.seeds]
+            rows = [o.at(quantiles[int(s)]) for o, s in zip(self.objectives, self.seed_of, strict=True)]
+            self._chunk, self._columns = chunk, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return self._columns
+
+    def _quantiles(self, seed: int, chunk: int) -> Tensor:
+        """Uniforms (CHUNK, B), stratified over each step's batch where the experiment says so."""
+        generator = seeds.generator("time", self.data.name, seed, chunk)
+        u = torch.rand(self.experiment.training.batch, CHUNK, generator=generator, dtype=torch.float64)
+        return (stratify(u) if self.experiment.drawing == "stratified" else u).T.contiguous()

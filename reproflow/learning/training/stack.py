@@ -1,0 +1,116 @@
+"""A stack: K cells of one shape that take their steps together in one process.
+
+One backward pass serves all (the losses are summed and nothing is shared between the K slices), gradients are clipped
+per cell, foreach AdamW updates every slice alike, and a cell whose loss or gradient is no longer finite leaves the stack
+with the state it had before that step, while the rest repeat the step without it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from reproflow.foundation.config import Training
+from reproflow.learning.models.heads import Head, mean_level
+from reproflow.learning.models.stacked import StackedMLP, stack
+from reproflow.learning.training.checkpoint import Checkpoint
+from reproflow.theory.processes import gaussian, masked
+
+MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
+
+
+class Stack:
+    """K cells at the same step. `history` (K, steps, 2) holds each step's loss and gradient norm."""
+
+    def __init__(self, head: Head, training: Training, states: list[Checkpoint], device: torch.device) -> None:
+        self.head, self.training, self.device, self.step = head, training, device, states[0].step
+        self._build([state.tensors for state in states])
+
+    def _build(self, states: list[dict[str, Tensor]]) -> None:
+        architecture, step = self.head.architecture, self.step
+        self.network = stack(architecture, [_part(state, "weights") for state in states]).to(self.device)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), foreach=True, weight_decay=self.training.weight_decay)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.training.ema))
+        self.average.n_averaged.fill_(step)
+        self.average.module.load_state_dict(stack(architecture, [_part(state, "ema") for state in states]).state_dict())
+        for name, parameter in self.network.named_parameters():
+            moments = {key: torch.stack([s[f"{part}.{name}"] for s in states]) for part, key in MOMENTS.items()}
+            on_device = {key: value.to(self.device) for key, value in moments.items()}
+            self.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **on_device}
+        self.history = torch.stack([state["history"] for state in states])
+
+    def states(self) -> list[Checkpoint]:
+        """The state of each cell, on the CPU."""
+        parts = {f"weights.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        parts |= {f"ema.{name}": tensor for name, tensor in self.average.module.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            parts |= {f"{part}.{name}": self.optimizer.state[parameter][key] for part, key in MOMENTS.items()}
+        parts = {name: tensor.detach().cpu().clone() for name, tensor in parts.items()} | {"history": self.history.clone()}
+        members = range(len(self.history))
+        return [Checkpoint(self.step, {name: tensor[member] for name, tensor in parts.items()}) for member in members]
+
+    def advance(self, batch: dict[str, Tensor]) -> list[int]:
+        """Takes one step, or none: the members whose loss or gradient is not finite, in which case nothing was changed."""
+        losses = loss(self.head, self.network, batch)
+        parameters = list(self.network.parameters())
+        gradients = torch.autograd.grad(losses.sum(), parameters)
+        # Added one after the other: a reduction over a (parameters, K) table would sum in an order that depends on K.
+        norms = torch.sqrt(sum(gradient.flatten(1).square().sum(1) for gradient in gradients))
+        finite = torch.isfinite(losses) & torch.isfinite(norms)
+        if not bool(finite.all()):
+            return (~finite).nonzero().flatten().tolist()
+        shrink = (self.training.clip / norms).clamp(max=1.0)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient * shrink.view(-1, 1, 1)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.training, self.step)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.history[:, self.step] = torch.stack([losses.detach(), norms], -1).cpu()
+        self.step += 1
+        return []
+
+    def keep(self, members: list[int]) -> None:
+        """Reduces the stack to these members."""
+        states = self.states()
+        self._build([states[member].tensors for member in members])
+
+
+def fresh(network: StackedMLP, steps: int) -> list[Checkpoint]:
+    """The state of each network before its first step."""
+    states = []
+    for member in range(len(network.weights[0])):
+        weights = {name: tensor[member] for name, tensor in network.state_dict().items()}
+        tensors = {f"{part}.{name}": tensor.clone() for part in ("weights", "ema") for name, tensor in weights.items()}
+        tensors |= {f"{part}.{name}": torch.zeros_like(tensor) for part in MOMENTS for name, tensor in weights.items()}
+        states.append(Checkpoint(0, tensors | {"history": torch.full((steps, 2), torch.nan)}))
+    return states
+
+
+def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor]) -> Tensor:
+    """The loss of each cell, (K,), in units of its objective's scale."""
+    coefficient, y = batch["coefficient"], batch.get("y")
+    if head.kind == "masked":
+        z = masked.mask(batch["x1"], batch["alpha"], batch["u"], head.vocabulary)
+        return masked.loss(coefficient, batch["x1"], z, head.masked_logits(network, z, y), head.vocabulary)
+    x = gaussian.blend(batch["alpha"], batch["x1"], batch["sigma"], batch["eps"])
+    if head.kind == "levels":
+        assert head.levels is not None
+        logits = head.level_logits(network, x, batch["t"], y, batch["alpha"], batch["sigma"])
+        return gaussian.loss(coefficient, batch["x1"], mean_level(logits, head.levels))
+    wanted = gaussian.blend(batch["a"], batch["x1"], batch["b"], batch["eps"])
+    return gaussian.loss(coefficient, wanted, head.gaussian(network, x, batch["t"], y))
+
+
+def learning_rate(training: Training, step: int) -> float:
+    """Linear warm-up to `lr` over `warmup` steps, then half a cosine down to zero at `steps`."""
+    if step < training.warmup:
+        return training.lr * (step + 1) / training.warmup
+    done = (step - training.warmup) / (training.steps - training.warmup)
+    return 0.5 * training.lr * (1 + math.cos(math.pi * done))
+
+
+def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}

@@ -1,0 +1,68 @@
+"""Figures: one file each, named in `FIGURES`; each is written as SVG and PNG beside a CSV of every number it shows.
+
+A figure is a function of the results folder that returns (figure, frame, caption). The caption is stored in the SVG and
+the PNG as their description, so it travels with the file; the report reads it from there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reproflow.foundation.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    Draw = Callable[[Path], tuple[Figure, pd.DataFrame, str]]
+
+
+@functools.cache
+def figures() -> dict[str, Draw]:
+    """Name -> function of the results folder, in the order of the report."""
+    from reproflow.reporting.figures import (
+        fid_likelihood,
+        losses,
+        paths_fields,
+        samples_images,
+        samples_points,
+        weightings,
+    )
+
+    return {
+        "fid_likelihood": fid_likelihood.draw,
+        "weightings": weightings.draw,
+        "losses": losses.draw,
+        "samples_gaussian": functools.partial(samples_images.draw, process="gaussian"),
+        "samples_masked": functools.partial(samples_images.draw, process="masked"),
+        "samples_plane": samples_points.draw,
+        "paths_fields": paths_fields.draw,
+    }
+
+
+def write_figures(results: str | Path, names: Iterable[str] | None = None) -> list[Path]:
+    """Writes `figures/<name>.{svg,png,csv}` for each name (default: all) and returns the paths.
+
+    Raises `UsageError` for an unknown name. A figure whose input is missing is written all the same, and says what is
+    missing.
+    """
+    known = figures()
+    wanted = list(known) if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"unknown figure {name!r};{did_you_mean(name, known)} known: {', '.join(known)}")
+    return [path for name in wanted for path in _write(Path(results), name, known[name])]
+
+
+def _write(results: Path, name: str, draw: Draw) -> list[Path]:
+    from reproflow.reporting.figures import style
+    from reproflow.reporting.results import write_frame
+
+    stem = results / "figures" / name
+    with style.styled():
+        figure, frame, caption = draw(results)
+        write_frame(frame, stem.with_suffix(".csv"))
+        return [*style.save(figure, stem, caption), stem.with_suffix(".csv")]

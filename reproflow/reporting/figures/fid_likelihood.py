@@ -1,0 +1,82 @@
+"""Sample quality against likelihood: FID (train) over the bound in bits per dimension, one point a weighting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reproflow.reporting.figures import style
+from reproflow.reporting.results import load_results
+from reproflow.reporting.tables import text
+
+X, Y = "bound_bits_per_dim", "fid_train"
+POINT = ["dataset", "process", "path", "time", "target", "steps", "weighting"]
+COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
+CAPTION = (
+    "FID against the training images over the bound on the negative log-likelihood; both are better lower. Mean over "
+    "seeds, bars one standard deviation between seeds (none for a single seed). Bars show spread, not the significance "
+    "of a difference: for that see the paired comparison."
+)
+LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "alpha": 0.5, "shrinkB": 4, "relpos": (0, 0.5)}
+
+
+def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+    """The figure, from the cells that have both numbers: one panel a (dataset, process)."""
+    read = load_results(results)
+    frame = points(read.cells)
+    if frame.empty:
+        why = read.why_missing("cells.csv") or "no cell has both an FID and a bound"
+        return style.placeholder(why), frame, CAPTION
+    looks = style.looks(read.cells["weighting"])
+    groups = list(frame.groupby(["dataset", "process"], sort=True))
+    columns = min(2, len(groups))
+    rows = -(-len(groups) // columns)
+    figure, grid = style.panels(rows, columns, 3.5 * rows)
+    flat = [axes for row in grid for axes in row]
+    for axes, ((dataset, process), group) in zip(flat, groups, strict=False):
+        _panel(axes, group, looks, style.MARKERS.get(str(process), "D"))
+        axes.set(title=f"{dataset} · {process}", xlabel="bound, bits/dim", ylabel="FID, train")
+    for axes in flat[len(groups) :]:
+        axes.remove()
+    figure.draw_without_rendering()
+    for axes, (_, group) in zip(flat, groups, strict=False):
+        _label(axes, group, looks)
+    return figure, frame, CAPTION
+
+
+def points(cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of both metrics, over the cells that have both."""
+    both = cells[(cells["status"] == "ok") & cells[X].notna() & cells[Y].notna()]
+    if both.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    named = {"seeds": ("seed", "size")}
+    for metric in (X, Y):
+        named |= {metric: (metric, "mean"), f"{metric}_sd": (metric, "std")}
+    return both.groupby(POINT, sort=True).agg(**named).reset_index()
+
+
+def _panel(axes: Axes, group: pd.DataFrame, looks: dict, marker: str) -> None:
+    for row in group.to_dict("records"):
+        colour = looks[row["weighting"]]["color"]
+        axes.errorbar(
+            row[X], row[Y], xerr=row[f"{X}_sd"], yerr=row[f"{Y}_sd"], fmt=marker, color=colour, markersize=6.5,
+            elinewidth=1, markeredgecolor="white", markeredgewidth=0.8,
+        )  # fmt: skip
+    axes.margins(x=0.12, y=0.14)
+
+
+def _label(axes: Axes, group: pd.DataFrame, looks: dict) -> None:
+    """A name at the right for each point, joined by a thin line; and what tells equal names apart."""
+    shared = [key for key in ("path", "time", "target", "steps") if group[key].nunique() > 1]
+    records = sorted(group.to_dict("records"), key=lambda row: (row[Y], row["weighting"]))
+    _, spread = style.heights(axes, [row[Y] for row in records])
+    for row, y in zip(records, spread, strict=True):
+        name = " ".join([row["weighting"], *(text(row[key]) for key in shared)])
+        axes.annotate(
+            name, xy=(row[X], row[Y]), xytext=(1.03, y), textcoords="axes fraction", va="center", fontsize=8,
+            color=looks[row["weighting"]]["color"], annotation_clip=False, zorder=1,
+            arrowprops=LEADER,
+        )  # fmt: skip

@@ -1,0 +1,116 @@
+"""Every registered Gaussian path: its coefficients over time, and a conditional beside the marginal velocity field.
+
+The field conditional on one data point pulls everything to that point; its posterior average (004 eq. 12) is the
+marginal field, computed here in closed form for eight Gaussians.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reproflow.exact.mixture import Mixture
+from reproflow.foundation import registry
+from reproflow.learning.data import get_dataset
+from reproflow.reporting.figures import style
+from reproflow.theory.paths import Coefficients, get_path
+
+TIME = 0.8
+HALF = 2.0
+ARROWS, SHADES = 13, 49
+EDGE = 2.15
+DATASET = "eight_gaussians"
+
+
+CAPTION = (
+    "The registered Gaussian paths. Left: α and σ, then λ = log(α²/σ²), over time from noise (t = 0) to data (t = 1). "
+    f"Right: velocity at t = {TIME} in the plane, for data from eight Gaussians: the conditional field given one data "
+    "point z (cross), and the marginal field, its average over the exact posterior of z. Shading: the density of x_t. "
+    "Arrows are scaled to the longest of their panel, whose length is printed below it."
+)
+
+
+def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+    """The figure; it depends on the registry alone, not on the results."""
+    names = [entry.name for entry in registry.entries("path", "gaussian")]
+    law = get_dataset(DATASET).mixture
+    mixture = Mixture(law.weights, law.means, law.stds)
+    # A data point is a component without width; 1e-9 stands for 0, which has no density.
+    point = Mixture(torch.ones(1), law.means[:1], torch.full((1,), 1e-9))
+    figure, rows = style.panels(len(names), 4, 2.15 * len(names), width_ratios=[1.15, 1.0, 1.0, 1.0])
+    frames = []
+    for name, (left, middle, conditional, marginal) in zip(names, rows, strict=True):
+        frames.append(_coefficients(left, middle, name))
+        frames.append(_field(conditional, name, "conditional", point, mixture, law.means[0]))
+        frames.append(_field(marginal, name, "marginal", mixture, mixture, None))
+    heads = ("coefficients", "log-SNR λ", f"conditional u(x | z), t = {TIME}", f"marginal u(x), t = {TIME}")
+    for axes, head in zip(rows[0], heads, strict=True):
+        axes.set_title(head)
+    return figure, pd.concat(frames, ignore_index=True), CAPTION
+
+
+def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
+    t = torch.linspace(0, 1, 201, dtype=torch.float64)
+    alpha, sigma = get_path(name)(t)
+    inner = get_path(name).at(t[1:-1])
+    left.plot(t, alpha, color="#0173b2")
+    left.plot(t, sigma, color="#de8f05", linestyle=(0, (5, 1.5)))
+    for symbol, values, i, colour in (("α", alpha, 150, "#0173b2"), ("σ", sigma, 60, "#a86300")):
+        xy = (float(t[i]), float(values[i]))
+        left.annotate(symbol, xy, (0, -13), textcoords="offset points", color=colour, ha="center", fontsize=10)
+    middle.plot(inner.t, inner.lam, color=style.INK)
+    middle.axhline(0, color=style.GREY, linewidth=0.6)
+    left.set(xlim=(0, 1), ylim=(0, 1.05), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1], ylabel=name)
+    middle.set(xlim=(0, 1), ylim=(-11, 11), xticks=[0, 0.5, 1], yticks=[-10, 0, 10])
+    left.yaxis.label.set(fontweight="bold", fontsize=10)
+    for axes in (left, middle):
+        axes.set_xlabel("t", labelpad=1)
+    parts = (("alpha", t, alpha), ("sigma", t, sigma), ("lam", inner.t, inner.lam))
+    return pd.concat(
+        pd.DataFrame({"path": name, "quantity": q, "t": x.numpy(), "value": y.numpy()}) for q, x, y in parts
+    )
+
+
+def _field(axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: torch.Tensor | None) -> pd.DataFrame:
+    c = get_path(name).at(torch.tensor(TIME, dtype=torch.float64))
+    x = _grid(ARROWS)
+    u = field.marginal_velocity(x, c)
+    longest = float(u.norm(dim=-1).max())
+    density = _shade(axes, law, c)
+    # The longest arrow spans one and a half cells of the grid.
+    scale = longest / (1.5 * 2 * HALF / (ARROWS - 1))
+    axes.quiver(
+        x[:, 0], x[:, 1], u[:, 0], u[:, 1], color=style.INK, width=0.006, headwidth=4, pivot="mid",
+        scale=scale, scale_units="xy", angles="xy",
+    )  # fmt: skip
+    if z is not None:
+        axes.plot(*z, marker="x", color="#d55e00", markersize=7, markeredgewidth=2)
+    axes.set(xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), xticks=[], yticks=[], aspect="equal")
+    axes.set_xlabel(f"longest arrow {longest:.3g}", fontsize=7.5, color=style.GREY, labelpad=3)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    columns = {"x0": x[:, 0], "x1": x[:, 1], "u0": u[:, 0], "u1": u[:, 1]}
+    arrows = pd.DataFrame({"path": name, "quantity": kind, "t": TIME, **{k: v.numpy() for k, v in columns.items()}})
+    return pd.concat([arrows, density.assign(path=name)]) if kind == "marginal" else arrows
+
+
+def _shade(axes: Axes, law: Mixture, c: Coefficients) -> pd.DataFrame:
+    x = _grid(SHADES)
+    density = law.log_density(x, c).exp()
+    reach = HALF + HALF / (SHADES - 1)  # pixels are centred on the grid's points
+    axes.imshow(
+        density.reshape(SHADES, SHADES).T, extent=(-reach, reach, -reach, reach), origin="lower", cmap="Blues",
+        alpha=0.6, vmin=0, interpolation="none",
+    )  # fmt: skip
+    columns = {"quantity": "density", "t": TIME, "value": density.numpy(), "x0": x[:, 0].numpy(), "x1": x[:, 1].numpy()}
+    return pd.DataFrame(columns)
+
+
+def _grid(n: int) -> torch.Tensor:
+    """Points (n², 2) of a square grid over the panel; the first coordinate varies slowest."""
+    axis = torch.linspace(-HALF, HALF, n, dtype=torch.float64)
+    return torch.cartesian_prod(axis, axis)

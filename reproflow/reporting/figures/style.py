@@ -1,0 +1,141 @@
+"""How every figure looks, in one place: palette, type, direct labels, and files that are the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from reproflow.foundation.files import atomic
+
+WIDTH = 8.4  # inches; the report shows figures at about this width
+GREY = "#6b7280"
+INK = "#1f2933"
+# ELBO is the reference of every comparison and is drawn in ink; the rest take seaborn's colour-blind safe hues.
+REFERENCE = "elbo"
+LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+MARKERS = {"gaussian": "o", "masked": "s"}
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 7,
+    "axes.labelsize": 9,
+    "axes.edgecolor": "#9aa1ab",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.linewidth": 1.7,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "reproflow",
+    "svg.fonttype": "path",
+    "image.interpolation": "nearest",
+    "path.simplify": True,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within it, figures are drawn in the house style on matplotlib's defaults, whatever the user's settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**seaborn.axes_style("ticks"), **_RC})
+        yield
+
+
+def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of the house's width with rows x columns axes, without pyplot's global state."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs).tolist()
+
+
+def placeholder(reason: str) -> Figure:
+    """What stands in a figure's place when its input is missing: the reason, in words."""
+    figure = Figure(figsize=(WIDTH, 1.1))
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, f"not drawn: {reason}", ha="center", va="center", color=GREY, wrap=True)
+    return figure
+
+
+def looks(names: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Colour and line style of each weighting; fixed by the set of names, so a name looks alike in every figure."""
+    palette = [tuple(colour) for colour in seaborn.color_palette("colorblind") if not _faint(colour)]
+    others = sorted(set(names) - {REFERENCE})
+    styles = {
+        name: {"color": palette[i % len(palette)], "linestyle": LINES[i // len(palette) % len(LINES)]}
+        for i, name in enumerate(others)
+    }
+    return {REFERENCE: {"color": INK, "linestyle": "-"}, **styles}
+
+
+def _faint(colour: Sequence[float]) -> bool:
+    """Whether a colour is too light for thin lines and labels on white (relative luminance above 0.68)."""
+    red, green, blue = colour
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.68
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, str, object]], gap: float = 12.5) -> None:
+    """Labels (y in data units, text, colour) right of the axes, moved apart so that lines are `gap` points apart.
+
+    To be called when limits and layout are final.
+    """
+    order = sorted(ends, key=lambda end: end[:2])
+    for (_, text, colour), natural, y in zip(order, *heights(axes, [end[0] for end in order], gap), strict=True):
+        axes.annotate(
+            text, xy=(1.005, min(max(natural, 0.0), 1.0)), xytext=(1.06, y), xycoords="axes fraction",
+            textcoords="axes fraction", color=colour, va="center", fontsize=8, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkB": 0},
+        )  # fmt: skip
+
+
+def heights(axes: Axes, values: Sequence[float], gap: float = 12.5) -> tuple[list[float], list[float]]:
+    """Heights of increasing y values as fractions of the axes, and the same moved `gap` points apart."""
+    natural = [float(axes.transAxes.inverted().transform(axes.transData.transform((1, y)))[1]) for y in values]
+    return natural, spread(natural, gap / (axes.get_window_extent().height * 72 / axes.get_figure(root=True).dpi))
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Increasing positions moved the least, in squared distance, until neighbours are `gap` apart, then into [0, 1].
+
+    With the i-th shifted by -i gap this is isotonic regression: neighbours in the wrong order are pooled at their mean.
+    """
+    groups: list[tuple[float, int]] = []  # mean of the shifted positions, count
+    for i, position in enumerate(positions):
+        groups.append((position - i * gap, 1))
+        while len(groups) > 1 and groups[-2][0] > groups[-1][0]:
+            (mean, count), (before, n) = groups.pop(), groups.pop()
+            groups.append(((before * n + mean * count) / (n + count), n + count))
+    top = 1 - (len(positions) - 1) * gap
+    shifted = [max(min(mean, top), 0.0) for mean, count in groups for _ in range(count)]
+    return [mean + i * gap for i, mean in enumerate(shifted)]
+
+
+def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
+    """Writes `stem.svg` and `stem.png`, the caption as their description: no date, fixed ids, so the same bytes."""
+    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    title = stem.name
+    with atomic(svg) as temporary:
+        metadata = {"Date": None, "Title": title, "Description": caption}
+        figure.savefig(temporary, format="svg", metadata=metadata, bbox_inches="tight", pad_inches=0.06)
+    with atomic(png) as temporary:
+        metadata = {"Title": title, "Description": caption}
+        figure.savefig(temporary, format="png", metadata=metadata, dpi=200, bbox_inches="tight", pad_inches=0.06)
+    return [svg, png]

@@ -1,0 +1,42 @@
+"use strict";
+// Tables: a click on a heading sorts, a word in the filter box keeps the rows that contain it.
+for (const table of document.querySelectorAll("table[data-sortable]")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const body = table.tBodies[0];
+      body.append(...[...body.rows].sort((a, b) => compare(key(a, column), key(b, column), up ? 1 : -1)));
+    });
+  });
+}
+
+function key(row, column) {
+  const cell = row.cells[column];
+  return cell.dataset.v ?? cell.textContent.trim();
+}
+
+// Numbers by value, words in natural order, and what is missing last in either direction.
+function compare(a, b, sign) {
+  if (a === "" || b === "") return (a === "") - (b === "");
+  const difference = Number(a) - Number(b);
+  return sign * (Number.isNaN(difference) ? a.localeCompare(b, "en", { numeric: true }) : difference);
+}
+
+for (const input of document.querySelectorAll("input[data-filters]")) {
+  const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
+  const count = input.closest(".filter").querySelector("output");
+  const apply = () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  };
+  input.addEventListener("input", apply);
+  apply();
+}
