@@ -31,7 +31,8 @@ def relative_gap(differences: Tensor, gradients: Tensor, n: int, level: float = 
     if not lower[0] - _half_width(lower[1], level) > 0:
         return Measurement(math.nan, n, detail=NOT_RESOLVED)
     statistic, half = float(upper[0] / lower[0]), _half_width(upper[1] / lower[1], level)
-    return Measurement(statistic, n, statistic - half, statistic + half)
+    # A squared norm is not negative: where its estimate is, that is noise, and the upper end starts from zero.
+    return Measurement(statistic, n, statistic - half, max(statistic, 0.0) + half)
 
 
 def _jackknife(blocks: Tensor) -> tuple[Tensor, Tensor]:

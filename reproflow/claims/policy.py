@@ -70,7 +70,7 @@ class Context:
     """What claim functions may use besides their case: a trained network, the mc sample size, blocks and seed."""
 
     digits: Digits | None = None
-    samples: int = 131_072
+    samples: int = 65_536
     blocks: int = 64
     seed: int = 0
 

@@ -32,7 +32,14 @@ EPOCHS, BATCH, RATE = 30, 64, 2e-3
 
 
 class DigitsNetwork(nn.Module):
-    """uint8 images (N, 1, 8, 8) on 17 levels -> features (N, 64), float32; `classify` adds the last layer: (N, 10)."""
+    """uint8 images (N, 1, 8, 8) on 17 levels -> features (N, 64), float32; `classify` gives class logits (N, 10).
+
+    Features are pre-activations, shifted and scaled as a whole to mean 0 and mean variance 1 over the training images:
+    FID is then in units of that variance, KID's kernel of order 1, and neither depends on how far training went.
+    """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +47,25 @@ class DigitsNetwork(nn.Module):
         self.second = nn.Conv2d(32, 64, 3, stride=2, padding=1)
         self.features = nn.Linear(64 * 4 * 4, DIMENSION)
         self.last = nn.Linear(DIMENSION, 10)
+        self.register_buffer("shift", torch.zeros(DIMENSION))
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        h = self.first(images.float() / 8 - 1).relu()
-        return self.features(self.second(h).relu().flatten(1))
+        return (self._activations(images) - self.shift) / self.scale
 
     def classify(self, images: Tensor) -> Tensor:
-        return self.last(self(images).relu())
+        return self.last(self._activations(images).relu())
+
+    @torch.no_grad()
+    def standardise(self, images: Tensor) -> None:
+        """Sets shift and scale from these images."""
+        raw = self._activations(images)
+        self.shift.copy_(raw.mean(0))
+        self.scale.copy_(raw.var(0).mean().sqrt())
+
+    def _activations(self, images: Tensor) -> Tensor:
+        h = self.first(images.float() / 8 - 1).relu()
+        return self.features(self.second(h).relu().flatten(1))
 
 
 def train_features(data: ImageData, path: str | Path, seed: int = 0) -> dict[str, Any]:
@@ -58,6 +77,7 @@ def train_features(data: ImageData, path: str | Path, seed: int = 0) -> dict[str
         torch.manual_seed(seeds.derive("features", data.name, seed))
         network = DigitsNetwork()
         _fit(network, data.images(data.train), data.train_labels, seed)
+        network.standardise(data.images(data.train))
         right = network.classify(data.images(data.test)).argmax(-1) == data.test_labels
     about = {"kind": "features", "name": DIGITS, "data": data.name, "data_sha256": data.sha256, "seed": seed}
     about["test_accuracy"] = float(right.double().mean())
@@ -71,7 +91,9 @@ def load_features(path: str | Path) -> tuple[DigitsNetwork, dict[str, Any]]:
     """
     tensors, about = read_tensors(path)
     if about.get("kind") != "features":
-        raise UsageError(f"{path} holds {about.get('kind', 'no')} data, not a feature network; train the features again.")
+        raise UsageError(
+            f"{path} holds {about.get('kind', 'no')} data, not a feature network; train the features again."
+        )
     network = DigitsNetwork()
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False), about
@@ -105,7 +127,9 @@ def digits_extractor(path: str | Path, data: ImageData) -> Extractor:
     """
     _, about = load_features(path)
     if about["data_sha256"] != data.sha256:
-        raise UsageError(f"{path} was trained on another {about['data']} than this {data.name}; train the features again.")
+        raise UsageError(
+            f"{path} was trained on another {about['data']} than this {data.name}; train the features again."
+        )
     register_digits()
     return Extractor(DIGITS, Path(path), about["sha256"], data.shape, data.levels, str(DIMENSION), DIMENSION)
 
@@ -131,9 +155,7 @@ def register_digits() -> None:
     class DigitsExtractor(FeatureExtractorBase):
         """torch-fidelity's view of `DigitsNetwork`: one layer, "64"; float64 so that statistics lose no digits."""
 
-        def __init__(
-            self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any
-        ) -> None:
+        def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any) -> None:
             super().__init__(name, features_list)
             self.network, _about = load_features(feature_extractor_weights_path)
 

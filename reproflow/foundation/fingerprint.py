@@ -51,6 +51,23 @@ def features() -> Fingerprint:
     return Fingerprint(digest(parts)[:16], parts)
 
 
+def dataset(name: str) -> str:
+    """The digest of a data set's source."""
+    where = next(known.where for known in names.known() if (known.kind, known.name) == ("dataset", name))
+    return source(where)
+
+
+def claims() -> str:
+    """The digest of every claim's source."""
+    modules = {known.where.partition(":")[0] for known in names.known() if known.kind == "claim"}
+    return source("reproflow.claims.policy", "reproflow.claims.ledger", *sorted(modules))
+
+
+def source(*roots: str) -> str:
+    """The digest of everything that these modules (or `module:definition`) reach."""
+    return digest(_closure(roots))[:16]
+
+
 def of_cells(config: Config, cells: list[Cell], name: str) -> str:
     """One digest for a shard's stage: the string that Snakemake sees as a parameter."""
     return digest([stage(config, cell, name).value for cell in cells])[:16]

@@ -18,7 +18,7 @@ from reproflow.foundation import names
 PACKAGE = Path(__file__).resolve().parents[1]
 PASSIVE = {
     f"reproflow.foundation.{name}"
-    for name in ("config", "errors", "files", "fingerprint", "grid", "names", "provenance", "registry", "sources", "specs", "store")
+    for name in ("config", "errors", "explain", "files", "fingerprint", "grid", "names", "provenance", "registry", "results", "sources", "specs", "store")
 } | {"reproflow.learning.training.checkpoint"}
 
 

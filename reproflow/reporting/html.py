@@ -20,7 +20,7 @@ from reproflow.foundation.errors import ReproflowError
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import COMPARISON_COLUMNS, GROUP, METRICS, comparison_table
 from reproflow.reporting.results import Missing, Results, load_results
-from reproflow.reporting.summary import summarise
+from reproflow.reporting.summary import finding, summarise
 from reproflow.reporting.tables import COMPARISON_NOTE, HEADINGS, claims_table, interval, number, p_text, text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,37 +34,42 @@ FIGURES = {
     "paths_fields": "Paths and velocity fields",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "created", "fingerprint")
+IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")
+SETTINGS = ("path", "time", "target", "steps")  # said once where all cells share them
 LARGEST_SVG = 400_000  # bytes; a larger figure goes in as its PNG
 
 
 def write_report(results: str | Path) -> Path:
     """Writes `report.html` from whatever the results folder holds and returns its path."""
     read = load_results(results)
+    target = read.folder / "report.html"
+    write_text(target, _environment().get_template("report.html.j2").render(_content(read)))
+    return target
+
+
+def _content(read: Results) -> dict[str, Any]:
+    """Everything the template shows, as plain values."""
     missing = list(read.missing)
-    claims, comparison = claims_table(read.claims), _comparison(read, missing)
-    figures = [_figure(read.folder, name, title, missing) for name, title in FIGURES.items()]
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            name=read.provenance.get("config_name") or read.folder.name,
-            summary=summarise(read, claims, comparison),
-            claims=claims.to_dict("records"),
-            blocks=_blocks(comparison),
-            note=COMPARISON_NOTE,
-            figures=figures,
-            cells=read.cells.to_dict("records"),
-            metrics=[m for m in METRICS if read.cells[m].notna().any()],
-            headings=HEADINGS,
-            provenance=dict.fromkeys(PROVENANCE, "") | read.provenance,
-            has_provenance=bool(read.provenance),
-            config=json.dumps(read.config, indent=1, sort_keys=True) if read.config else "",
-            seconds=float(read.timings["seconds"].sum()) if "seconds" in read.timings else None,
-            missing=missing,
-        )
-    )
-    write_text(read.folder / "report.html", page)
-    return read.folder / "report.html"
+    claims, comparison, cells = claims_table(read.claims), _comparison(read, missing), read.cells
+    same = {key: cells[key].iloc[0] for key in SETTINGS if cells[key].nunique() == 1}
+    return {
+        "name": read.provenance.get("config_name") or read.folder.name,
+        "summary": summarise(read, claims),
+        "claims": claims.to_dict("records"),
+        "blocks": _blocks(comparison),
+        "note": COMPARISON_NOTE,
+        "figures": [_figure(read.folder, name, title, missing) for name, title in FIGURES.items()],
+        "cells": cells.to_dict("records"),
+        "same": same,
+        "identity": [key for key in IDENTITY if key not in same],
+        "metrics": [metric for metric in METRICS if cells[metric].notna().any()],
+        "headings": HEADINGS,
+        "has_provenance": bool(read.provenance),
+        "provenance": dict.fromkeys(PROVENANCE, "") | read.provenance,
+        "config": json.dumps(read.config, indent=1, sort_keys=True) if read.config else "",
+        "seconds": float(read.timings["seconds"].sum()) if "seconds" in read.timings else None,
+        "missing": missing,
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -92,15 +97,16 @@ def _comparison(read: Results, missing: list[Missing]) -> pd.DataFrame:
 
 
 def _blocks(comparison: pd.DataFrame) -> list[dict[str, Any]]:
-    """One table a group: its weightings in order, and for each the row of every metric of the group."""
+    """One table a group: its weightings in order, for each the row of every metric, and a sentence a metric."""
     blocks = []
-    for key, rows in comparison.groupby(GROUP, sort=True, dropna=False):
-        metrics = [metric for metric in METRICS if (rows["metric"] == metric).any()]
-        table = {name: own.set_index("metric").to_dict("index") for name, own in rows.groupby("weighting", sort=False)}
-        references = {metric: rows.loc[rows["metric"] == metric, "reference"].iloc[0] for metric in metrics}
-        blocks.append(
-            {**dict(zip(GROUP, key, strict=True)), "metrics": metrics, "rows": table, "references": references}
-        )
+    for key, rows in comparison.groupby(GROUP, sort=True):
+        metrics = {metric: rows[rows["metric"] == metric] for metric in METRICS if (rows["metric"] == metric).any()}
+        blocks.append({
+            **dict(zip(GROUP, key, strict=True)), "metrics": list(metrics),
+            "rows": {w: own.set_index("metric").to_dict("index") for w, own in rows.groupby("weighting", sort=False)},
+            "references": {metric: own["reference"].iloc[0] for metric, own in metrics.items()},
+            "findings": {metric: finding(own.to_dict("records")) for metric, own in metrics.items()},
+        })  # fmt: skip
     return blocks
 
 
@@ -130,7 +136,5 @@ def inline_svg(source: str, prefix: str, title: str) -> str:
     element = re.sub(r'href="#', f'href="#{prefix}-', element)
     element = element.replace("url(#", f"url(#{prefix}-")
     head, rest = element.split(">", 1)
-    width = re.search(r'\bwidth="([\d.]+)pt"', head)
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
-    style = f' style="max-width:{float(width[1]) * 4 / 3:.0f}px"' if width else ""
-    return f'{head} role="img" aria-label="{title}"{style}>{rest}'
+    return f'{head} role="img" aria-label="{title}">{rest}'

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, gate
-from reproflow.reporting.comparison import GROUP
 from reproflow.reporting.results import Results
 from reproflow.reporting.tables import HEADINGS, interval, number
 
@@ -18,19 +17,18 @@ STATUSES = ("ok", "diverged", "failed")
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of cells by status and of claims by outcome, the gate's state with its reasons, and sentences."""
+    """Counts of cells by status and of claims by outcome, and the gate's state with its reasons."""
 
     cells: dict[str, int]
     claims: dict[str, int]
     gate: str
     reasons: list[str]
-    findings: list[str]
 
 
-def summarise(read: Results, claims: pd.DataFrame, comparison: pd.DataFrame) -> Summary:
-    """The summary of loaded results; `claims` and `comparison` as `tables` makes them."""
+def summarise(read: Results, claims: pd.DataFrame) -> Summary:
+    """The summary of loaded results; `claims` as `tables.claims_table` makes it."""
     state, reasons = gate_state(read, claims)
-    return Summary(cell_counts(read.cells), claim_counts(claims), state, reasons, findings(comparison))
+    return Summary(cell_counts(read.cells), claim_counts(claims), state, reasons)
 
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -80,30 +78,22 @@ def label(row: dict[Any, Any]) -> str:
     return " ".join([row["id"], *([row["case"]] if row["case"] else []), *(["(mc)"] if row["tier"] == "mc" else [])])
 
 
-def findings(comparison: pd.DataFrame) -> list[str]:
-    """One sentence a block: the lowest mean, and what the paired interval says about it."""
-    blocks = comparison.groupby([*GROUP, "metric"], sort=False)
-    return [_finding(rows.to_dict("records")) for _, rows in blocks]
-
-
-def _finding(rows: list[dict[Any, Any]]) -> str:
+def finding(rows: list[dict[Any, Any]]) -> str:
+    """One sentence about a block of the comparison: the lowest mean, and what the paired interval says about it."""
     heading, decimals = HEADINGS[rows[0]["metric"]]
     seen = [row for row in rows if row["n"]]
     lowest = min(seen, key=lambda row: row["mean"])
-    where = (
-        f"{lowest['dataset']}, {lowest['process']}, {lowest['path']} path, {lowest['time']} time, {lowest['target']}"
-    )
-    head = f"{where}: lowest {heading}: {lowest['weighting']} at {number(lowest['mean'], decimals)}"
+    head = f"{heading}: {lowest['weighting']} is lowest at {number(lowest['mean'], decimals)}"
     if len(seen) < 2:
         return f"{head}, the only one with a result."
     if lowest["best"]:
-        return f"{head}, below every other weighting at 95 %."
+        return f"{head}, below every other weighting at 95\u00a0%."
     if lowest["verdict"] == "reference":
-        return f"{head}, the reference, not separated from every other weighting."
+        return f"{head} (the reference), not separated from every other weighting."
     if lowest["verdict"] == "too few seeds":
         return f"{head}; {plural(lowest['pairs'], 'pair')} of seeds with {lowest['reference']}, no interval."
-    against = f"{number(lowest['difference'], decimals, True)} {interval(lowest, decimals)} to {lowest['reference']}"
-    return f"{head}; {against}, {lowest['verdict']}."
+    against = f"{number(lowest['difference'], decimals, True)} {interval(lowest, decimals)}"
+    return f"{head}; against {lowest['reference']} {against}: {lowest['verdict']}."
 
 
 def plural(n: int, noun: str) -> str:

@@ -21,7 +21,7 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import InterruptedRun, ReproflowError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
-from reproflow.learning.data import ImageData, ToyData, get_dataset, prepared
+from reproflow.learning.data import ImageData, ToyData, prepared
 from reproflow.learning.models.heads import Head, head_for
 from reproflow.learning.models.stacked import initialise
 from reproflow.learning.training import checkpoint
@@ -47,6 +47,7 @@ class Job:
 def train(
     experiment: Experiment,
     work: Sequence[tuple[Cell, Slot]],
+    data: ToyData | ImageData,
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     label: str = "train",
@@ -62,17 +63,17 @@ def train(
         missing = [(cell, slot) for cell, slot in missing if slot.record() is None]
         log.info("%s: %d of %d cells to train", label, len(missing), len(work))
         if missing:
-            _train_missing(experiment, missing, device, should_stop, label)
+            _train_missing(experiment, missing, data, device, should_stop, label)
 
 
 def _train_missing(
     experiment: Experiment,
     missing: list[tuple[Cell, Slot]],
+    data: ToyData | ImageData,
     device: torch.device,
     should_stop: Callable[[], bool],
     label: str,
 ) -> None:
-    data = get_dataset(experiment.dataset, experiment.process)
     head = head_for(data, experiment.process, missing[0][0].target, experiment.model)
     jobs = [Job(cell, slot, _starting_state(cell, slot, head, experiment)) for cell, slot in missing]
     total = experiment.training.steps

@@ -7,8 +7,6 @@ with the state it had before that step, while the rest repeat the step without i
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -17,6 +15,7 @@ from reproflow.foundation.config import Training
 from reproflow.learning.models.heads import Head, mean_level
 from reproflow.learning.models.stacked import StackedMLP, stack
 from reproflow.learning.training.checkpoint import Checkpoint
+from reproflow.learning.training.schedule import learning_rate
 from reproflow.theory.processes import gaussian, masked
 
 MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
@@ -102,14 +101,6 @@ def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor]) -> Tensor:
         return gaussian.loss(coefficient, batch["x1"], mean_level(logits, head.levels))
     wanted = gaussian.blend(batch["a"], batch["x1"], batch["b"], batch["eps"])
     return gaussian.loss(coefficient, wanted, head.gaussian(network, x, batch["t"], y))
-
-
-def learning_rate(training: Training, step: int) -> float:
-    """Linear warm-up to `lr` over `warmup` steps, then half a cosine down to zero at `steps`."""
-    if step < training.warmup:
-        return training.lr * (step + 1) / training.warmup
-    done = (step - training.warmup) / (training.steps - training.warmup)
-    return 0.5 * training.lr * (1 + math.cos(math.pi * done))
 
 
 def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ X, Y = "bound_bits_per_dim", "fid_train"
 POINT = ["dataset", "process", "path", "time", "target", "steps", "weighting"]
 COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
 CAPTION = (
-    "FID against the training images over the bound on the negative log-likelihood; both are better lower. Mean over "
-    "seeds, bars one standard deviation between seeds (none for a single seed). Bars show spread, not the significance "
-    "of a difference: for that see the paired comparison."
+    "FID against the training images over the bound on the negative log-likelihood; lower is better in both. Mean "
+    "over seeds, bars one standard deviation between seeds (none for a single seed). Bars show spread, not the "
+    "significance of a difference: for that see the paired comparison."
 )
 LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "alpha": 0.5, "shrinkB": 4, "relpos": (0, 0.5)}
 

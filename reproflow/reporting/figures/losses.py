@@ -32,7 +32,7 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
         return style.placeholder(why), frame, CAPTION
     looks = style.looks(read.cells["weighting"])
     groups = list(frame.groupby(EXPERIMENT, sort=True))
-    columns = min(3, len(groups))
+    columns = min(3 if len(groups) > 4 else 2, len(groups))
     rows = -(-len(groups) // columns)
     figure, grid = style.panels(rows, columns, 2.5 * rows + 0.2)
     flat = [axes for row in grid for axes in row]

@@ -47,7 +47,7 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
         frames.append(_coefficients(left, middle, name))
         frames.append(_field(conditional, name, "conditional", point, mixture, law.means[0]))
         frames.append(_field(marginal, name, "marginal", mixture, mixture, None))
-    heads = ("coefficients", "log-SNR λ", f"conditional u(x | z), t = {TIME}", f"marginal u(x), t = {TIME}")
+    heads = ("coefficients", "log-SNR λ", "conditional u(x | z)", "marginal u(x)")
     for axes, head in zip(rows[0], heads, strict=True):
         axes.set_title(head)
     return figure, pd.concat(frames, ignore_index=True), CAPTION

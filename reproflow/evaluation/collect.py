@@ -1,0 +1,122 @@
+"""Collecting: from the store to cells.csv, curves.csv, timings.csv and the samples that the figures show.
+
+Every cell of the grid is a row, failed and diverged ones with their reason. Records of another fingerprint, damaged or
+edited ones, are not read; the row says what to do. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reproflow.foundation import files, fingerprint, grid
+from reproflow.foundation.config import Experiment
+from reproflow.foundation.grid import Cell, experiment_of
+from reproflow.foundation.results import Results
+from reproflow.learning.training.schedule import learning_rate
+
+CELL_COLUMNS = (
+    "process dataset path time weighting target seed steps cell status reason "
+    "fid_train fid_train_se fid_test fid_test_se fid_n fid_features kid kid_se nll_nats nll_nats_se "
+    "bound_bits_per_dim bound_bits_per_dim_se ode_bits_per_dim ode_bits_per_dim_se "
+    "solver nfe ema batch split device fingerprint"
+).split()
+CURVE_COLUMNS = "cell step loss floor grad_norm lr".split()
+TIMING_COLUMNS = "stage cell seconds".split()
+SHOWN_SAMPLES = 2000
+
+log = logging.getLogger(__name__)
+
+
+def collect(results: Results) -> None:
+    """Writes cells.csv, curves.csv, timings.csv and samples/<cell>.npz of a results folder."""
+    cells = sorted(grid.expand(results.config), key=lambda cell: cell.key)
+    rows, curves, timings = [], [], []
+    for cell in cells:
+        status, reason, records = results.outcome(cell)
+        if status != "ok":
+            log.warning("%s: %s (%s)", cell.key, status, reason)
+        experiment = experiment_of(results.config, cell.experiment)
+        rows.append(_row(cell, experiment, status, reason, records))
+        curves += _curve(results, cell, experiment, records)
+        timings += [{"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r]
+        _samples(results, cell, records)
+    write_csv(results.folder / "cells.csv", CELL_COLUMNS, rows)
+    write_csv(results.folder / "curves.csv", CURVE_COLUMNS, curves)
+    write_csv(results.folder / "timings.csv", TIMING_COLUMNS, timings)
+
+
+def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
+    """A tidy CSV: floats `%.17g`, missing and NaN empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_text(row.get(column)) for column in columns] for row in rows)
+    files.write_text(path, text.getvalue())
+
+
+def _row(cell: Cell, experiment: Experiment, status: str, reason: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    row = {name: getattr(cell, name) for name in ("process", "dataset", "path", "time", "weighting", "target", "seed")}
+    trained, sampled, measured = (records.get(stage, {}) for stage in fingerprint.STAGES)
+    row |= {
+        "cell": cell.key,
+        "steps": trained.get("step"),
+        "status": status,
+        "reason": reason,
+        "solver": experiment.sampling.solver,
+        "nfe": sampled.get("nfe"),
+        "ema": experiment.training.ema,
+        "batch": experiment.training.batch,
+        "device": trained.get("device"),
+        "fingerprint": measured.get("fingerprint"),
+    }
+    return row | (measured.get("measures") or {})
+
+
+def _curve(results: Results, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The training curve in windows of `log_every` steps: mean loss and gradient norm, lr at the window's end."""
+    if "train" not in records:
+        return []
+    from safetensors.numpy import load_file
+
+    history = load_file(results.slot("train", cell).folder / "final.safetensors")["history"].astype(np.float64)
+    every, taken = experiment.training.log_every, records["train"]["step"]
+    floor = (records.get("evaluate") or {}).get("floor")
+    return [
+        {
+            "cell": cell.key,
+            "step": stop,
+            "loss": history[stop - every : stop, 0].mean(),
+            "floor": floor,
+            "grad_norm": history[stop - every : stop, 1].mean(),
+            "lr": learning_rate(experiment.training, stop - 1),
+        }
+        for stop in range(every, taken + 1, every)
+    ]
+
+
+def _samples(results: Results, cell: Cell, records: dict[str, dict[str, Any]]) -> None:
+    """The first samples of a cell where the figures look for them."""
+    if records.get("sample", {}).get("status") != "ok":
+        return
+    from safetensors.numpy import load_file
+
+    tensors = load_file(results.slot("sample", cell).folder / "samples.safetensors")
+    shown = {name: value[:SHOWN_SAMPLES] for name, value in tensors.items()}
+    if "labels" in shown:
+        side = round(shown["samples"].shape[1] ** 0.5)
+        shown["samples"] = shown["samples"].reshape(-1, side, side)
+    with files.atomic(results.folder / "samples" / f"{cell.key}.npz") as temporary:
+        np.savez_compressed(temporary, **shown)
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    return f"{value:.17g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,22 @@
+# The ledger. The job writes its verdicts and exits 0 whatever they are: only the gate fails, so evidence is never lost.
+
+
+rule claims:
+    input:
+        config=ancient(RESULTS / "config.json"),
+        # Monte-Carlo claims are tried on a trained Gaussian x1 network.
+        trained=expand(RESULTS / "shards" / "{shard}.train", shard=shards_of("gaussian", "x1")),
+    output:
+        report(
+            ensure(RESULTS / "claims.csv", non_empty=True),
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "verdicts and controls"},
+        ),
+    params:
+        source=fingerprint.claims(),
+        chosen=str(CONFIG.claims),
+    log:
+        LOGS / "claims.log",
+    shell:
+        "python -m reproflow claims {RUN} &> {log}"

@@ -1,0 +1,64 @@
+# What every rule needs: the checked configuration, its grid, and where results go. Nothing here imports torch.
+import os
+import sys
+from pathlib import Path
+
+from reproflow.foundation import config as configuration
+from reproflow.foundation import fingerprint, grid, names
+from reproflow.foundation.errors import ReproflowError
+
+try:
+    CONFIG = configuration.check(config, ", ".join(map(str, workflow.configfiles)))
+    SHARDS = grid.shards(CONFIG)
+    grid.expand(CONFIG)
+except ReproflowError as error:
+    raise WorkflowError(str(error))
+
+RESULTS = Path("results") / CONFIG.name
+LOGS = RESULTS / "logs"
+FIGURES = "fid_likelihood weightings losses samples_gaussian samples_masked samples_plane paths_fields".split()
+RUN = f"--config {RESULTS / 'config.json'} --results {RESULTS}"
+
+# Results depend on the number of threads, so it is one; parallelism is between jobs.
+shell.prefix(
+    f"export PATH={os.path.dirname(sys.executable)}:$PATH "
+    "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
+)
+
+
+wildcard_constraints:
+    shard=r"[a-z0-9_]+-\d{3}",
+    dataset="[a-z0-9_]+",
+
+
+def experiment_of(wildcards):
+    """The experiment of a shard."""
+    return grid.experiment_of(CONFIG, SHARDS[wildcards.shard][0].experiment)
+
+
+def data_file(wildcards):
+    """The prepared data set of a shard."""
+    return RESULTS / "data" / f"{experiment_of(wildcards).dataset}.safetensors"
+
+
+def stage_fingerprint(stage):
+    """A params function: one string that changes when, and only when, a cell of the shard would come out differently."""
+    return lambda wildcards: fingerprint.of_cells(CONFIG, SHARDS[wildcards.shard], stage)
+
+
+def is_image(dataset):
+    """Whether FID applies: masked processes and x1 heads live on image data, toy data stand in toy2d."""
+    return not any(
+        known.name == dataset and known.where.startswith("reproflow.learning.data.toy2d")
+        for known in names.known()
+        if known.kind == "dataset"
+    )
+
+
+def shards_of(process=None, target=None):
+    """Ids of the shards whose cells have this process and target."""
+    return [
+        shard
+        for shard, cells in SHARDS.items()
+        if process in (None, cells[0].process) and target in (None, cells[0].target)
+    ]

@@ -1,0 +1,45 @@
+# FID, KID and likelihood of every cell, and the tables they are gathered in.
+
+
+def features_file(wildcards):
+    """The feature network, for image data."""
+    dataset = experiment_of(wildcards).dataset
+    return [RESULTS / "features" / f"{dataset}.safetensors"] if is_image(dataset) else []
+
+
+rule evaluate:
+    input:
+        config=ancient(RESULTS / "config.json"),
+        data=data_file,
+        sampled=RESULTS / "shards" / "{shard}.sample",
+        features=features_file,
+    output:
+        ensure(RESULTS / "shards" / "{shard}.evaluate", non_empty=True),
+    params:
+        fingerprint=stage_fingerprint("evaluate"),
+    log:
+        LOGS / "evaluate" / "{shard}.log",
+    shell:
+        "python -m reproflow evaluate --shard {wildcards.shard} {RUN} &> {log} "
+        "&& echo {params.fingerprint} > {output}"
+
+
+rule collect:
+    input:
+        config=ancient(RESULTS / "config.json"),
+        evaluated=expand(RESULTS / "shards" / "{shard}.evaluate", shard=SHARDS),
+    output:
+        cells=report(
+            ensure(RESULTS / "cells.csv", non_empty=True),
+            caption="../report/cells.rst",
+            category="Comparison",
+            labels={"table": "every cell"},
+        ),
+        curves=ensure(RESULTS / "curves.csv", non_empty=True),
+        timings=RESULTS / "timings.csv",
+    params:
+        source=fingerprint.source("reproflow.evaluation.collect"),
+    log:
+        LOGS / "collect.log",
+    shell:
+        "python -m reproflow collect {RUN} &> {log}"
