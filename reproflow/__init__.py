@@ -1,7 +1,7 @@
 """reproflow: executed evidence for statements about flow-matching and diffusion losses.
 
-What a user imports: the decorators `path`, `time_law`, `weighting`, `target`, `divergence`, `claim`, and `load_results`.
-Names are imported on first use, so that `import reproflow` costs nothing.
+What a user imports: the decorators `path`, `time_law`, `weighting`, `target`, `divergence`, `claim`, and
+`load_results`. Names are imported on first use, so that `import reproflow` costs nothing.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import os
@@ -17,7 +18,7 @@ NEEDED_GIB = 2.0
 def run() -> list[tuple[str, str, str]]:
     """(what, state, detail) of every check; state is ok, note or FAILED. A check that raises has failed."""
     checks: dict[str, Callable[[], tuple[str, str]]] = {"python": _python, "disk": _disk, "list of names": _names}
-    checks |= {name: lambda name=name: _library(name) for name in LIBRARIES}
+    checks |= {name: functools.partial(_library, name) for name in LIBRARIES}
     checks |= {"device": _device, "arithmetic": _arithmetic, "workflow": _workflow}
     return [(name, *_checked(check)) for name, check in checks.items()]
 
@@ -66,7 +67,9 @@ def _arithmetic() -> tuple[str, str]:
 
     c = get_path("linear").at(torch.tensor([0.25, 0.5], dtype=torch.float64))
     wanted = 2 / (c.t * (1 - c.t))
-    return ("ok" if torch.allclose(c.dlam, wanted, rtol=1e-12) else "FAILED"), "d log-SNR of the linear path is 2 / (t (1 - t)) in float64"
+    return (
+        "ok" if torch.allclose(c.dlam, wanted, rtol=1e-12) else "FAILED"
+    ), "d log-SNR of the linear path is 2 / (t (1 - t)) in float64"
 
 
 def _workflow() -> tuple[str, str]:

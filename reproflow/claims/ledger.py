@@ -79,10 +79,10 @@ def read_csv(path: str | Path) -> list[dict[str, Any]]:
 
     Raises `ReproflowError` naming the file when its columns are not those of claims.csv.
     """
-    with open(path, newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != COLUMNS or any(None in row or None in row.values() for row in rows):
+    text = Path(path).read_bytes().decode()
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    rows = list(reader) if tuple(reader.fieldnames or ()) == COLUMNS and text.endswith("\n") else None
+    if rows is None or any(None in row or None in row.values() for row in rows):
         raise ReproflowError(f"{path} is not a whole claims.csv; make it again.")
     return [{**row, "n": int(row["n"]), **{key: _number(row[key]) for key in NUMBERS}} for row in rows]
 

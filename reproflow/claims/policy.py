@@ -162,7 +162,7 @@ def run_claim(entry: registry.Entry, context: Context | None = None) -> list[dic
 
 def row_ok(row: Mapping[str, Any]) -> bool:
     """Whether a row has its expected verdict and its controls came out as they must (a computed one has controls)."""
-    return row["verdict"] == row["expected"] and row["control_verdict"] == _opposite(row["expected"])
+    return row["verdict"] == row["expected"] and _filled(row["control_verdict"]) == _opposite(row["expected"])
 
 
 def gate(rows: Iterable[Mapping[str, Any]]) -> int:
@@ -172,7 +172,7 @@ def gate(rows: Iterable[Mapping[str, Any]]) -> int:
     """
     rows = list(rows)
     bad = [row for row in rows if not row_ok(row)]
-    if any(row["verdict"] != INCONCLUSIVE or row["control_verdict"] for row in bad):
+    if any(row["verdict"] != INCONCLUSIVE or _filled(row["control_verdict"]) for row in bad):
         return 3
     return 5 if bad or not rows else 0
 
@@ -220,6 +220,11 @@ def _control(name: str, verdict: str, reason: str, measured: Measurement) -> str
 
 def _opposite(expected: str) -> str:
     return {SUPPORTED: REFUTED, REFUTED: SUPPORTED}.get(expected, "")
+
+
+def _filled(value: Any) -> str:
+    """A text column's value; empty also where a data frame holds NaN for it."""
+    return value if isinstance(value, str) else ""
 
 
 def _said(error: Exception) -> str:

@@ -44,7 +44,9 @@ class Reference:
     def __init__(self, data: ImageData, weights: Path, device: torch.device) -> None:
         self.extractor: Extractor = digits_extractor(weights, data)
         self.device = str(device)
-        self.train, self.test = (fid.extract(data.images(data.tokens(split)), self.extractor) for split in ("train", "test"))
+        self.train, self.test = (
+            fid.extract(data.images(data.tokens(split)), self.extractor) for split in ("train", "test")
+        )
 
     def measures(self, samples: Tensor, data: ImageData) -> dict[str, Any]:
         """FID against both splits and KID against the train split, of samples (N, D) of levels."""
@@ -110,11 +112,15 @@ def likelihood(
     assert isinstance(denoiser, GaussianDenoiser)
     points = data.test[: experiment.likelihood.points].float()
     flow = flow_nll(denoiser, points, t_range=t_range, steps=experiment.likelihood.steps)
-    prepared.write_tensors(slot.folder / MEASURES, {"nll_nats": flow.nats, "nll_coarse": flow.coarse}, {"kind": "measures"})
+    prepared.write_tensors(
+        slot.folder / MEASURES, {"nll_nats": flow.nats, "nll_coarse": flow.coarse}, {"kind": "measures"}
+    )
     error = abs(float(flow.nats.mean() - flow.coarse.mean()))
     if not error <= COARSE_NATS:
         steps = experiment.likelihood.steps
-        return {"split": "test"}, [f"nll refused: {steps} and {2 * steps} solver steps differ by {error:.3g} nats; raise likelihood.steps"]
+        return {"split": "test"}, [
+            f"nll refused: {steps} and {2 * steps} solver steps differ by {error:.3g} nats; raise likelihood.steps"
+        ]
     return {"nll_nats": float(flow.nats.mean()), "nll_nats_se": math.hypot(_se(flow.nats), error), "split": "test"}, []
 
 

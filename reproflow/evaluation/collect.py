@@ -21,14 +21,14 @@ from reproflow.foundation.grid import Cell, experiment_of
 from reproflow.foundation.results import Results
 from reproflow.learning.training.schedule import learning_rate
 
-CELL_COLUMNS = (
-    "process dataset path time weighting target seed steps cell status reason "
-    "fid_train fid_train_se fid_test fid_test_se fid_n fid_features kid kid_se nll_nats nll_nats_se "
-    "bound_bits_per_dim bound_bits_per_dim_se ode_bits_per_dim ode_bits_per_dim_se "
-    "solver nfe ema batch split device fingerprint"
-).split()
-CURVE_COLUMNS = "cell step loss floor grad_norm lr".split()
-TIMING_COLUMNS = "stage cell seconds".split()
+CELL_COLUMNS = [
+    "process", "dataset", "path", "time", "weighting", "target", "seed", "steps", "cell", "status", "reason",
+    "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "fid_features", "kid", "kid_se",
+    "nll_nats", "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se",
+    "solver", "nfe", "ema", "batch", "split", "device", "fingerprint",
+]  # fmt: skip
+CURVE_COLUMNS = ["cell", "step", "loss", "floor", "grad_norm", "lr"]
+TIMING_COLUMNS = ["stage", "cell", "seconds"]
 SHOWN_SAMPLES = 2000
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ def collect(results: Results) -> None:
         experiment = experiment_of(results.config, cell.experiment)
         rows.append(_row(cell, experiment, status, reason, records))
         curves += _curve(results, cell, experiment, records)
-        timings += [{"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r]
+        timings += [
+            {"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r
+        ]
         _samples(results, cell, records)
     write_csv(results.folder / "cells.csv", CELL_COLUMNS, rows)
     write_csv(results.folder / "curves.csv", CURVE_COLUMNS, curves)
@@ -61,7 +63,9 @@ def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) ->
     files.write_text(path, text.getvalue())
 
 
-def _row(cell: Cell, experiment: Experiment, status: str, reason: str, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    cell: Cell, experiment: Experiment, status: str, reason: str, records: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     row = {name: getattr(cell, name) for name in ("process", "dataset", "path", "time", "weighting", "target", "seed")}
     trained, sampled, measured = (records.get(stage, {}) for stage in fingerprint.STAGES)
     row |= {
@@ -79,7 +83,9 @@ def _row(cell: Cell, experiment: Experiment, status: str, reason: str, records: 
     return row | (measured.get("measures") or {})
 
 
-def _curve(results: Results, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _curve(
+    results: Results, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
     """The training curve in windows of `log_every` steps: mean loss and gradient norm, lr at the window's end."""
     if "train" not in records:
         return []

@@ -1,9 +1,9 @@
 """The network whose features FID and KID compare: for digits a small classifier of our own, else Inception.
 
 The digits network is two convolutions and a linear layer to 64 numbers, taken **before** their ReLU (a third of the
-rectified ones are dead), which feed a ten-class classifier. It is trained once, on one thread because its weights depend
-on the thread count, and kept as a file with the SHA-256 of its data; retraining would move every FID by more than
-resampling does. Extractors are torch-fidelity's: `fid` asks torch-fidelity, which creates them from a weights file.
+rectified ones are dead), which feed a ten-class classifier. It is trained once, on one thread because its weights
+depend on the thread count, and kept as a file with the SHA-256 of its data; retraining would move every FID by more
+than resampling does. Extractors are torch-fidelity's: it creates them by name from a weights file when `fid` asks.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ def load_features(path: str | Path) -> tuple[DigitsNetwork, dict[str, Any]]:
             f"{path} holds {about.get('kind', 'no')} data, not a feature network; train the features again."
         )
     network = DigitsNetwork()
-    network.load_state_dict(tensors)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UsageError(f"{path} holds another network than this version's; train the features again.") from error
     return network.eval().requires_grad_(False), about
 
 
@@ -103,8 +106,8 @@ def load_features(path: str | Path) -> tuple[DigitsNetwork, dict[str, Any]]:
 class Extractor:
     """A torch-fidelity feature extractor with its weights.
 
-    `id` is the name and the start of the weights' SHA-256; images must be uint8 (N, *shape), None matching any size, with
-    levels below `levels`; `layer` is the feature it gives, of `dimension` numbers.
+    `id` is the name and the start of the weights' SHA-256; images must be uint8 (N, *shape), None matching any size,
+    with levels below `levels`; `layer` is the feature it gives, of `dimension` numbers.
     """
 
     name: str

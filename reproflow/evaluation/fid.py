@@ -1,16 +1,17 @@
 r"""FID and KID by torch-fidelity, with standard errors, from features that are extracted once.
 
-`torch_fidelity.calculate_metrics` extracts the features of both inputs at every call. With its cache off (the cache's key
-ignores data and weights) it is a chain of public steps: create the extractor, extract, statistics, metric. Here the same
-steps are called one by one with the same options, so that a reference is extracted once for many cells; the numbers are
-those of `calculate_metrics` to the last bit (a test compares them). input1 is generated, input2 is real.
+`torch_fidelity.calculate_metrics` extracts the features of both inputs at every call. With its cache off (the cache's
+key ignores data and weights) it is a chain of steps: create the extractor, extract, statistics, metric. Here the same
+functions are called one by one with the same options, so that a reference is extracted once for many cells; the numbers
+are those of `calculate_metrics` to the last bit (a test compares them). input1 is generated, input2 is real.
 
 .. math:: FID = |\mu_1 - \mu_2|^2 + tr(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}), \qquad
           KID = E\,k(x, x') + E\,k(y, y') - 2 E\,k(x, y), \quad k(x, y) = (x \cdot y / D + 1)^3
 
 (Heusel et al. 2017; Binkowski et al. 2018). Errors describe the finite sample at a fixed reference and fixed features:
 for FID a jackknife over 20 random blocks of the samples; for KID the error of its complete U-statistic, plus that of
-torch-fidelity's random subsets. FID is biased upwards by about 1/N: compare equal N only.
+torch-fidelity's random subsets. Near zero distance both are too large rather than too small (measured on digits: FID by
+1.2 at N = 5000 and 1.7 at 1000). FID is biased upwards by about 1/N: compare equal N only.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def _check_images(images: Tensor, extractor: Extractor) -> None:
         raise UsageError(f"FID takes uint8 images ({shape}), got {images.dtype} {tuple(images.shape)}.")
     if len(images) < 2 * extractor.dimension:
         raise UsageError(
-            f"FID with {extractor.dimension} features needs at least {2 * extractor.dimension} images, got {len(images)}."
+            f"FID on {extractor.dimension} features needs at least {2 * extractor.dimension} images, got {len(images)}."
         )
     if int(images.max()) >= extractor.levels:
         raise UsageError(

@@ -1,8 +1,8 @@
 """The irreducible loss of a cell: what its objective leaves when the network is the exact posterior.
 
-For a Gaussian mixture, and for a finite data set, the posterior is known; elsewhere the floor is NaN. It is in the units
-of the training loss (the objective's scale, per dimension), so that a learning curve can be drawn over it. Over a finite
-training set it is the loss of a network that has memorised the set.
+For a Gaussian mixture, and for a finite data set, the posterior is known; elsewhere the floor is NaN. It is in the
+units of the training loss (the objective's scale, per dimension), so that a learning curve can be drawn over it. Over
+a finite training set it is the loss of a network that has memorised the set.
 """
 
 from __future__ import annotations

@@ -152,9 +152,9 @@ def gaussian_bound(
     """The continuous-time variational bound of discrete data with a categorical x1_hat, per image, in nats.
 
     levels int64 (B, D), y (B,) or None, values (V,): what each level stands for, evenly spaced, in the network's dtype.
-    lam is stratified over [lam(t_min), lam(t_max)] by the quantiles of `Proposal`: each repeat calls the network once in
-    each of `strata` equal parts, at a point of its own for every image, and once at t_max for the reconstruction. The
-    draws depend on the generator and the path only, so that equal generators pair the cells of one path.
+    lam is stratified over [lam(t_min), lam(t_max)] by the quantiles of `Proposal`: each repeat calls the network once
+    in each of `strata` equal parts, at a point of its own for every image, and once at t_max for the reconstruction.
+    The draws depend on the generator and the path only, so that equal generators pair the cells of one path.
     """
     x1 = values[levels]
     path = denoiser.path

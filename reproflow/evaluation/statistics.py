@@ -1,7 +1,7 @@
 r"""Estimates with error bars: intervals over seeds, paired differences, jackknife, Holm, and squared means.
 
-The unit of replication is the seed (or the block of independent draws). With n < 3 values there is no interval: its ends
-and the standard error are NaN, and a verdict that needs them cannot be decided.
+The unit of replication is the seed (or the block of independent draws). With n < 3 values there is no interval: its
+ends and the standard error are NaN, and a verdict that needs them cannot be decided.
 
 .. math:: \hat\gamma(d) = \frac{|\sum_i d_i|^2 - \sum_i |d_i|^2}{m (m - 1)}
 

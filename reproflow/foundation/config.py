@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from reproflow.foundation import names, specs
 from reproflow.foundation.errors import ConfigError, UsageError, did_you_mean
 
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -135,7 +137,9 @@ class Experiment(Closed):
     def _check_solver(self) -> None:
         if (self.sampling.solver == "ancestral") != (self.process == "masked"):
             allowed = "ancestral" if self.process == "masked" else "euler, heun, rk4"
-            raise ValueError(f"sampling.solver {self.sampling.solver!r} does not sample a {self.process} process; use {allowed}")
+            raise ValueError(
+                f"sampling.solver {self.sampling.solver!r} does not sample a {self.process} process; use {allowed}"
+            )
 
 
 class Claims(Closed):
@@ -169,7 +173,9 @@ def load(path: str | Path) -> Config:
         text = Path(path).read_text(encoding="utf-8")
         raw = yaml.load(text, Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}.") from error
+        raise ConfigError(
+            f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}."
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     return check(raw, str(path))
@@ -181,7 +187,7 @@ def check(raw: Any, source: str = "config") -> Config:
         raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(Config.model_fields)}.")
     _refuse_unknown_keys(dict(raw), Config, source, "")
     try:
-        return Config.model_validate(dict(raw))
+        return Config.model_validate(_numbers(dict(raw)))
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from None
 
@@ -218,7 +224,10 @@ def _refuse_unknown_keys(raw: Any, schema: type[BaseModel], source: str, where: 
     for key, value in raw.items():
         if key not in schema.model_fields:
             known = schema.model_fields
-            raise ConfigError(f"{source}: unknown key {where + str(key)!r};{did_you_mean(str(key), known)}\nknown here: {', '.join(known)}")
+            raise ConfigError(
+                f"{source}: unknown key {where + str(key)!r};{did_you_mean(str(key), known)}\n"
+                f"known here: {', '.join(known)}"
+            )
         inner = _inner_schema(schema.model_fields[key].annotation)
         if inner is not None:
             items = enumerate(value) if isinstance(value, list) else [("", value)]
@@ -243,13 +252,26 @@ def _explain(error: ValidationError, source: str) -> str:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     shown = first.get("input")
-    value = f" (got {shown!r})" if isinstance(shown, (str, int, float, bool, list, type(None))) and first["type"] != "missing" else ""
+    value = (
+        f" (got {shown!r})"
+        if isinstance(shown, (str, int, float, bool, list, type(None))) and first["type"] != "missing"
+        else ""
+    )
     more = f"\nand {len(problems) - 1} more like it" if len(problems) > 1 else ""
     return f"{source}: {where or 'config'}: {message}{value}{more}"
 
 
+def _numbers(value: Any) -> Any:
+    """YAML 1.1, which Snakemake reads too, takes 2e-3 for text (it wants 2.0e-3); here it is a number."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key written twice and reads 1e-3 as a number."""
+    """Safe YAML that refuses a key written twice."""
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -262,8 +284,3 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)

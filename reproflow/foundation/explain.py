@@ -14,7 +14,10 @@ def why(results: Results, key: str) -> list[str]:
     """
     cells = {cell.key: cell for cell in grid.expand(results.config)}
     if key not in cells:
-        raise UsageError(f"no cell {key!r} in configuration {results.config.name!r};{did_you_mean(key, cells)} see the column `cell` of cells.csv.")
+        raise UsageError(
+            f"no cell {key!r} in configuration {results.config.name!r};{did_you_mean(key, cells)}"
+            " see the column `cell` of cells.csv."
+        )
     lines = []
     for stage in fingerprint.STAGES:
         slot = results.slot(stage, cells[key])

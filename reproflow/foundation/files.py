@@ -85,4 +85,6 @@ def _umask() -> int:
 
 
 def _refused(path: Path, error: OSError) -> ReproflowError:
-    return ReproflowError(f"cannot write {path}: {error.strerror} (errno {error.errno}); free space or choose another results folder.")
+    return ReproflowError(
+        f"cannot write {path}: {error.strerror} (errno {error.errno}); free space or choose another results folder."
+    )

@@ -1,7 +1,7 @@
 """Fingerprints: what a stored result depends on, as named parts and one digest.
 
-A part is a config value, a noun's source, a source file of the stage, a library version, or the fingerprint of the stage
-before. Because parts are kept by name beside every result, `reproflow why` can say which of them changed.
+A part is a config value, a noun's source, a source file of the stage, a library version, or the fingerprint of the
+stage before. Because parts are kept by name beside every result, `reproflow why` can say which of them changed.
 """
 
 from __future__ import annotations

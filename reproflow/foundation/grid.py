@@ -49,7 +49,9 @@ def expand_experiment(experiment: Experiment) -> list[Cell]:
     if experiment.only is not None:
         cells = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.key, pattern) for pattern in experiment.only)]
     if not cells:
-        raise ConfigError(f"0 cells selected by only: {experiment.only} in experiment {experiment.name!r}; patterns match cell keys.")
+        raise ConfigError(
+            f"0 cells selected by only: {experiment.only} in experiment {experiment.name!r}; patterns match cell keys."
+        )
     return cells
 
 
@@ -78,4 +80,14 @@ def _cell(experiment: Experiment, nouns: list[specs.Spec], seed: int) -> Cell:
     key = ".".join(parts)
     if not specs.SLUG.fullmatch(key):
         raise ConfigError(f"cell key {key!r} does not match {specs.SLUG.pattern}; shorten the names or parameters.")
-    return Cell(key, experiment.name, experiment.process, experiment.dataset, str(path), str(time), str(weighting), str(target), seed)
+    return Cell(
+        key,
+        experiment.name,
+        experiment.process,
+        experiment.dataset,
+        str(path),
+        str(time),
+        str(weighting),
+        str(target),
+        seed,
+    )

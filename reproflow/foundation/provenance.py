@@ -11,7 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("numpy", "scipy", "pandas", "torch", "torchvision", "torch-fidelity", "scikit-learn", "seaborn", "snakemake")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "torchvision",
+    "torch-fidelity",
+    "scikit-learn",
+    "seaborn",
+    "snakemake",
+)
 
 
 def describe(config_name: str, fingerprint: str) -> dict[str, Any]:
@@ -23,7 +33,10 @@ def describe(config_name: str, fingerprint: str) -> dict[str, Any]:
         "reproflow": importlib.metadata.version("reproflow"),
         "git_commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        },
         "platform": platform.platform(),
         "cpu": cpu(),
         "cores": os.cpu_count(),

@@ -22,8 +22,8 @@ PROCESSES = ("gaussian", "masked")
 class Entry:
     """One registered noun.
 
-    `params` are the keyword parameters a user may set with their defaults; `meta` is what the kind adds, such as `on` of
-    a weighting; `where` is `file:line`.
+    `params` are the keyword parameters a user may set with their defaults; `meta` is what the kind adds, such as `on`
+    of a weighting; `where` is `file:line`.
     """
 
     kind: str
@@ -60,7 +60,8 @@ def register(
             key = (kind, each, name)
             if key in _ENTRIES and _ENTRIES[key].where != where:
                 raise UsageError(
-                    f"{kind} {name!r} ({each}) is registered twice: at {_ENTRIES[key].where} and at {where}; rename one of them."
+                    f"{kind} {name!r} ({each}) is registered twice: at {_ENTRIES[key].where} and at {where};"
+                    " rename one of them."
                 )
             _ENTRIES[key] = Entry(kind, each, name, function, cite, where, _parameters(function), meta)
         return function

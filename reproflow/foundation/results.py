@@ -54,7 +54,8 @@ class Results:
     def _why_missing(self, stage: str, cell: Cell) -> str:
         slot = self.slot(stage, cell)
         if slot.record_path.exists():
-            return f"the {stage} record was damaged or edited by hand; delete {slot.folder.relative_to(self.folder)} and run again"
+            folder = slot.folder.relative_to(self.folder)
+            return f"the {stage} record was damaged or edited by hand; delete {folder} and run again"
         if store.newest_record(self.folder, stage, cell.key):
             return f"the {stage} record is of another fingerprint (see reproflow why); run again"
         return f"no {stage} record; run again"

@@ -1,8 +1,8 @@
 """What a function is made of: the digests of every piece of this package that it reaches.
 
 Reading is static (`ast`), so nothing is imported and torch is not needed. Comments, docstrings, blank lines and
-citations do not count. A module that registers nouns is taken definition by definition, so that adding a weighting leaves
-the others alone; any other module is taken whole. Modules that cannot change a number (`PASSIVE`) are left out.
+citations do not count. A module that registers nouns is taken definition by definition, so that adding a weighting
+leaves the others alone; any other module is taken whole. Modules that cannot change a number (`PASSIVE`) are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,21 @@ from reproflow.foundation import names
 PACKAGE = Path(__file__).resolve().parents[1]
 PASSIVE = {
     f"reproflow.foundation.{name}"
-    for name in ("config", "errors", "explain", "files", "fingerprint", "grid", "names", "provenance", "registry", "results", "sources", "specs", "store")
+    for name in (
+        "config",
+        "errors",
+        "explain",
+        "files",
+        "fingerprint",
+        "grid",
+        "names",
+        "provenance",
+        "registry",
+        "results",
+        "sources",
+        "specs",
+        "store",
+    )
 } | {"reproflow.learning.training.checkpoint"}
 
 

@@ -36,7 +36,7 @@ class Spec:
 
 
 def parse(text: str, what: str = "spec") -> Spec:
-    """Parses `name:param=value,..`. Raises `UsageError` for anything else, or for a value that is not a finite number."""
+    """Parses `name:param=value,..`. Raises `UsageError` for anything else, or for a value that is not finite."""
     match = _SPEC.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise UsageError(f"{what} {text!r} is not of the form name or name:param=value,param=value.")
@@ -59,7 +59,9 @@ def bind(spec: Spec, defaults: Mapping[str, Any], ranges: Mapping[str, Any], wha
     for key, value in spec.params:
         if key not in defaults:
             known = ", ".join(defaults) or "none"
-            raise UsageError(f"{what} {spec.name!r} has no parameter {key!r};{did_you_mean(key, defaults)} known: {known}")
+            raise UsageError(
+                f"{what} {spec.name!r} has no parameter {key!r};{did_you_mean(key, defaults)} known: {known}"
+            )
         low, high = ranges.get(key, (-math.inf, math.inf))
         if not low < value < high:
             raise UsageError(f"{what} {spec.name!r}: {key} = {value:g} is outside its range ({low:g}, {high:g}).")

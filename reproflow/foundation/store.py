@@ -1,9 +1,9 @@
 """The cell store: finished work, keyed by what it depends on.
 
-A finished stage of a cell lies in `<results>/store/<stage>/<cell>/<fingerprint>/`, outside what Snakemake declares, so that
-neither a failed job nor a re-cut shard loses it. `record.json` is written last and makes the folder finished; it holds
-the parts of the fingerprint and a digest of its own content, so that a file from another configuration or an edited one
-is told from a true one.
+A finished stage of a cell lies in `<results>/store/<stage>/<cell>/<fingerprint>/`, outside what Snakemake declares, so
+that neither a failed job nor a re-cut shard loses it. `record.json` is written last and makes the folder finished; it
+holds the parts of the fingerprint and a digest of its own content, so that a file from another configuration or an
+edited one is told from a true one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Slot:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 stream.seek(0)
-                raise InterruptedRun(f"{self.folder} is locked by {stream.read() or 'another process'}; wait for it, then run again.") from None
+                raise InterruptedRun(
+                    f"{self.folder} is locked by {stream.read() or 'another process'}; wait for it, then run again."
+                ) from None
             stream.truncate(0)
             stream.write(f"pid {os.getpid()} on host {socket.gethostname()}")
             stream.flush()

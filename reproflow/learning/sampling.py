@@ -2,12 +2,13 @@ r"""Samplers: from noise to data with a trained denoiser, counting every network
 
 Gaussian cells follow the probability flow dx/dt = u(x, t) from N(0, I) at t_min to t_max with fixed steps. Euler, Heun
 and RK4 are explicit Runge-Kutta methods, written as their tableau. Image cells then answer with the nearest level to
-E[x1|x], one more evaluation. Masked cells unmask by ancestral sampling: in a step from s to t each hidden token is shown
-with probability (alpha_t - alpha_s) / (1 - alpha_s), its value drawn from the network.
+E[x1|x], one more evaluation. Masked cells unmask by ancestral sampling: in a step from s to t each hidden token is
+shown with probability (alpha_t - alpha_s) / (1 - alpha_s), its value drawn from the network.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,15 +49,18 @@ class Tableau:
 TABLEAUS = {
     "euler": Tableau((0.0,), ((),), (1.0,)),
     "heun": Tableau((0.0, 1.0), ((), (1.0,)), (1 / 2, 1 / 2)),
-    "rk4": Tableau((0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+    "rk4": Tableau(
+        (0.0, 1 / 2, 1 / 2, 1.0), ((), (1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)
+    ),
 }
 
 
 def integrate(field: Field, x: Tensor, times: Sequence[float], solver: str) -> tuple[Tensor, int]:
     """x at the last of `times`, and the number of evaluations of `field(x, t)`; x (B, D), t a number."""
     tableau = TABLEAUS[solver]
-    for start, stop in zip(times[:-1], times[1:], strict=True):
-        step, slopes = stop - start, []
+    for start, stop in itertools.pairwise(times):
+        step = stop - start
+        slopes: list[Tensor] = []
         for c, row in zip(tableau.c, tableau.a, strict=True):
             shift = sum((a * slope for a, slope in zip(row, slopes, strict=True)), torch.zeros_like(x))
             slopes.append(field(x + step * shift, start + c * step))
@@ -75,13 +79,15 @@ def sample_gaussian(
     return integrate(field, x0, torch.linspace(*t_range, steps + 1, dtype=torch.float64).tolist(), solver)
 
 
-def sample_masked(denoiser: MaskedDenoiser, n: int, y: Tensor | None, steps: int, generator: Generator) -> tuple[Tensor, int]:
+def sample_masked(
+    denoiser: MaskedDenoiser, n: int, y: Tensor | None, steps: int, generator: Generator
+) -> tuple[Tensor, int]:
     """Tokens (n, D) from all masked in `steps` ancestral steps, and the NFE; uniforms come from the CPU generator."""
     vocabulary, device = denoiser.head.vocabulary, denoiser.device
     z = torch.full((n, denoiser.head.dim), vocabulary, device=device)
     alpha = denoiser.path(torch.linspace(0, 1, steps + 1, dtype=torch.float64))[0].tolist()
     alpha[-1] = 1.0
-    for before, after in zip(alpha[:-1], alpha[1:], strict=True):
+    for before, after in itertools.pairwise(alpha):
         u, choice = torch.rand(2, *z.shape, generator=generator).to(device)
         shown = (z == vocabulary) & (u < (after - before) / (1 - before))
         cumulative = denoiser.logits(z, y).softmax(-1).cumsum(-1)
@@ -91,11 +97,18 @@ def sample_masked(denoiser: MaskedDenoiser, n: int, y: Tensor | None, steps: int
 
 
 def load_denoiser(
-    cell: Cell, experiment: Experiment, slot: Slot, data: ToyData | ImageData, device: torch.device, weights: str = "ema"
+    cell: Cell,
+    experiment: Experiment,
+    slot: Slot,
+    data: ToyData | ImageData,
+    device: torch.device,
+    weights: str = "ema",
 ) -> GaussianDenoiser | MaskedDenoiser:
     """The trained network of a cell: its averaged weights, or the raw ones with `weights="weights"`."""
     tensors, _ = prepared.read_tensors(slot.folder / FINAL)
-    state = {name.removeprefix(f"{weights}."): tensor for name, tensor in tensors.items() if name.startswith(f"{weights}.")}
+    state = {
+        name.removeprefix(f"{weights}."): tensor for name, tensor in tensors.items() if name.startswith(f"{weights}.")
+    }
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
     path = get_path(cell.path, cell.process)
@@ -132,13 +145,16 @@ def sample(
 def draw(
     denoiser: GaussianDenoiser | MaskedDenoiser, data: ToyData | ImageData, cell: Cell, experiment: Experiment
 ) -> tuple[dict[str, Tensor], int]:
-    """`samples` (n, D), levels as uint8 for images and float32 for toy data, with their `labels` (n,); and the NFE a sample.
+    """`samples` (n, D), levels as uint8 for images and float32 for toy data, with their `labels` (n,); and the NFE a
+    sample.
 
     Labels go through the training set's in turn, so that every class has its share. All cells of a seed start from the
     same noise.
     """
     settings, parts, nfe = experiment.sampling, [], 0
-    y_all = data.labels().repeat(settings.n // len(data.train) + 1)[: settings.n] if isinstance(data, ImageData) else None
+    y_all = (
+        data.labels().repeat(settings.n // len(data.train) + 1)[: settings.n] if isinstance(data, ImageData) else None
+    )
     for start in range(0, settings.n, CHUNK):
         n = min(CHUNK, settings.n - start)
         y = None if y_all is None else y_all[start : start + n].to(denoiser.device)

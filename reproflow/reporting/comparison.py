@@ -13,6 +13,7 @@ weighting that has one. Below three pairs no interval is given. Verdicts: `tied`
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ COMPARISON_COLUMNS = [
 MIN_SEEDS = 3  # what `mean_interval` asks for before it gives an interval; said in the tables' notes
 LEVEL = 0.05
 NOTHING = dict.fromkeys(("difference", "difference_se", "difference_low", "difference_high", "p"), math.nan)
-Seeds = dict[int, float]
+Seeds = dict[Hashable, float]
 
 
 def comparison_table(cells: pd.DataFrame) -> pd.DataFrame:
@@ -40,15 +41,31 @@ def comparison_table(cells: pd.DataFrame) -> pd.DataFrame:
     Raises `ReproflowError` when a block holds one seed of a weighting twice, so that pairing has no meaning.
     """
     rows: list[dict[str, Any]] = []
-    for key, group in cells.groupby(GROUP, sort=True, dropna=False):
+    for key, group in groups(cells):
         for metric in METRICS:
-            if group.loc[group["status"] == "ok", metric].notna().any():
-                rows += [{**dict(zip(GROUP, key, strict=True)), **row} for row in _block(group, metric)]
+            if np.isfinite(group.loc[group["status"] == "ok", metric]).any():
+                rows += [{**key, **row} for row in _block(group, metric)]
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
+def groups(cells: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The cells that are compared with one another, by the values of `GROUP`.
+
+    A cell that did not end well has the step at which it stopped, or none; it counts in every group it may belong to.
+    """
+    found = []
+    for key, group in cells.groupby(GROUP[:-1], sort=True):
+        ok = group["status"] == "ok"
+        lengths = sorted(group.loc[ok, "steps"].dropna().unique())
+        astray = ~ok & ~group["steps"].isin(lengths)
+        for steps in lengths:
+            own = group[(group["steps"] == steps) | astray]
+            found.append((dict(zip(GROUP, (*key, steps), strict=True)), own))
+    return found
+
+
 def _block(group: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    values = {name: _by_seed(rows, metric) for name, rows in group.groupby("weighting", sort=True)}
+    values = {str(name): _by_seed(rows, metric) for name, rows in group.groupby("weighting", sort=True)}
     with_result = [name for name, seeds in values.items() if seeds]
     reference = "elbo" if "elbo" in with_result else with_result[0]
     names = [reference, *(name for name in values if name != reference)]

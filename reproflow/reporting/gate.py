@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reproflow.foundation.errors import ReproflowError, UndecidedError, VerdictError
-from reproflow.reporting.results import load
+from reproflow.reporting.results import load_results
 from reproflow.reporting.summary import FAILS, PASSES, summarise
 from reproflow.reporting.tables import claims_table
 
@@ -14,9 +14,9 @@ def judge(results: Path) -> None:
     """Passes in silence.
 
     Raises `VerdictError` (exit 3) for a claim decided other than expected or a control that was not refuted,
-    `ReproflowError` (exit 1) for cells that diverged or failed, `UndecidedError` (exit 5) for what is only inconclusive.
+    `ReproflowError` (1) for cells that diverged or failed, `UndecidedError` (exit 5) for what is only inconclusive.
     """
-    read = load(results)
+    read = load_results(results)
     summary = summarise(read, claims_table(read.claims))
     if summary.gate == PASSES:
         return

@@ -19,7 +19,7 @@ import pandas as pd
 from reproflow.foundation.errors import ReproflowError
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import COMPARISON_COLUMNS, GROUP, METRICS, comparison_table
-from reproflow.reporting.results import Missing, Results, load_results
+from reproflow.reporting.results import Missing, Results, load_results, records
 from reproflow.reporting.summary import finding, summarise
 from reproflow.reporting.tables import COMPARISON_NOTE, HEADINGS, claims_table, interval, number, p_text, text
 
@@ -51,15 +51,18 @@ def _content(read: Results) -> dict[str, Any]:
     """Everything the template shows, as plain values."""
     missing = list(read.missing)
     claims, comparison, cells = claims_table(read.claims), _comparison(read, missing), read.cells
-    same = {key: cells[key].iloc[0] for key in SETTINGS if cells[key].nunique() == 1}
+    same = {key: cells[key].iloc[0] for key in SETTINGS if cells[key].nunique(dropna=False) == 1}
     return {
         "name": read.provenance.get("config_name") or read.folder.name,
         "summary": summarise(read, claims),
-        "claims": claims.to_dict("records"),
+        "claims": records(claims),
         "blocks": _blocks(comparison),
         "note": COMPARISON_NOTE,
-        "figures": [_figure(read.folder, name, title, missing) for name, title in FIGURES.items()],
-        "cells": cells.to_dict("records"),
+        "figures": [
+            _figure(read.folder, name, title, missing) | {"command": figure_command(read.provenance, name)}
+            for name, title in FIGURES.items()
+        ],
+        "cells": records(cells),
         "same": same,
         "identity": [key for key in IDENTITY if key not in same],
         "metrics": [metric for metric in METRICS if cells[metric].notna().any()],
@@ -105,7 +108,7 @@ def _blocks(comparison: pd.DataFrame) -> list[dict[str, Any]]:
             **dict(zip(GROUP, key, strict=True)), "metrics": list(metrics),
             "rows": {w: own.set_index("metric").to_dict("index") for w, own in rows.groupby("weighting", sort=False)},
             "references": {metric: own["reference"].iloc[0] for metric, own in metrics.items()},
-            "findings": {metric: finding(own.to_dict("records")) for metric, own in metrics.items()},
+            "findings": {metric: finding(records(own)) for metric, own in metrics.items()},
         })  # fmt: skip
     return blocks
 
@@ -128,10 +131,19 @@ def _figure(folder: Path, name: str, title: str, missing: list[Missing]) -> dict
         return figure
 
 
+def figure_command(provenance: dict[str, Any], name: str) -> str:
+    """The command that makes this figure from the results; the recorded one where that names no configuration file."""
+    command = str(provenance.get("command", ""))
+    config = re.search(r"--configfile (\S+)", command)
+    return f"reproflow figures --config {config[1]} {name}" if config else command
+
+
 def inline_svg(source: str, prefix: str, title: str) -> str:
     """An SVG file as an element of a page: no prologue or metadata, ids made unique by `prefix`, width left to CSS."""
     element = source[source.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    # Matplotlib names an image by its content, so one drawn twice has its id twice; nothing refers to it.
+    element = re.sub(r'(<image\b[^>]*?) id="[^"]*"', r"\1", element)
     element = re.sub(r'\bid="', f'id="{prefix}-', element)
     element = re.sub(r'href="#', f'href="#{prefix}-', element)
     element = element.replace("url(#", f"url(#{prefix}-")

@@ -118,6 +118,11 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     write_text(path, frame.to_csv(index=False, float_format="%.17g", lineterminator="\n"))
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as dicts by column name."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def natural(text: object) -> tuple[tuple[int, str], ...]:
     """Sort key that puts BIL-9 before BIL-10."""
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(text)) if part)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, gate
-from reproflow.reporting.results import Results
+from reproflow.reporting.results import Results, records
 from reproflow.reporting.tables import HEADINGS, interval, number
 
 PASSES, FAILS, UNDECIDED = "passes", "fails", "undecided"
@@ -33,52 +33,53 @@ def summarise(read: Results, claims: pd.DataFrame) -> Summary:
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
     """status -> number of cells; the three statuses always, others where they occur."""
-    found = cells["status"].value_counts().to_dict()
-    return {name: int(found.get(name, 0)) for name in (*STATUSES, *sorted(set(found) - set(STATUSES)))}
+    found = {str(name): int(n) for name, n in cells["status"].value_counts().items()}
+    return {name: found.get(name, 0) for name in (*STATUSES, *sorted(set(found) - set(STATUSES)))}
 
 
 def claim_counts(claims: pd.DataFrame) -> dict[str, int]:
     """How many rows of the ledger came out as expected, and how; and how many did not."""
-    right, wrong = claims[claims["ok"]], claims[~claims["ok"].astype(bool)]
-    undecided = int((wrong["verdict"] == INCONCLUSIVE).sum())
+    right, (surprises, undecided) = claims[claims["ok"]], not_ok(claims)
     return {
         "total": len(claims),
         **{name: int((right["verdict"] == name).sum()) for name in ("supported", "refuted", "not_applicable")},
-        "undecided": undecided,
-        "surprises": len(wrong) - undecided,
+        "undecided": len(undecided),
+        "surprises": len(surprises),
     }
 
 
+def not_ok(claims: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Labels of the rows that were decided other than expected or whose control had no effect, and of the undecided."""
+    wrong = records(claims[~claims["ok"]])
+    surprises = [row for row in wrong if row["verdict"] != INCONCLUSIVE or row["control_verdict"]]
+    return [label(row) for row in surprises], [label(row) for row in wrong if row not in surprises]
+
+
 def gate_state(read: Results, claims: pd.DataFrame) -> tuple[str, list[str]]:
-    """Whether claims and cells would pass the gate, and every reason why not (a baseline is compared elsewhere)."""
-    counts, wrong = claim_counts(claims), claims[~claims["ok"].astype(bool)]
-    ids = {kind: [] for kind in ("decided", "undecided")}
-    for row in wrong.to_dict("records"):
-        ids["undecided" if row["verdict"] == INCONCLUSIVE else "decided"].append(label(row))
+    """Whether claims and cells pass the gate, and every reason why not (a baseline is compared elsewhere)."""
+    surprises, undecided = not_ok(claims)
     broken = {name: n for name, n in cell_counts(read.cells).items() if name != "ok" and n}
+    inputs = (("claims.csv", claims), ("cells.csv", read.cells))
+    said = [read.why_missing(file) or (f"{file}: no rows" if rows.empty else "") for file, rows in inputs]
+    wanting = [reason for reason in said if reason]
     reasons = [
-        *(
-            [f"{counts['surprises']} decided other than expected: {', '.join(ids['decided'])}"]
-            if ids["decided"]
-            else []
-        ),
-        *([f"{counts['undecided']} undecided: {', '.join(ids['undecided'])}"] if ids["undecided"] else []),
-        *[f"{plural(n, 'cell')} {name}" for name, n in broken.items()],
-        *([f"the ledger is missing ({read.why_missing('claims.csv') or 'no rows'})"] if claims.empty else []),
-        *([f"the cells are missing ({read.why_missing('cells.csv') or 'no rows'})"] if read.cells.empty else []),
+        *([f"{plural(len(surprises), 'claim')} other than expected: {', '.join(surprises)}"] if surprises else []),
+        *([f"{plural(len(undecided), 'claim')} undecided: {', '.join(undecided)}"] if undecided else []),
+        *[f"{plural(n, 'cell')} {name or 'without status'}" for name, n in broken.items()],
+        *wanting,
     ]
-    code = gate(claims.to_dict("records"))
+    code = gate(records(claims))
     if code == 3 or broken:
         return FAILS, reasons
-    return (UNDECIDED, reasons) if code or read.cells.empty else (PASSES, reasons)
+    return (UNDECIDED if code or wanting else PASSES), reasons
 
 
-def label(row: dict[Any, Any]) -> str:
+def label(row: dict[str, Any]) -> str:
     """A claim's id with what tells its rows apart: case, and the tier where it is not the exact one."""
     return " ".join([row["id"], *([row["case"]] if row["case"] else []), *(["(mc)"] if row["tier"] == "mc" else [])])
 
 
-def finding(rows: list[dict[Any, Any]]) -> str:
+def finding(rows: list[dict[str, Any]]) -> str:
     """One sentence about a block of the comparison: the lowest mean, and what the paired interval says about it."""
     heading, decimals = HEADINGS[rows[0]["metric"]]
     seen = [row for row in rows if row["n"]]

@@ -16,7 +16,15 @@ import pandas as pd
 from reproflow.claims.policy import row_ok
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import GROUP, MIN_SEEDS, comparison_table
-from reproflow.reporting.results import CELL_COLUMNS, CLAIM_COLUMNS, Results, load_results, natural, write_frame
+from reproflow.reporting.results import (
+    CELL_COLUMNS,
+    CLAIM_COLUMNS,
+    Results,
+    load_results,
+    natural,
+    records,
+    write_frame,
+)
 
 # metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
 HEADINGS = {
@@ -54,7 +62,7 @@ def cells_table(cells: pd.DataFrame) -> pd.DataFrame:
 def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
     """The ledger in natural order of id, case, tier, with `ok`: verdict as expected and controls as they must be."""
     frame = claims[list(CLAIM_COLUMNS)].copy()
-    frame["ok"] = [row_ok(row) for row in frame.to_dict("records")]
+    frame["ok"] = pd.Series([row_ok(row) for row in records(frame)], index=frame.index, dtype=bool)
     order = sorted(frame.index, key=lambda i: [natural(frame.at[i, key]) for key in ("id", "case", "tier")])
     return frame.loc[order].reset_index(drop=True)
 
@@ -75,7 +83,7 @@ def p_text(value: float) -> str:
     return "<0.001" if value < 1e-3 else number(value, 3)
 
 
-def interval(row: dict[Any, Any], decimals: int) -> str:
+def interval(row: dict[str, Any], decimals: int) -> str:
     """`[low, high]` of a difference, or a dash."""
     if math.isnan(row["difference_low"]):
         return DASH
@@ -85,7 +93,7 @@ def interval(row: dict[Any, Any], decimals: int) -> str:
 def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """The comparison as text for reading; the weighting and its mean are what `write_table` sets bold."""
     rows = []
-    for row in frame.to_dict("records"):
+    for row in records(frame):
         heading, decimals = HEADINGS[row["metric"]]
         rows.append({
             **{key.capitalize(): text(row[key]) for key in GROUP}, "Metric": heading, "Weighting": row["weighting"],

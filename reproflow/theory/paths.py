@@ -3,8 +3,8 @@ r"""Probability paths: how much of the data and how much of the noise is in x_t.
 .. math:: x_t = \alpha_t x_1 + \sigma_t x_0, \qquad x_0 \sim N(0, I), \qquad \lambda_t = \log(\alpha_t^2 / \sigma_t^2)
 
 Time runs from noise (t = 0) to data (t = 1). A masked process shows a token with probability alpha_t and masks it
-otherwise, so sigma_t = 1 - alpha_t and lam = log(alpha / (1 - alpha)). A path is one function of t; its derivatives come
-from `torch.func.jvp`, never from a second formula.
+otherwise, so sigma_t = 1 - alpha_t and lam = log(alpha / (1 - alpha)). A path is one function of t; its derivatives
+come from `torch.func.jvp`, never from a second formula.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ class Coefficients:
     dsigma: Tensor
     process: str = "gaussian"
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Coefficients:
+        """The same with every tensor changed: a type, a shape, a selection of rows."""
+        fields = (self.t, self.alpha, self.sigma, self.dalpha, self.dsigma)
+        t, alpha, sigma, dalpha, dsigma = (change(field) for field in fields)
+        return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)
+
     @property
     def power(self) -> int:
         return 1 if self.process == "masked" else 2
@@ -71,7 +77,8 @@ class Path(Noun):
 
     def at(self, t: Tensor) -> Coefficients:
         """alpha, sigma and their derivatives at t, by forward-mode differentiation."""
-        (alpha, sigma), (dalpha, dsigma) = torch.func.jvp(self.function, (t,), (torch.ones_like(t),))
+        value, derivative = torch.func.jvp(self.function, (t,), (torch.ones_like(t),))[:2]
+        (alpha, sigma), (dalpha, dsigma) = value, derivative
         return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)
 
 
@@ -116,5 +123,5 @@ def masked_linear(t: Tensor) -> tuple[Tensor, Tensor]:
 
 @path("cosine", process="masked", cite="Shi et al. 2024; Chang et al. 2022")
 def masked_cosine(t: Tensor) -> tuple[Tensor, Tensor]:
-    """alpha = 1 - cos(pi t/2): 001's cosine schedule with its time reversed; 2 sin²(pi t/4) keeps the digits near t = 0."""
+    """alpha = 1 - cos(pi t/2): 001's cosine schedule, time reversed; 2 sin²(pi t/4) keeps digits near t = 0."""
     return 2 * torch.sin(0.25 * math.pi * t) ** 2, torch.cos(0.5 * math.pi * t)

@@ -1,8 +1,9 @@
 r"""Weightings: the factor on a loss as a function of time.
 
-`on` names the prediction whose squared error the factor multiplies: velocity, x1, eps, score, v, ce (the cross-entropy of
-a masked process), or **canonical**. A canonical weighting *is* w(lam), its weight relative to the ELBO integrand, and
-means the same in every process; 001 (Fig. 2) plots these, with lam the log-SNR, or log(alpha/(1-alpha)) when masked.
+`on` names the prediction whose squared error the factor multiplies: velocity, x1, eps, score, v, ce (the cross-entropy
+of a masked process), or **canonical**. A canonical weighting *is* w(lam), its weight relative to the ELBO integrand,
+and means the same in every process; 001 (Fig. 2) plots these, with lam the log-SNR, or log(alpha/(1-alpha)) when
+masked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from reproflow.theory.nouns import Noun, resolve
 BOTH = ("gaussian", "masked")
 
 
-def weighting(name: str, *, on: str, cite: str, process: str | tuple[str, ...] | None = None, **meta: Any) -> Callable[..., Any]:
+def weighting(
+    name: str, *, on: str, cite: str, process: str | tuple[str, ...] | None = None, **meta: Any
+) -> Callable[..., Any]:
     """Decorator: registers `(t, lam) -> factor` on the squared error of the prediction named by `on`.
 
     Without `process`, a canonical weighting serves both processes, `ce` the masked one, and the rest the Gaussian one.
@@ -80,7 +83,7 @@ def iddpm(t: Tensor, lam: Tensor) -> Tensor:
 
 @weighting("min_snr", on="x1", cite="Hang et al. 2023", ranges={"gamma": (0, math.inf)})
 def min_snr(t: Tensor, lam: Tensor, gamma: float = 5.0) -> Tensor:
-    """min(SNR, gamma) on the x1 error; on another prediction the same loss has another factor (003 puts it on velocity)."""
+    """min(SNR, gamma) on the x1 error; 003 puts it on the velocity, which is another loss."""
     return torch.exp(lam).clamp(max=gamma)
 
 

@@ -98,7 +98,7 @@ def _image_cells(seeds: tuple[int, ...], generator: np.random.Generator) -> list
                 }  # fmt: skip
                 rows.append(row)
     broken = next(row for row in rows if row["weighting"] == "simple" and row["seed"] == seeds[-1])
-    broken.update(status="diverged", reason="loss is NaN at step 412", **_no_numbers())
+    broken.update(status="diverged", reason="loss is NaN at step 412", steps=412, **_no_numbers())
     return rows
 
 
@@ -110,7 +110,7 @@ def _toy_cells(seeds: tuple[int, ...], generator: np.random.Generator) -> list[d
                 nll = 1.75 + 0.05 * FID[weighting] + 0.01 * generator.standard_normal()
                 row = _cell("gaussian", dataset, weighting, "velocity", seed)
                 rows.append(row | {"nll_nats": nll, "nll_nats_se": 0.004})
-    rows[-1].update(status="failed", reason="exit 1: no space left on device", **_no_numbers())
+    rows[-1].update(status="failed", reason="exit 1: no space left on device", steps="", **_no_numbers())
     return rows
 
 

@@ -39,8 +39,8 @@ class ToyData:
     """Points in the plane of about unit variance, without labels.
 
     `draw(n, generator)` gives float64 points (n, 2); `log_density(x)` maps (..., 2) to (...), in nats, exactly;
-    `entropy` is -E log p in nats, by quadrature or in closed form; `test` holds fixed evaluation points (N, 2), float64;
-    `mixture` is set where the law is a mixture of round Gaussians, so that exact posteriors and velocities exist.
+    `entropy` is -E log p in nats, by quadrature or in closed form; `test` holds fixed evaluation points (N, 2),
+    float64; `mixture` is set where the law is a mixture of round Gaussians, so that exact posteriors exist.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ToyData:
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images as grey levels 0..levels-1: `train`, `test` uint8 (N, D) flattened from `shape` (C, H, W), labels int64 (N,)."""
+    """Images as grey levels 0..levels-1: `train`, `test` uint8 (N, D), flattened from `shape`; labels int64 (N,)."""
 
     name: str
     shape: tuple[int, int, int]

@@ -1,7 +1,7 @@
 """digits8: 1797 handwritten digits of 8 x 8 pixels on 17 grey levels, from scikit-learn, with a fixed held-out part.
 
-The level k in 0..16 has the value k/8 - 1. The split is stratified by class, 1347 for training and 450 held out: within a
-class the images are ranked by a hash of their index, so the split depends on no library's random numbers.
+The level k in 0..16 has the value k/8 - 1. The split is stratified by class, 1347 for training and 450 held out: within
+a class the images are ranked by a hash of their index, so the split depends on no library's random numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def digits8() -> ImageData:
 
 
 def stratified_split(labels: Tensor, held_out: int, purpose: str) -> tuple[Tensor, Tensor]:
-    """Indices (train, test), each in increasing order, with `held_out` test indices spread over the classes of `labels` (N,).
+    """Indices (train, test), each increasing, with `held_out` test indices spread over the classes of `labels` (N,).
 
     Every class gets its share rounded down, and the largest remainders one more.
     """

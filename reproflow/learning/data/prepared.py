@@ -63,5 +63,5 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UsageError(f"{path} is not a readable reproflow file ({error}); delete it and write it again.") from error
     if digest(tensors) != about["sha256"]:
-        raise UsageError(f"{path} was changed: its arrays do not have the recorded sha256; delete it and write it again.")
+        raise UsageError(f"{path} was changed: its arrays lack the recorded sha256; delete it and write it again.")
     return tensors, about

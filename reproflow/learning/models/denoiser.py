@@ -45,7 +45,9 @@ class GaussianDenoiser:
     def x1_logits(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """Logits of the posterior over levels, (B, D, V). Raises `TypeError` for a head without levels."""
         if self.head.kind != "levels":
-            raise TypeError(f"a {self.head.kind!r} head has no posterior over levels; train with target x1 on image data.")
+            raise TypeError(
+                f"a {self.head.kind!r} head has no posterior over levels; train with target x1 on image data."
+            )
         c = self._coefficients(t)
         batch = (x[None], t[None], None if y is None else y[None])
         return self.head.level_logits(self.network, *batch, c.alpha[None], c.sigma[None])[0]
@@ -61,8 +63,7 @@ class GaussianDenoiser:
 
     def _coefficients(self, t: Tensor) -> Coefficients:
         """Coefficients in t's type, found in float64: sigma near the data end has few digits in float32."""
-        c = self.path.at(t.double())
-        return Coefficients(t, *(value.to(t.dtype) for value in (c.alpha, c.sigma, c.dalpha, c.dsigma)))
+        return self.path.at(t.double()).map(lambda value: value.to(t.dtype))
 
 
 @dataclass(frozen=True)
@@ -83,4 +84,3 @@ class MaskedDenoiser:
     def logits(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary at tokens (B, D) in 0..V: (B, D, V)."""
         return self.head.masked_logits(self.network, tokens[None], None if y is None else y[None])[0]
-

@@ -38,7 +38,9 @@ class Head:
         """The network's own target at x (K, B, D), t (K, B): (K, B, D)."""
         return network(x, t, y)
 
-    def level_logits(self, network: StackedMLP, x: Tensor, t: Tensor, y: Tensor | None, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def level_logits(
+        self, network: StackedMLP, x: Tensor, t: Tensor, y: Tensor | None, alpha: Tensor, sigma: Tensor
+    ) -> Tensor:
         """Logits of the posterior over levels at x (K, B, D), t, alpha, sigma (K, B): (K, B, D, V)."""
         assert self.levels is not None
         own = network(x, t, y).unflatten(-1, (self.dim, self.vocabulary))
@@ -49,7 +51,9 @@ class Head:
         assert self.levels is not None
         shown = tokens < self.vocabulary
         values = functional.pad(self.levels.float(), (0, 1)).to(tokens.device)[tokens]
-        return network(torch.cat([values, shown.to(values.dtype)], -1), None, y).unflatten(-1, (self.dim, self.vocabulary))
+        return network(torch.cat([values, shown.to(values.dtype)], -1), None, y).unflatten(
+            -1, (self.dim, self.vocabulary)
+        )
 
 
 def head_for(data: ToyData | ImageData, process: str, target: str, model: Model) -> Head:

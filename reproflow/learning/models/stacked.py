@@ -1,12 +1,14 @@
 """K networks of one shape as one module: every weight has a leading dimension K, and a batched product serves all.
 
 Nothing mixes the K slices, so that a network's numbers do not depend on which others share its process. That holds bit
-for bit while batch, width and the number of outputs are multiples of 16: the vector body and the scalar tail of a kernel may
-round differently (AdamW's lerp does), and where the tail falls depends on K. So outputs are padded, and the padding cut.
+for bit while batch, width and the number of outputs are multiples of 16: the vector body and the scalar tail of a
+kernel may round differently (AdamW's lerp does), and where the tail falls depends on K. So outputs are padded, and the
+padding cut.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ class StackedMLP(nn.Module):
         super().__init__()
         self.architecture = architecture
         sizes = architecture.sizes
-        self.weights = nn.ParameterList(torch.zeros(members, i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        self.weights = nn.ParameterList(torch.zeros(members, i, o) for i, o in itertools.pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(members, 1, o) for o in sizes[1:])
 
     @property

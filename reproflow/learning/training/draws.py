@@ -40,13 +40,16 @@ def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
 class Draws:
     """Batches for a fixed list of cells of one experiment; tensors are made on the CPU and moved to `device`."""
 
-    def __init__(self, cells: Sequence[Cell], experiment: Experiment, data: ToyData | ImageData, device: torch.device) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], experiment: Experiment, data: ToyData | ImageData, device: torch.device
+    ) -> None:
         self.experiment, self.data, self.device = experiment, data, device
         vocabulary = data.levels if isinstance(data, ImageData) else 0
         self.objectives = [objective(cell, experiment, vocabulary) for cell in cells]
         self.seeds = sorted({cell.seed for cell in cells})
         self.seed_of = torch.tensor([self.seeds.index(cell.seed) for cell in cells])
-        self._chunk, self._columns = -1, {}
+        self._chunk = -1
+        self._columns: dict[str, Tensor] = {}
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """All that the loss of a step needs, each with leading dimensions (K, B)."""

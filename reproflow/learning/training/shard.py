@@ -1,8 +1,8 @@
 """Training a shard: the cells that are missing from the store, together, resumably.
 
 Cells that stand at the same step go on as one stack. After a kill some may be a checkpoint behind the others; the ones
-furthest behind run first, until they meet the next group. Every `save_every` steps, and when a signal asks to stop, each
-cell's state is saved; what is finished goes into the store and its states are removed.
+furthest behind run first, until they meet the next group. Every `save_every` steps, and when a signal asks to stop,
+each cell's state is saved; what is finished goes into the store and its states are removed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def train(
 ) -> None:
     """Trains the cells whose slots are not finished.
 
-    Raises `InterruptedRun` (exit 75) when `should_stop` turned true, after saving, or when another process holds a cell.
+    Raises `InterruptedRun` (exit 75) when `should_stop` turned true, after saving, or when another process holds a
+    cell.
     """
     with contextlib.ExitStack() as locks:
         missing = [(cell, slot) for cell, slot in work if slot.record() is None]
@@ -115,10 +116,16 @@ def _run(
                 draws = Draws([job.cell for job in active], experiment, data, device)
             continue
         bar.update(stack.step - bar.n if stack.step > bar.n else 0)
-        if should_stop() or (stack.step % training.save_every == 0 and stack.step < training.steps) or stack.step == stop < training.steps:
+        if (
+            should_stop()
+            or (stack.step % training.save_every == 0 and stack.step < training.steps)
+            or stack.step == stop < training.steps
+        ):
             _save(active, stack)
         if should_stop():
-            raise InterruptedRun(f"stopped at step {stack.step} of {training.steps}; the state is saved, run again to go on.")
+            raise InterruptedRun(
+                f"stopped at step {stack.step} of {training.steps}; the state is saved, run again to go on."
+            )
     if active and stop == training.steps:
         for job, state in zip(active, stack.states(), strict=True):
             _finish(job, state, "ok", began, len(group))

@@ -1,14 +1,16 @@
 """A stack: K cells of one shape that take their steps together in one process.
 
 One backward pass serves all (the losses are summed and nothing is shared between the K slices), gradients are clipped
-per cell, foreach AdamW updates every slice alike, and a cell whose loss or gradient is no longer finite leaves the stack
-with the state it had before that step, while the rest repeat the step without it.
+per cell, foreach AdamW updates every slice alike (fused AdamW would not: its bits depend on K), and a cell whose loss
+or gradient is no longer finite leaves the stack with the state it had before that step, while the rest repeat the step
+without it.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reproflow.foundation.config import Training
@@ -18,7 +20,7 @@ from reproflow.learning.training.checkpoint import Checkpoint
 from reproflow.learning.training.schedule import learning_rate
 from reproflow.theory.processes import gaussian, masked
 
-MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
+MOMENTS = ("first", "second")
 
 
 class Stack:
@@ -31,45 +33,67 @@ class Stack:
     def _build(self, states: list[dict[str, Tensor]]) -> None:
         architecture, step = self.head.architecture, self.step
         self.network = stack(architecture, [_part(state, "weights") for state in states]).to(self.device)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), foreach=True, weight_decay=self.training.weight_decay)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.training.ema))
         self.average.n_averaged.fill_(step)
         self.average.module.load_state_dict(stack(architecture, [_part(state, "ema") for state in states]).state_dict())
-        for name, parameter in self.network.named_parameters():
-            moments = {key: torch.stack([s[f"{part}.{name}"] for s in states]) for part, key in MOMENTS.items()}
-            on_device = {key: value.to(self.device) for key, value in moments.items()}
-            self.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **on_device}
+        names = [name for name, _ in self.network.named_parameters()]
+        self.moments = {
+            moment: [torch.stack([state[f"{moment}.{name}"] for state in states]).to(self.device) for name in names]
+            for moment in MOMENTS
+        }
         self.history = torch.stack([state["history"] for state in states])
 
     def states(self) -> list[Checkpoint]:
         """The state of each cell, on the CPU."""
         parts = {f"weights.{name}": tensor for name, tensor in self.network.state_dict().items()}
         parts |= {f"ema.{name}": tensor for name, tensor in self.average.module.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            parts |= {f"{part}.{name}": self.optimizer.state[parameter][key] for part, key in MOMENTS.items()}
-        parts = {name: tensor.detach().cpu().clone() for name, tensor in parts.items()} | {"history": self.history.clone()}
+        for index, (name, _) in enumerate(self.network.named_parameters()):
+            parts |= {f"{moment}.{name}": self.moments[moment][index] for moment in MOMENTS}
+        parts = {name: tensor.detach().cpu().clone() for name, tensor in parts.items()} | {
+            "history": self.history.clone()
+        }
         members = range(len(self.history))
         return [Checkpoint(self.step, {name: tensor[member] for name, tensor in parts.items()}) for member in members]
 
     def advance(self, batch: dict[str, Tensor]) -> list[int]:
-        """Takes one step, or none: the members whose loss or gradient is not finite, in which case nothing was changed."""
+        """Takes one step, or none and returns the members whose loss or gradient is not finite."""
         losses = loss(self.head, self.network, batch)
-        parameters = list(self.network.parameters())
+        parameters: list[Tensor] = list(self.network.parameters())
         gradients = torch.autograd.grad(losses.sum(), parameters)
         # Added one after the other: a reduction over a (parameters, K) table would sum in an order that depends on K.
-        norms = torch.sqrt(sum(gradient.flatten(1).square().sum(1) for gradient in gradients))
+        squares = torch.zeros_like(losses)
+        for gradient in gradients:
+            squares = squares + gradient.flatten(1).square().sum(1)
+        norms = squares.sqrt()
         finite = torch.isfinite(losses) & torch.isfinite(norms)
         if not bool(finite.all()):
             return (~finite).nonzero().flatten().tolist()
         shrink = (self.training.clip / norms).clamp(max=1.0)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient * shrink.view(-1, 1, 1)
-        self.optimizer.param_groups[0]["lr"] = learning_rate(self.training, self.step)
-        self.optimizer.step()
+        self._update(parameters, [gradient * shrink.view(-1, 1, 1) for gradient in gradients])
         self.average.update_parameters(self.network)
         self.history[:, self.step] = torch.stack([losses.detach(), norms], -1).cpu()
         self.step += 1
         return []
+
+    @torch.no_grad()
+    def _update(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """AdamW in its functional form: the class imports torch's compiler, which costs seconds in every job."""
+        adamw(
+            parameters,
+            gradients,
+            self.moments["first"],
+            self.moments["second"],
+            max_exp_avg_sqs=[],
+            state_steps=[torch.tensor(float(self.step)) for _ in parameters],
+            foreach=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate(self.training, self.step),
+            weight_decay=self.training.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def keep(self, members: list[int]) -> None:
         """Reduces the stack to these members."""

@@ -44,7 +44,7 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     figure.draw_without_rendering()
     for axes, (_, group) in zip(flat, groups, strict=False):
         last = group.dropna(subset="loss").groupby("weighting", sort=True).last()
-        style.label_ends(axes, [(row.loss, str(name), looks[name]["color"]) for name, row in last.iterrows()])
+        style.label_ends(axes, [(row.loss, str(name), looks[str(name)]["color"]) for name, row in last.iterrows()])
     return figure, frame, CAPTION
 
 

@@ -7,6 +7,7 @@ marginal field, computed here in closed form for eight Gaussians.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -37,15 +38,15 @@ CAPTION = (
 def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it depends on the registry alone, not on the results."""
     names = [entry.name for entry in registry.entries("path", "gaussian")]
-    law = get_dataset(DATASET).mixture
-    mixture = Mixture(law.weights, law.means, law.stds)
+    law: Any = get_dataset(DATASET)
+    mixture = Mixture(law.mixture.weights, law.mixture.means, law.mixture.stds)
     # A data point is a component without width; 1e-9 stands for 0, which has no density.
-    point = Mixture(torch.ones(1), law.means[:1], torch.full((1,), 1e-9))
+    point = Mixture(torch.ones(1), mixture.means[:1], torch.full((1,), 1e-9))
     figure, rows = style.panels(len(names), 4, 2.15 * len(names), width_ratios=[1.15, 1.0, 1.0, 1.0])
     frames = []
     for name, (left, middle, conditional, marginal) in zip(names, rows, strict=True):
         frames.append(_coefficients(left, middle, name))
-        frames.append(_field(conditional, name, "conditional", point, mixture, law.means[0]))
+        frames.append(_field(conditional, name, "conditional", point, mixture, mixture.means[0]))
         frames.append(_field(marginal, name, "marginal", mixture, mixture, None))
     heads = ("coefficients", "log-SNR λ", "conditional u(x | z)", "marginal u(x)")
     for axes, head in zip(rows[0], heads, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import seaborn
@@ -56,8 +57,9 @@ def styled() -> Iterator[None]:
     """Within it, figures are drawn in the house style on matplotlib's defaults, whatever the user's settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**seaborn.axes_style("ticks"), **_RC})
-        yield
+        settings: dict[Any, Any] = {**seaborn.axes_style("ticks"), **_RC}
+        with matplotlib.rc_context(settings):
+            yield
 
 
 def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
@@ -109,7 +111,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, object]], gap: float
 def heights(axes: Axes, values: Sequence[float], gap: float = 12.5) -> tuple[list[float], list[float]]:
     """Heights of increasing y values as fractions of the axes, and the same moved `gap` points apart."""
     natural = [float(axes.transAxes.inverted().transform(axes.transData.transform((1, y)))[1]) for y in values]
-    return natural, spread(natural, gap / (axes.get_window_extent().height * 72 / axes.get_figure(root=True).dpi))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return natural, spread(natural, gap / (axes.get_window_extent().height * 72 / figure.dpi))
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

@@ -3,10 +3,11 @@ r"""The Gaussian process: data blended with noise, and a squared error on what t
 .. math:: x_t = \alpha_t x_1 + \sigma_t \epsilon, \quad y_t = a_t x_1 + b_t \epsilon, \quad
           \ell = c(t) |y_t - \hat y(x_t, t)|^2 / s
 
-c is the loss's coefficient on this output: a weighting fixes the loss on the prediction it names (or canonically), and the
-conversion factors of LOSS-5 carry it to the output, so the output changes the network and not the objective. The scale s
-is the expected loss of the best linear denoiser of standardised Gaussian data, which makes learning curves of different
-weightings comparable and is the only normalisation (a constant factor, invisible to Adam but not to gradient clipping).
+c is the loss's coefficient on this output: a weighting fixes the loss on the prediction it names (or canonically), and
+the conversion factors of LOSS-5 carry it to the output, so the output changes the network and not the objective. The
+scale s is the expected loss of the best linear denoiser of standardised Gaussian data, which makes learning curves of
+different weightings comparable and is the only normalisation (a constant factor, invisible to Adam but not to gradient
+clipping).
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def check_coefficient(path: Path, law: TimeLaw, weighting: Weighting, t_range: t
     if value.shape != t.shape or bad.any():
         first = int(bad.nonzero()[0]) if value.shape == t.shape else 0
         raise UsageError(
-            f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss the coefficient "
-            f"{float(value.flatten()[first]):g} at t = {float(t[first]):.6g}; it must be finite and >= 0."
+            f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss "
+            f"the coefficient {float(value.flatten()[first]):g} at t = {float(t[first]):.6g}; it must be >= 0."
         )
     if not value.any():
         raise UsageError(f"weighting {weighting.name!r} is zero everywhere: there is nothing to train.")
@@ -92,10 +93,8 @@ def loss(coefficient: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
 def level_logits(x: Tensor, alpha: Tensor, sigma: Tensor, levels: Tensor) -> Tensor:
     """log N(x; alpha v_k, sigma²) up to a constant in k: (..., B, D), (..., B), (..., B), (V,) -> (..., B, D, V).
 
-    Added to a network's logits this turns them into a posterior over the levels v_k (Kingma et al. 2021, eq. 8-10), which
-    carries the information that x itself has about a discrete x1.
+    Added to a network's logits this turns them into a posterior over the levels v_k (Kingma et al. 2021, eq. 8-10),
+    which carries the information that x itself has about a discrete x1.
     """
     residual = x[..., None] - alpha[..., None, None] * levels
     return -0.5 * (residual / sigma[..., None, None]) ** 2
-
-

@@ -1,0 +1,52 @@
+# make demo   sets up .venv and runs the demo to results/demo/report.html
+# make test   sets up .venv and runs the default tests (offline, CPU)
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint smoke bench names test-browser test-slow clean
+
+demo: .venv/ready
+	snakemake --cores all --profile workflow/profiles/local
+	@echo "see results/demo/report.html"
+
+test: .venv/ready
+	pytest
+
+test-slow: .venv/ready
+	pytest -m "slow and not gpu"
+
+test-browser: .venv/ready
+	bash tests/browser/install.sh
+	pytest -m browser
+
+lint: .venv/ready
+	ruff check .
+	ruff format --check .
+	snakefmt --check --compact-diff Snakefile workflow
+	mypy
+	snakemake --lint
+
+# The smallest configuration through every rule, twice: the second run must find nothing to do.
+smoke: .venv/ready
+	snakemake --cores all --profile workflow/profiles/ci --configfile configs/ci.yaml
+	snakemake --cores all --profile workflow/profiles/ci --configfile configs/ci.yaml 2>&1 | tee /dev/stderr | grep -q "Nothing to be done"
+
+bench: .venv/ready
+	python -m benchmarks.stacking
+
+# The committed lists that follow from the registry and the schema.
+names: .venv/ready
+	reproflow list --refresh > /dev/null
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

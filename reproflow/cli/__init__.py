@@ -1,0 +1,61 @@
+"""The command line: verbs, each lazily imported, with errors of one to three lines and the contract's exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import typer
+
+from reproflow.cli import asking, running
+from reproflow.foundation.errors import ReproflowError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Executed evidence for statements about flow-matching and diffusion losses.",
+)
+app.command("list")(asking.list_)
+for verb in (asking.verify, asking.why, asking.doctor, *running.VERBS):
+    app.command()(verb)
+
+
+# Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.
+CommandLineError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with the contract's code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of these arguments; errors are said on standard error."""
+    try:
+        return app(arguments, standalone_mode=False, prog_name="reproflow") or 0
+    except ReproflowError as error:
+        print(f"reproflow: {error}", file=sys.stderr)
+        return error.exit_code
+    except CommandLineError as error:
+        return _usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _usage(error: Any) -> int:
+    """A wrong command line: what is wrong and where the example stands; without any words, the help itself."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(context.get_help())
+    else:
+        command = context.command_path if context else "reproflow"
+        print(f"reproflow: {error.format_message()}\nSee '{command} --help' for an example.", file=sys.stderr)
+    return 2

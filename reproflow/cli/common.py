@@ -1,0 +1,116 @@
+"""What verbs share: options, opening a run, the device, stop requests, and printing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reproflow.foundation.errors import InterruptedRun, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from reproflow.foundation.results import Results
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="A configuration file (YAML or JSON).")]
+ResultsOption = Annotated[
+    Path | None, typer.Option("--results", help="The results folder; results/<config name> by default.")
+]
+
+
+def open_run(config: Path, results: Path | None) -> Results:
+    from reproflow.foundation import config as configuration
+    from reproflow.foundation.results import Results
+
+    loaded = configuration.load(config)
+    return Results(loaded, results or Path("results") / loaded.name)
+
+
+def device(wanted: str) -> torch.device:
+    """The device asked for; never another one in silence. One thread on the CPU: results depend on the count."""
+    import torch
+
+    torch.set_num_threads(1)
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "device: cuda is asked for and no CUDA device is available;\nset device: auto or cpu, or use a GPU node."
+        )
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Any]:
+    """SIGTERM, SIGUSR1 and SIGINT only set a flag; the training loop saves and raises `InterruptedRun`."""
+    asked: list[int] = []
+    wanted = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    before = {number: signal.signal(number, lambda received, _: asked.append(received)) for number in wanted}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise InterruptedRun("asked to stop; everything is saved.")
+
+
+def claim_context(opened: Results) -> Any:
+    """The trained digits network that Monte-Carlo claims use: the configuration's choice, or the first that fits."""
+    import torch
+
+    from reproflow.claims.policy import Context, Digits
+    from reproflow.foundation import grid
+    from reproflow.learning import data, sampling
+
+    torch.set_num_threads(1)
+    wanted = opened.config.claims.network
+    for cell in grid.expand(opened.config):
+        fits = cell.key == wanted if wanted else (cell.process, cell.target) == ("gaussian", "x1")
+        if fits and (opened.slot("train", cell).record() or {}).get("status") == "ok":
+            loaded = data.load(opened.data_file(cell.dataset))
+            if isinstance(loaded, data.ImageData):
+                experiment = grid.experiment_of(opened.config, cell.experiment)
+                denoiser = sampling.load_denoiser(
+                    cell, experiment, opened.slot("train", cell), loaded, torch.device("cpu")
+                )
+                denoiser.network.requires_grad_(True)
+                return Context(digits=Digits(denoiser, loaded.points(), loaded.labels()))
+    return Context()
+
+
+def write_json(target: str, value: Any) -> None:
+    text = json.dumps(value, indent=1) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+    else:
+        from reproflow.foundation import files
+
+        files.write_text(target, text)
+
+
+def print_claims(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("claim", "case", "tier", "verdict", "statistic", "tolerance", "controls", "reason"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        numbers = [
+            f"{row[key]:.2e}" if isinstance(row[key], float) else str(row[key] or "")
+            for key in ("statistic", "tolerance")
+        ]
+        verdict = (
+            row["verdict"] if row["verdict"] == row["expected"] else f"{row['verdict']} (expected {row['expected']})"
+        )
+        table.add_row(
+            row["id"], row["case"], row["tier"], verdict, *numbers, row["control_verdict"] or "", escape(row["reason"])
+        )
+    Console(width=None if sys.stdout.isatty() else 180).print(table)

@@ -1,0 +1,201 @@
+"""Verbs that rules call, one a stage of the workflow; each works by hand too."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated, Any
+
+import typer
+
+from reproflow.cli import common
+from reproflow.cli.common import ConfigOption, ResultsOption
+from reproflow.foundation.errors import UsageError
+from reproflow.foundation.results import Results
+
+ShardOption = Annotated[str, typer.Option("--shard", help="The shard's id, such as toy-000.")]
+
+
+def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Check a configuration and write it with every default to results/<name>/config.json.
+
+    Example: reproflow resolve --config configs/demo.yaml
+    """
+    from reproflow.foundation import config as configuration
+    from reproflow.foundation import files, grid
+
+    opened = common.open_run(config, results)
+    grid.shards(opened.config)
+    files.write_text(opened.folder / "config.json", configuration.dump(opened.config))
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A data set's name.")],
+    config: ConfigOption,
+    results: ResultsOption = None,
+) -> None:
+    """Write a data set as one checked file.
+
+    Example: reproflow prepare digits8 --config configs/demo.yaml
+    """
+    from reproflow.learning import data
+
+    opened = common.open_run(config, results)
+    process = next(e.process for e in opened.config.experiments if e.dataset == dataset)
+    print(data.prepare(dataset, opened.data_file(dataset), process))
+
+
+def features(
+    dataset: Annotated[str, typer.Argument(help="An image data set's name.")],
+    config: ConfigOption,
+    results: ResultsOption = None,
+) -> None:
+    """Train the feature network that FID uses.
+
+    Example: reproflow features digits8 --config configs/demo.yaml
+    """
+    from reproflow.evaluation.features import train_features
+    from reproflow.learning import data
+
+    opened = common.open_run(config, results)
+    loaded = data.load(opened.data_file(dataset))
+    if not isinstance(loaded, data.ImageData):
+        raise UsageError(f"{dataset} has no images; FID needs an image data set.")
+    print(json.dumps(train_features(loaded, opened.features_file(dataset))))
+
+
+def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
+    """Train the cells of a shard that are missing from the store; exit 75 when interrupted, to be run again.
+
+    Example: reproflow train --config configs/demo.yaml --shard toy-000
+    """
+    from reproflow.learning import data
+    from reproflow.learning.training import shard as training
+
+    opened = common.open_run(config, results)
+    experiment, cells = opened.shard(shard)
+    work = [(cell, opened.slot("train", cell)) for cell in cells]
+    with common.stop_requests() as should_stop:
+        loaded = data.load(opened.data_file(experiment.dataset))
+        training.train(experiment, work, loaded, common.device(opened.config.device), should_stop, shard)
+
+
+def sample(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
+    """Draw samples from the trained cells of a shard.
+
+    Example: reproflow sample --config configs/demo.yaml --shard toy-000
+    """
+    from reproflow.learning import data, sampling
+
+    opened = common.open_run(config, results)
+    experiment, cells = opened.shard(shard)
+    work = [
+        (cell, opened.slot("train", cell), opened.slot("sample", cell)) for cell in _finished(opened, cells, "train")
+    ]
+    sampling.sample(
+        experiment, work, data.load(opened.data_file(experiment.dataset)), common.device(opened.config.device), shard
+    )
+
+
+def evaluate(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
+    """Measure the cells of a shard: FID, KID, likelihood, and the loss they cannot beat.
+
+    Example: reproflow evaluate --config configs/demo.yaml --shard toy-000
+    """
+    from reproflow.evaluation import cell as evaluation
+    from reproflow.learning import data
+
+    opened = common.open_run(config, results)
+    experiment, cells = opened.shard(shard)
+    work = [
+        (cell, *(opened.slot(stage, cell) for stage in ("train", "sample", "evaluate")))
+        for cell in _finished(opened, cells, "sample")
+    ]
+    loaded = data.load(opened.data_file(experiment.dataset))
+    weights = opened.features_file(experiment.dataset) if isinstance(loaded, data.ImageData) else None
+    evaluation.evaluate(experiment, work, loaded, common.device(opened.config.device), weights, shard)
+
+
+def claims(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Run the configuration's claims and write claims.csv; always exits 0, the gate judges.
+
+    Example: reproflow claims --config configs/demo.yaml
+    """
+    from reproflow.claims import ledger
+
+    opened = common.open_run(config, results)
+    wanted = opened.config.claims
+    rows = ledger.run(wanted.ids, wanted.tier, common.claim_context(opened))
+    ledger.write_csv(rows, opened.folder / "claims.csv")
+    common.print_claims(rows)
+
+
+def collect(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Gather the store into cells.csv, curves.csv, timings.csv and samples/.
+
+    Example: reproflow collect --config configs/demo.yaml
+    """
+    from reproflow.evaluation import collect as collecting
+
+    collecting.collect(common.open_run(config, results))
+
+
+def tables(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Write tables/: cells, weighting comparison, claims, as CSV, Markdown and LaTeX.
+
+    Example: reproflow tables --config configs/demo.yaml
+    """
+    from reproflow.reporting.tables import write_tables
+
+    write_tables(common.open_run(config, results).folder)
+
+
+def figures(
+    config: ConfigOption,
+    results: ResultsOption = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Figures to make; all by default.")] = None,
+) -> None:
+    """Write figures/: each as SVG, PNG and the CSV of its numbers.
+
+    Example: reproflow figures --config configs/demo.yaml weightings
+    """
+    from reproflow.reporting.figures import write_figures
+
+    write_figures(common.open_run(config, results).folder, names)
+
+
+def report(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Write report.html, one self-contained page, and provenance.json.
+
+    Example: reproflow report --config configs/demo.yaml
+    """
+    from reproflow.foundation import files, fingerprint, grid, provenance
+    from reproflow.reporting.html import write_report
+
+    opened = common.open_run(config, results)
+    whole = fingerprint.of_cells(opened.config, grid.expand(opened.config), "evaluate")
+    files.write_json(opened.folder / "provenance.json", provenance.describe(opened.config.name, whole))
+    write_report(opened.folder)
+
+
+def gate(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Fail where a claim's verdict is not as expected, a control was not refuted, or a cell diverged or failed.
+
+    Example: reproflow gate --config configs/demo.yaml
+    """
+    from reproflow.reporting import gate as gating
+
+    gating.judge(common.open_run(config, results).folder)
+    print("gate passed: every claim as expected, every control refuted, every cell finished")
+
+
+def _finished(opened: Results, cells: list[Any], stage: str) -> list[Any]:
+    """The cells that a stage has left fit for the next one; the others are said, and stay rows of cells.csv."""
+    fit = [cell for cell in cells if (opened.slot(stage, cell).record() or {}).get("status") == "ok"]
+    for cell in cells:
+        if cell not in fit:
+            logging.warning("%s is left out: no good %s record", cell.key, stage)
+    return fit
+
+
+VERBS = (resolve, prepare, features, train, sample, evaluate, claims, collect, tables, figures, report, gate)

@@ -1,0 +1,83 @@
+"""The ledger: choosing claims, explaining them, and claims.csv there and back."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reproflow.claims import ledger
+from reproflow.claims.policy import COLUMNS, Context
+from reproflow.foundation import registry
+from reproflow.foundation.errors import ReproflowError, UsageError
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    values = dict.fromkeys(COLUMNS, "") | {"id": "X-1", "n": 0, "statistic": 0.1, "tolerance": 1e-13}
+    return {**values, "seconds": 1.0, **changes}
+
+
+def test_ids_choose_claims_in_any_case_and_order() -> None:
+    found = {entry.name for entry in ledger.find(["st-9", "loss-1"])}
+    assert found == {"ST-9", "LOSS-1", "LOSS-1@mc"}
+    assert {entry.name for entry in ledger.find()} >= {"BIL-1", "PATH-3", "PATH-5", "LOSS-5", *found}
+
+
+def test_unknown_ids_and_tiers_are_usage_errors() -> None:
+    with pytest.raises(UsageError, match=r"unknown claim 'LOSS-11'; did you mean 'LOSS-1'\?"):
+        ledger.run(["LOSS-11"])
+    with pytest.raises(UsageError, match="unknown tier"):
+        ledger.run(["LOSS-1"], tier="slow")
+    with pytest.raises(UsageError, match="no claim of tier 'mc'"):
+        ledger.run(["ST-9"], tier="mc")
+
+
+def test_a_trained_network_is_asked_for_by_name() -> None:
+    rows = ledger.run(["LOSS-1"], tier="mc")
+    assert {r["verdict"] for r in rows} == {"inconclusive"}
+    assert {r["reason"] for r in rows} == {"needs a trained digits network: pass --network"}
+
+
+@pytest.mark.parametrize("entry", ledger.find(), ids=lambda entry: entry.name)
+def test_every_claim_explains_itself(entry: registry.Entry) -> None:
+    text = ledger.explain(entry.meta["claim"].id)
+    for heading in ("Statement:", "Assumptions:", "Computed:", "Source:", "Refuted by:", "controls:", "tolerance:"):
+        assert heading in text
+    assert entry.summary in text
+
+
+def test_csv_has_the_columns_sorted_rows_and_all_digits(tmp_path: Path) -> None:
+    rows = [row(id="B-1", statistic=1 / 3), row(id="A-1", case="b"), row(id="A-1", case="a", statistic=None)]
+    ledger.write_csv(rows, tmp_path / "claims.csv")
+    with open(tmp_path / "claims.csv", newline="") as stream:
+        lines = list(csv.reader(stream))
+    assert tuple(lines[0]) == COLUMNS
+    assert [line[0] + line[5] for line in lines[1:]] == ["A-1a", "A-1b", "B-1"]
+    statistics = [line[COLUMNS.index("statistic")] for line in lines[1:]]
+    assert statistics == ["", "0.10000000000000001", "0.33333333333333331"]
+
+
+def test_csv_reads_back_as_it_was(tmp_path: Path) -> None:
+    rows = [row(case='a "quoted", case', reason="x; y"), row(case="b", statistic="inf", tolerance=None, n=12)]
+    ledger.write_csv(rows, tmp_path / "claims.csv")
+    back = ledger.read_csv(tmp_path / "claims.csv")
+    assert back == [{key: value for key, value in each.items() if key != "seconds"} for each in rows]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:-3], lambda text: text[:-9] + "\n", lambda text: "", lambda text: "a,b\n1,2\n"]
+)
+def test_a_damaged_csv_is_named(tmp_path: Path, damage) -> None:
+    path = tmp_path / "claims.csv"
+    ledger.write_csv([row(control="one;two", control_verdict="refuted")], path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(ReproflowError, match=r"claims\.csv"):
+        ledger.read_csv(path)
+
+
+def test_the_same_run_writes_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("first.csv", "second.csv"):
+        ledger.write_csv(ledger.run(["ST-9", "BIL-1"], context=Context()), tmp_path / name)
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
