@@ -47,7 +47,7 @@ def conversion_table(case: str, variant: str, context: Context) -> Measurement:
     Proof idea: x fixed, so alpha d x1 = -sigma d eps; every target is a combination of x1 and eps.
     Computed: `convert` on 4096 random (t, x1, eps, eps-hat), eps-hat from far off to nearly right. The discrepancy is
         scaled by the size of the terms that cancel, since a difference of near-equal numbers has only their accuracy.
-        A target outside the table is held to its own error factor.
+        The same holds for each target's own `error_factor`, on which the canonical form rests.
     Source: the rows in 002 (score), 003 (x0- and noise-prediction), Salimans & Ho 2022 (v); Kingma & Gao 2023.
     Refuted by: a scaled discrepancy above 1e-14. If the ratio depends on t alone, another weight was used (a different,
         still valid objective); if it differs between samples, the target is wrong. The detail says which.
@@ -72,13 +72,15 @@ def _discrepancies(path_name: str, name: str, variant: str) -> Iterator[tuple[Te
     e, measured = (eps_hat - eps).square().sum(1), error.square().sum(1)
     factor, elbo = _row(name, variant)
     terms = _terms(target.coefficients(c), x, eps, eps_hat, c)
-    stated = factor(c) * e
-    for value, said, what in (
-        (measured, stated, "factor"),
-        (measured * elbo(c), 0.5 * c.dlam.abs() * e, "ELBO weight"),
+    ones = torch.ones_like(c.t)
+    for weight, said, what in (
+        (ones, factor(c) * e, "factor"),
+        (ones, target.error_factor(c) * e, "error_factor"),
+        (elbo(c), 0.5 * c.dlam.abs() * e, "ELBO weight"),
     ):
-        scale = 1 if what == "factor" else elbo(c)
-        residual = (value - said).abs() / (said + scale * stated.sqrt() * terms)
+        value = weight * measured
+        # |a|² of an a that is off by r is off by 2 r |a|, and rounding puts r at an ulp of the terms.
+        residual = (value - said).abs() / (said + (weight * said).sqrt() * terms)
         yield residual, (value / said).reshape(shape), what
 
 

@@ -7,7 +7,7 @@ are independent, so
 
 has no noise floor, where |mean d|² has one. The statistic is the relative squared gap U(d)/U(g); its interval comes
 from the delete-one-block jackknife with Student's t. All of it needs only the two M x M Gram matrices. Where E d = 0
-the jackknife variance of such a degenerate U-statistic is about twice too large: the interval errs on the wide side.
+the jackknife variance of such a degenerate U-statistic is up to twice too large: the interval errs on the wide side.
 """
 
 from __future__ import annotations

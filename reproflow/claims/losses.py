@@ -21,7 +21,7 @@ from reproflow.theory.targets import get_target
 L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
 
 SHRINK, MC_RANGE = 0.8, (1e-3, 0.95)
-NODES = {"t": 8, "z": 96, "x": 401}
+NODES = {"t": 8, "z": 64, "x": 401}
 """Quadrature nodes in t, in each of z and eps, and in x: doubling any of them moves the gap by rounding only."""
 
 
@@ -145,27 +145,36 @@ def _shrunk(denoiser: Any) -> Any:
 
 def _block(digits: Digits, case: str, variant: str, size: int, seed: int, index: int) -> tuple[Tensor, Tensor]:
     """Mean over one block of grad l_CFM - grad l_FM, and of grad l_CFM, each (P,)."""
+    chosen, t, x = _draw(digits, size, seed, index)
+    data, labels, y = digits.data.double(), digits.labels, digits.labels[chosen]
+    c = digits.denoiser.path.at(t)
+    marginal = _class_means(data, labels)[y] if variant == PRIOR else posterior_mean(x, data, c, y, labels)
+    weight = _data_weight(data)[chosen] if variant == WEIGHT else torch.ones_like(t)
+    scale, prediction = _scale(case, c), _predict(digits.denoiser, x, t, y)
+    conditional, averaged = (
+        (weight * _divergence(scale * prediction, scale * target, variant).sum(1)).mean()
+        for target in (data[chosen], marginal)
+    )
+    parameters = list(digits.denoiser.parameters())
+    difference = torch.autograd.grad(conditional - averaged, parameters, retain_graph=True)
+    return _flat(difference), _flat(torch.autograd.grad(conditional, parameters))
+
+
+def _draw(digits: Digits, size: int, seed: int, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of data points (B,), times (B,) and x_t (B, D) in float64; the same for every variant."""
     generator = seeds.generator("LOSS-1", seed, index)
     chosen = torch.randint(len(digits.data), (size,), generator=generator)
-    data = digits.data.double()
-    x1, y = data[chosen], digits.labels[chosen]
-    t = MC_RANGE[0] + (MC_RANGE[1] - MC_RANGE[0]) * torch.rand(size, generator=generator, dtype=torch.float64)
-    eps = torch.randn(x1.shape, generator=generator, dtype=torch.float64)
-    c = digits.denoiser.path.at(t)
-    x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
-    labels = digits.labels
-    marginal = _class_means(data, labels)[y] if variant == PRIOR else posterior_mean(x, data, c, y, labels)
-    scale = _scale(case, c)
-    weight = _data_weight(data)[chosen] if variant == WEIGHT else torch.ones_like(t)
-    parameters = [p for p in digits.denoiser.parameters() if p.requires_grad]
-    dtype, device = parameters[0].dtype, parameters[0].device
-    prediction = digits.denoiser.x1(x.to(device, dtype), t.to(device, dtype), y.to(device)).double().cpu()
-    conditional, averaged = (
-        (weight * _divergence(scale * prediction, scale * target, variant).sum(1)).mean() for target in (x1, marginal)
-    )
-    difference = torch.autograd.grad(conditional - averaged, parameters, retain_graph=True)
-    gradient = torch.autograd.grad(conditional, parameters)
-    return _flat(difference), _flat(gradient)
+    low, high = MC_RANGE
+    t = low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
+    eps = torch.randn(size, digits.data.shape[1], generator=generator, dtype=torch.float64)
+    alpha, sigma = digits.denoiser.path(t)
+    return chosen, t, alpha[:, None] * digits.data[chosen].double() + sigma[:, None] * eps
+
+
+def _predict(denoiser: Any, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    """x1-hat in the network's own type and on its device, brought back to float64 on the CPU."""
+    own = next(iter(denoiser.parameters()))
+    return denoiser.x1(x.to(own), t.to(own), y.to(own.device)).double().cpu()
 
 
 def _scale(case: str, c: Coefficients) -> Tensor:

@@ -69,13 +69,14 @@ def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = Non
 
     Example: reproflow train --config configs/demo.yaml --shard toy-000
     """
-    from reproflow.learning import data
-    from reproflow.learning.training import shard as training
-
-    opened = common.open_run(config, results)
-    experiment, cells = opened.shard(shard)
-    work = [(cell, opened.slot("train", cell)) for cell in cells]
+    # Before the slow imports, so that a signal that comes early is answered too.
     with common.stop_requests() as should_stop:
+        from reproflow.learning import data
+        from reproflow.learning.training import shard as training
+
+        opened = common.open_run(config, results)
+        experiment, cells = opened.shard(shard)
+        work = [(cell, opened.slot("train", cell)) for cell in cells]
         loaded = data.load(opened.data_file(experiment.dataset))
         training.train(experiment, work, loaded, common.device(opened.config.device), should_stop, shard)
 

@@ -48,11 +48,11 @@ class Reference:
             fid.extract(data.images(data.tokens(split)), self.extractor) for split in ("train", "test")
         )
 
-    def measures(self, samples: Tensor, data: ImageData) -> dict[str, Any]:
-        """FID against both splits and KID against the train split, of samples (N, D) of levels."""
+    def measures(self, samples: Tensor, labels: Tensor, data: ImageData) -> dict[str, Any]:
+        """FID against both splits and KID against the train split, of samples (N, D) of levels with labels (N,)."""
         features = fid.extract(data.images(samples), self.extractor)
-        train = fid.fid_kid(features, self.train, self.extractor)
-        test = fid.fid_kid(features, self.test, self.extractor, kid=False)
+        train = fid.fid_kid(features, self.train, self.extractor, labels=labels)
+        test = fid.fid_kid(features, self.test, self.extractor, labels=labels, kid=False)
         return {
             "fid_train": train.fid,
             "fid_train_se": train.fid_se,
@@ -85,8 +85,8 @@ def evaluate(
             denoiser = load_denoiser(cell, experiment, trained, data, device)
             values, reasons = likelihood(denoiser, experiment, data, slot)
             if reference is not None and isinstance(data, ImageData):
-                samples = prepared.read_tensors(sampled.folder / SAMPLES)[0]["samples"]
-                values |= reference.measures(samples, data)
+                tensors, _ = prepared.read_tensors(sampled.folder / SAMPLES)
+                values |= reference.measures(tensors["samples"], tensors["labels"], data)
             slot.finish(
                 {
                     "cell": cell.key,

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -111,8 +112,10 @@ def fid_kid(
     features of another extractor.
     """
     x, y = (_features(each, extractor, device) for each in (samples, reference))
-    fid = _fid_estimate(x, y, [x[rows] for rows in _blocks(len(x), labels)])
-    kid_mean, kid_se = _kid(x, y, options(extractor)) if kid else (math.nan, math.nan)
+    # Small matrices: NumPy's threads would only spin, and the last bits would depend on their number.
+    with threadpool_limits(1):
+        fid = _fid_estimate(x, y, [x[rows] for rows in _blocks(len(x), labels)])
+        kid_mean, kid_se = _kid(x, y, options(extractor)) if kid else (math.nan, math.nan)
     return FidKid(*fid, kid_mean, kid_se, len(x), extractor.id)
 
 

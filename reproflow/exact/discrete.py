@@ -37,6 +37,10 @@ class TableDenoiser:
 
     table: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        return self.table.device
+
     def logits(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
         """Log probabilities (B, D, V), float64; -inf where the table says impossible."""
         vocabulary, length = self.table.shape[0], self.table.dim()

@@ -115,10 +115,12 @@ def _agreeing(tokens: Tensor, onehot: Tensor, vocabulary: int, allowed: Tensor |
 
 
 def _rows(c: Coefficients, x: Tensor) -> Coefficients:
-    fields = (c.t, c.alpha, c.sigma, c.dalpha, c.dsigma)
-    return Coefficients(*(value.to(x.dtype).expand(len(x)) for value in fields), process=c.process)
+    return _each(c, lambda value: value.to(x.dtype).expand(len(x)))
 
 
 def _select(c: Coefficients, rows: Tensor) -> Coefficients:
-    fields = (c.t, c.alpha, c.sigma, c.dalpha, c.dsigma)
-    return Coefficients(*(value[rows] for value in fields), process=c.process)
+    return _each(c, lambda value: value[rows])
+
+
+def _each(c: Coefficients, f: Callable[[Tensor], Tensor]) -> Coefficients:
+    return Coefficients(f(c.t), f(c.alpha), f(c.sigma), f(c.dalpha), f(c.dsigma), c.process)

@@ -118,5 +118,6 @@ def _last(value: Tensor, dimensions: int) -> Tensor:
 
 
 def _each(c: Coefficients) -> list[Coefficients]:
-    columns = zip(*(x.reshape(-1) for x in (c.t, c.alpha, c.sigma, c.dalpha, c.dsigma)), strict=True)
-    return [Coefficients(*column, process=c.process) for column in columns]
+    """The coefficients at each time, as scalars."""
+    columns = torch.stack([c.t, c.alpha, c.sigma, c.dalpha, c.dsigma]).reshape(5, -1)
+    return [Coefficients(t, a, s, da, ds, c.process) for t, a, s, da, ds in columns.unbind(1)]

@@ -74,7 +74,7 @@ def sample_gaussian(
     """x at t_max from noise x0 (B, D) at t_min, and the NFE."""
 
     def field(x: Tensor, t: float) -> Tensor:
-        return denoiser.velocity(x, x.new_full((len(x),), t), y)
+        return denoiser.velocity(x, x.new_full((1,), t).expand(len(x)), y)
 
     return integrate(field, x0, torch.linspace(*t_range, steps + 1, dtype=torch.float64).tolist(), solver)
 
@@ -180,7 +180,7 @@ def _draw_chunk(
     x, nfe = sample_gaussian(denoiser, x0, y, t_range, settings.solver, settings.steps)
     if isinstance(data, ToyData):
         return finite(x), nfe
-    x1 = denoiser.x1(x, x.new_full((n,), t_range[1]), y)
+    x1 = denoiser.x1(x, x.new_full((1,), t_range[1]).expand(n), y)
     return nearest_level(x1, data.values), nfe + 1
 
 

@@ -86,7 +86,7 @@ def finding(rows: list[dict[str, Any]]) -> str:
     lowest = min(seen, key=lambda row: row["mean"])
     head = f"{heading}: {lowest['weighting']} is lowest at {number(lowest['mean'], decimals)}"
     if len(seen) < 2:
-        return f"{head}, the only one with a result."
+        return f"{heading}: {lowest['weighting']} has {number(lowest['mean'], decimals)}, nothing to compare it with."
     if lowest["best"]:
         return f"{head}, below every other weighting at 95\u00a0%."
     if lowest["verdict"] == "reference":

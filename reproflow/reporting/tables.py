@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.claims.policy import row_ok
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import GROUP, MIN_SEEDS, comparison_table
 from reproflow.reporting.results import (
     CELL_COLUMNS,
-    CLAIM_COLUMNS,
     Results,
     load_results,
     natural,
@@ -67,14 +67,14 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[order].reset_index(drop=True)
 
 
-def number(value: float, decimals: int | None = None, signed: bool = False) -> str:
-    """A number for reading: fixed decimals, else four significant digits; a dash where there is none."""
+def number(value: float, decimals: int | None = None, signed: bool = False, digits: int = 4) -> str:
+    """A number for reading: fixed decimals, else significant digits; a dash where there is none."""
     if math.isnan(value):
         return DASH
     sign = "+" if signed else ""
     # A small number never reads as zero: "−0.00" would hide on which side of zero an interval ends.
     small = decimals is not None and value != 0 and round(value, decimals) == 0
-    form = ".1g" if small else ".4g" if decimals is None else f".{decimals}f"
+    form = ".1g" if small else f".{digits}g" if decimals is None else f".{decimals}f"
     return f"{value:{sign}{form}}".replace("-", "−")
 
 

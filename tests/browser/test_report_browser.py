@@ -23,10 +23,10 @@ from reproflow.reporting.html import write_report
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+]  # fmt: skip
 PHONE, DESKTOP = 390, 1280
 
 
@@ -94,7 +94,8 @@ def measured(page: str, width: int, script: str, folder: Path) -> dict:
     frame = (
         f'<!doctype html><body style="margin:0"><iframe style="border:0;width:{width}px;height:900px" '
         f'srcdoc="{html.escape(page)}"></iframe><script>onload = () => {{ '
-        f'const d = document.querySelector("iframe").contentDocument; document.title = JSON.stringify({script}); }}</script>'
+        f'const d = document.querySelector("iframe").contentDocument; '
+        f"document.title = JSON.stringify({script}); }}</script>"
     )
     (folder / "frame.html").write_text(frame, encoding="utf-8")
     size = f"--window-size={max(width, 500)},900"
@@ -167,9 +168,10 @@ def test_the_filter_keeps_rows_with_all_its_words(page: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("scheme", [0, 1])  # Chromium's numbers for dark and light
 def test_text_has_contrast_in_dark_and_light(page: str, scheme: int, tmp_path: Path) -> None:
     """WCAG's ratio of the relative luminances of text and background, at least 4.5 for every colour of text in use."""
-    pairs = """[...d.querySelectorAll("p, td, th, figcaption, .badge, .small, a, .word-bad, .word-good, .word-warn")].map((e) => {
+    kinds = "p, td, th, figcaption, .badge, .small, a, .word-bad, .word-good, .word-warn"
+    pairs = f"""[...d.querySelectorAll("{kinds}")].map((e) => {{
         let b = e; while (b && getComputedStyle(b).backgroundColor === "rgba(0, 0, 0, 0)") b = b.parentElement;
-        return getComputedStyle(e).color + "|" + getComputedStyle(b ?? d.body).backgroundColor; })"""
+        return getComputedStyle(e).color + "|" + getComputedStyle(b ?? d.body).backgroundColor; }})"""
     (tmp_path / "page.html").write_text(
         page.replace(
             "</body>", f"<script>const d = document; document.title = JSON.stringify({pairs});</script></body>"

@@ -6,6 +6,7 @@ LOSS-5; a masked one answers with logits. Shapes: x (B, D), t (B,), y (B,) or No
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from reproflow.learning.models.heads import Head, mean_level
 from reproflow.learning.models.stacked import StackedMLP
-from reproflow.theory.paths import Coefficients, Path
+from reproflow.theory.paths import Coefficients, Path, get_path
 from reproflow.theory.targets import Target, convert, get_target
 
 
@@ -53,17 +54,33 @@ class GaussianDenoiser:
         return self.head.level_logits(self.network, *batch, c.alpha[None], c.sigma[None])[0]
 
     def _answer(self, x: Tensor, t: Tensor, y: Tensor | None, wanted: Target) -> Tensor:
-        c = self._coefficients(t)
+        own = self._own(x, t, y)
+        same = self.target.name == wanted.name
+        return own if same else convert(own, x, self._coefficients(t), self.target, wanted)
+
+    def _own(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        """The network's own target."""
         if self.head.kind == "levels":
             assert self.head.levels is not None
-            own = mean_level(self.x1_logits(x, t, y), self.head.levels)
-        else:
-            own = self.head.gaussian(self.network, x[None], t[None], None if y is None else y[None])[0]
-        return convert(own, x, c, self.target, wanted)
+            return mean_level(self.x1_logits(x, t, y), self.head.levels)
+        return self.head.gaussian(self.network, x[None], t[None], None if y is None else y[None])[0]
 
     def _coefficients(self, t: Tensor) -> Coefficients:
-        """Coefficients in t's type, found in float64: sigma near the data end has few digits in float32."""
+        """Coefficients in t's type, found in float64: sigma near the data end has few digits in float32.
+
+        An expanded scalar, as solvers pass it, is differentiated once, not once a row, a sample batch and a cell.
+        """
+        if t.stride() == (0,):
+            at = coefficients_at(self.path.name, float(t[0]))
+            return at.map(lambda value: value.to(t).expand(len(t)))
         return self.path.at(t.double()).map(lambda value: value.to(t.dtype))
+
+
+@functools.lru_cache(maxsize=4096)
+def coefficients_at(path: str, t: float) -> Coefficients:
+    """The coefficients of a Gaussian path at one time, shape (1,), float64; fit for autograd whoever asks first."""
+    with torch.inference_mode(False):
+        return get_path(path).at(torch.tensor([t], dtype=torch.float64))
 
 
 @dataclass(frozen=True)

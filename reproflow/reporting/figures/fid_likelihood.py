@@ -66,6 +66,7 @@ def _panel(axes: Axes, group: pd.DataFrame, looks: dict, marker: str) -> None:
             elinewidth=1, markeredgecolor="white", markeredgewidth=0.8,
         )  # fmt: skip
     axes.margins(x=0.12, y=0.14)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _label(axes: Axes, group: pd.DataFrame, looks: dict) -> None:

@@ -23,7 +23,7 @@ from reproflow.theory.paths import Coefficients, get_path
 TIME = 0.8
 HALF = 2.0
 ARROWS, SHADES = 13, 49
-EDGE = 2.15
+EDGE = 2.25
 DATASET = "eight_gaussians"
 
 
@@ -60,7 +60,7 @@ def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
     inner = get_path(name).at(t[1:-1])
     left.plot(t, alpha, color="#0173b2")
     left.plot(t, sigma, color="#de8f05", linestyle=(0, (5, 1.5)))
-    for symbol, values, i, colour in (("α", alpha, 150, "#0173b2"), ("σ", sigma, 60, "#a86300")):
+    for symbol, values, i, colour in (("α", alpha, 172, "#0173b2"), ("σ", sigma, 60, "#a86300")):
         xy = (float(t[i]), float(values[i]))
         left.annotate(symbol, xy, (0, -13), textcoords="offset points", color=colour, ha="center", fontsize=10)
     middle.plot(inner.t, inner.lam, color=style.INK)
@@ -78,7 +78,7 @@ def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
 
 def _field(axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: torch.Tensor | None) -> pd.DataFrame:
     c = get_path(name).at(torch.tensor(TIME, dtype=torch.float64))
-    x = _grid(ARROWS)
+    x = _grid(ARROWS, HALF)
     u = field.marginal_velocity(x, c)
     longest = float(u.norm(dim=-1).max())
     density = _shade(axes, law, c)
@@ -100,9 +100,9 @@ def _field(axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: to
 
 
 def _shade(axes: Axes, law: Mixture, c: Coefficients) -> pd.DataFrame:
-    x = _grid(SHADES)
+    x = _grid(SHADES, EDGE)
     density = law.log_density(x, c).exp()
-    reach = HALF + HALF / (SHADES - 1)  # pixels are centred on the grid's points
+    reach = EDGE + EDGE / (SHADES - 1)  # pixels are centred on the grid's points
     axes.imshow(
         density.reshape(SHADES, SHADES).T, extent=(-reach, reach, -reach, reach), origin="lower", cmap="Blues",
         alpha=0.6, vmin=0, interpolation="none",
@@ -111,7 +111,7 @@ def _shade(axes: Axes, law: Mixture, c: Coefficients) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _grid(n: int) -> torch.Tensor:
-    """Points (n², 2) of a square grid over the panel; the first coordinate varies slowest."""
-    axis = torch.linspace(-HALF, HALF, n, dtype=torch.float64)
+def _grid(n: int, half: float) -> torch.Tensor:
+    """Points (n², 2) of a square grid over [-half, half]²; the first coordinate varies slowest."""
+    axis = torch.linspace(-half, half, n, dtype=torch.float64)
     return torch.cartesian_prod(axis, axis)

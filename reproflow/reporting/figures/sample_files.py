@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def load_samples(folder: Path, cell: str) -> tuple[np.ndarray, np.ndarray] | Non
         with np.load(folder / "samples" / f"{cell}.npz", allow_pickle=False) as archive:
             samples = archive["samples"]
             labels = archive["labels"] if "labels" in archive.files else np.zeros(len(samples), dtype=np.int64)
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     return (samples, labels) if len(samples) else None
 

@@ -81,7 +81,7 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, object]]:
     """Colour and line style of each weighting; fixed by the set of names, so a name looks alike in every figure."""
     palette = [tuple(colour) for colour in seaborn.color_palette("colorblind") if not _faint(colour)]
     others = sorted(set(names) - {REFERENCE})
-    styles = {
+    styles: dict[str, dict[str, object]] = {
         name: {"color": palette[i % len(palette)], "linestyle": LINES[i // len(palette) % len(LINES)]}
         for i, name in enumerate(others)
     }

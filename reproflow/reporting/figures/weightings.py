@@ -61,7 +61,8 @@ def _curves(read: Results, process: str) -> tuple[pd.DataFrame, list[str]]:
     """The normalised curves of one process (tidy), and one line for each weighting that cannot be resolved."""
     own = read.cells[read.cells["process"] == process]
     path, time = _primary(own)
-    frames, failed, known = [], [], {}
+    frames, failed = [], []
+    known: dict[str, torch.Tensor] = {}
     for name in sorted(own["weighting"].unique(), key=lambda n: (n != style.REFERENCE, n)):
         try:
             w = canonical_at(get_path(path, process), get_time_law(time), get_weighting(name, process), LAM)

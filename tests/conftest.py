@@ -1,0 +1,30 @@
+"""One thread, as in every job: numbers depend on the thread count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_config() -> dict:
+    """A configuration whose training takes a second: three cells of toy data."""
+    return {
+        "name": "tiny",
+        "experiments": [
+            {
+                "name": "toy",
+                "process": "gaussian",
+                "dataset": "eight_gaussians",
+                "paths": ["linear"],
+                "weightings": ["uniform", "elbo", "min_snr:gamma=3"],
+                "seeds": [0],
+                "model": {"width": 16, "depth": 2},
+                "training": {"steps": 40, "batch": 32, "warmup": 5, "save_every": 10},
+                "sampling": {"solver": "euler", "steps": 4, "n": 64},
+                "likelihood": {"points": 32, "steps": 25},
+            }
+        ],
+    }

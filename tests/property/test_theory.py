@@ -1,0 +1,218 @@
+"""Every registered noun keeps the promises of its kind, by oracles that do not use its own formula."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+import reproflow.theory
+from reproflow.foundation import registry
+from reproflow.foundation.errors import UsageError
+from reproflow.theory import canonical
+from reproflow.theory.paths import get_path
+from reproflow.theory.targets import convert, get_target
+from reproflow.theory.times import get_time_law, stratify
+from reproflow.theory.weightings import get_weighting
+
+T = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
+
+
+def names(kind: str, process: str) -> list[str]:
+    return [entry.name for entry in registry.entries(kind, process)]
+
+
+PATHS = [(process, name) for process in registry.PROCESSES for name in names("path", process)]
+GRID = [
+    (process, path, time, weighting)
+    for process, path in PATHS
+    for time, weighting in itertools.product(names("time", process), names("weighting", process))
+]
+
+
+def central(function, t: torch.Tensor, h: float = 1e-6) -> torch.Tensor:
+    return (function(t + h) - function(t - h)) / (2 * h)
+
+
+@pytest.mark.parametrize(("process", "name"), PATHS)
+class TestPaths:
+    def test_derivatives_agree_with_finite_differences(self, process: str, name: str) -> None:
+        path = get_path(name, process)
+        c = path.at(T)
+        for index, derivative in enumerate((c.dalpha, c.dsigma)):
+            torch.testing.assert_close(derivative, central(lambda t, i=index: path(t)[i], T), rtol=1e-7, atol=1e-9)
+
+    def test_log_snr_rises_with_its_derivative(self, process: str, name: str) -> None:
+        path = get_path(name, process)
+        assert (path.at(T).lam.diff() > 0).all()
+        torch.testing.assert_close(path.at(T).dlam, central(lambda t: path.at(t).lam, T), rtol=1e-6, atol=0)
+
+    def test_ends(self, process: str, name: str) -> None:
+        path = get_path(name, process)
+        expects = path.entry.meta.get("expects", ())
+        for end, wanted in ((0.0, (0, 1)), (1.0, (1, 0))):
+            found = [float(value) for value in path(torch.tensor(end, dtype=torch.float64))]
+            met = np.allclose(found, wanted, atol=1e-6)
+            assert met or any(f"({end:.0f})" in each for each in expects), (found, expects)
+
+    def test_log_snr_is_inverted(self, process: str, name: str) -> None:
+        path = get_path(name, process)
+        torch.testing.assert_close(canonical.invert_lam(path, path.at(T).lam), T, rtol=0, atol=1e-10)
+
+    def test_out_of_reach_is_nan(self, process: str, name: str) -> None:
+        t = canonical.invert_lam(get_path(name, process), torch.tensor([-500.0, 500.0]))
+        assert t.isnan().all()
+
+
+@pytest.mark.parametrize("name", names("time", "gaussian"))
+class TestTimeLaws:
+    def test_density_integrates_to_one(self, name: str) -> None:
+        law = get_time_law(name)
+
+        def density(t: float) -> float:
+            return float(law.density(torch.tensor([t], dtype=torch.float64))[0])
+
+        assert integrate.quad(density, 0, 1, limit=200)[0] == pytest.approx(1, abs=1e-6)
+
+    def test_density_is_the_slope_of_the_quantiles(self, name: str) -> None:
+        law = get_time_law(name)
+        u = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+        slope = central(law.quantile, u)
+        torch.testing.assert_close(law.density(law.quantile(u)) * slope, torch.ones_like(u), rtol=1e-6, atol=0)
+
+    def test_cdf_inverts_the_quantiles(self, name: str) -> None:
+        law = get_time_law(name)
+        u = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+        torch.testing.assert_close(law.cdf(law.quantile(u)), u, rtol=0, atol=1e-12)
+
+    def test_a_restricted_law_stays_inside_and_keeps_its_shape(self, name: str) -> None:
+        law, u = get_time_law(name), (torch.arange(20000, dtype=torch.float64) + 0.5) / 20000
+        t = law.draw(u, (0.2, 0.7))
+        assert float(t.min()) >= 0.2
+        assert float(t.max()) <= 0.7
+        low, middle, high = (float(law.cdf(torch.tensor(x, dtype=torch.float64))) for x in (0.2, 0.5, 0.7))
+        assert float((t < 0.5).double().mean()) == pytest.approx((middle - low) / (high - low), abs=1e-4)
+
+
+def test_stratified_quantiles_hit_each_stratum_once() -> None:
+    u = stratify(torch.rand(64, 5, dtype=torch.float64))
+    assert ((u * 64).floor() == torch.arange(64)[:, None]).all()
+
+
+class TestTargets:
+    @pytest.mark.parametrize("path", names("path", "gaussian"))
+    @pytest.mark.parametrize("source", names("target", "gaussian"))
+    @pytest.mark.parametrize("wanted", names("target", "gaussian"))
+    def test_conversion_is_exact(self, path: str, source: str, wanted: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        x1, eps = torch.randn(2, 49, 3, generator=generator, dtype=torch.float64)
+        c = get_path(path).at(T)
+        x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
+        a, b = get_target(source), get_target(wanted)
+        torch.testing.assert_close(convert(a.of(x1, eps, c), x, c, a, b), b.of(x1, eps, c), rtol=1e-11, atol=1e-11)
+
+    @pytest.mark.parametrize("path", names("path", "gaussian"))
+    def test_velocity_is_the_derivative_of_the_path(self, path: str) -> None:
+        x1, eps = torch.tensor(1.7, dtype=torch.float64), torch.tensor(-0.6, dtype=torch.float64)
+
+        def x(t: torch.Tensor) -> torch.Tensor:
+            alpha, sigma = get_path(path)(t)
+            return alpha * x1 + sigma * eps
+
+        c = get_path(path).at(T)
+        torch.testing.assert_close(
+            get_target("velocity").of(x1.expand(49), eps.expand(49), c), central(x, T), rtol=1e-6, atol=1e-8
+        )
+
+
+@pytest.mark.parametrize(("process", "path", "time", "weighting"), GRID)
+def test_canonical_form_weighs_the_elbo_integrand(process: str, path: str, time: str, weighting: str) -> None:
+    """The loss over t ~ pi equals the integral of w against the ELBO integrand over lam, for an error profile."""
+    p, law, w = get_path(path, process), get_time_law(time), get_weighting(weighting, process)
+
+    def error(t: torch.Tensor) -> torch.Tensor:
+        """An arbitrary eps error (or cross-entropy) at t."""
+        return 1 + 0.5 * torch.sin(5 * t)
+
+    def by_t(t: torch.Tensor) -> torch.Tensor:
+        return law.density(t) * canonical.coefficient(p, law, w, t) * error(t)
+
+    def by_lam(lam: torch.Tensor) -> torch.Tensor:
+        t = canonical.invert_lam(p, lam)
+        # Masked: d lam = dalpha / (alpha (1 - alpha)), so the ELBO integrand dalpha/(1-alpha) CE is alpha CE d lam.
+        integrand = 0.5 * error(t) if process == "gaussian" else p(t)[0] * error(t)
+        return canonical.canonical_at(p, law, w, lam) * integrand
+
+    ends = torch.tensor([0.2, 0.6], dtype=torch.float64)
+    torch.testing.assert_close(gauss_legendre(by_lam, p.at(ends).lam), gauss_legendre(by_t, ends), rtol=1e-8, atol=0)
+
+
+def gauss_legendre(function, ends: torch.Tensor) -> torch.Tensor:
+    """The integral between two ends; min-SNR's kink lies outside those that are used."""
+    nodes, weights = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(80))
+    half = (ends[1] - ends[0]) / 2
+    return half * (weights * function(ends[0] + half * (1 + nodes))).sum()
+
+
+@pytest.mark.parametrize("process", registry.PROCESSES)
+def test_a_canonical_weighting_is_its_canonical_form_under_every_law(process: str) -> None:
+    for path, time in itertools.product(names("path", process), names("time", process)):
+        p = get_path(path, process)
+        found = canonical.canonical(p, get_time_law(time), get_weighting("sigmoid:k=1", process), T)
+        torch.testing.assert_close(found, 1 / (1 + (p.at(T).lam - 1).exp()), rtol=1e-10, atol=0)
+
+
+def test_uniform_velocity_on_the_linear_path_is_fm() -> None:
+    """ST-8: flow matching with the OT path is exp(-lam/2), that is (1 - t)/t."""
+    path, law = get_path("linear"), get_time_law("uniform")
+    found = canonical.canonical(path, law, get_weighting("uniform"), T)
+    torch.testing.assert_close(found, (1 - T) / T, rtol=1e-12, atol=0)
+
+
+def test_eps_prediction_on_the_cosine_path_is_iddpm() -> None:
+    """ST-8: uniform time and unit weight on eps is sech(lam/2) up to a constant; |dlam/dt| by finite differences."""
+    path = get_path("cosine")
+    slope = central(lambda t: path.at(t).lam, T).abs()
+    ratio = get_weighting("iddpm")(T, path.at(T).lam) / (2 / slope)
+    torch.testing.assert_close(ratio, ratio[:1].expand(49), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("process", registry.PROCESSES)
+def test_weightings_are_finite_and_not_negative(process: str) -> None:
+    for path, name in itertools.product(names("path", process), names("weighting", process)):
+        c = get_path(path, process).at(T)
+        value = get_weighting(name, process)(T, c.lam)
+        assert value.shape == T.shape
+        assert (value.isfinite() & (value >= 0)).all()
+
+
+def test_a_bad_weighting_is_refused_with_its_first_bad_time() -> None:
+    from reproflow.theory.processes.gaussian import check_coefficient
+
+    @reproflow.theory.weightings.weighting("broken", on="velocity", cite="-")
+    def broken(t: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+        """Negative early on."""
+        return t - 0.25
+
+    try:
+        with pytest.raises(UsageError, match=r"'broken'.*t = 0\.00"):
+            check_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.001, 0.999))
+        check_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.3, 0.999))
+    finally:
+        del registry._ENTRIES["weighting", "gaussian", "broken"]
+
+
+def test_min_snr_on_x1_and_its_match_on_velocity() -> None:
+    """On the velocity of the linear path min(SNR, gamma) on x1 is min(SNR, gamma) / (1 + sqrt SNR)²."""
+    path = get_path("linear")
+    snr = path.at(T).snr
+    x1_factor = get_weighting("min_snr")(T, path.at(T).lam)
+    on_velocity = (
+        x1_factor * get_target("x1").error_factor(path.at(T)) / get_target("velocity").error_factor(path.at(T))
+    )
+    torch.testing.assert_close(on_velocity, snr.clamp(max=5) / (1 + snr.sqrt()) ** 2, rtol=1e-12, atol=0)
+    assert math.isclose(float(x1_factor.max()), 5)

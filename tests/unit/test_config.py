@@ -1,0 +1,146 @@
+"""The configuration is closed: whatever is wrong is named with file, key, value and cure (faults 2-5, 9)."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+
+from reproflow.foundation import config, grid
+from reproflow.foundation.errors import ConfigError
+
+
+def change(raw: dict, where: str, value: object) -> dict:
+    """A copy with one key of the first experiment replaced; dots lead into sections."""
+    raw = copy.deepcopy(raw)
+    *sections, key = where.split(".")
+    place = raw["experiments"][0]
+    for section in sections:
+        place = place.setdefault(section, {})
+    place[key] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        ("weigthings", ["elbo"], ["weigthings", "did you mean 'weightings'"]),
+        ("training.stesp", 5, ["training.stesp", "did you mean 'steps'"]),
+        ("weightings", ["minsnr"], ["minsnr", "did you mean 'min_snr'", "known:", "elbo"]),
+        ("weightings", ["min_snr:gama=3"], ["gama", "did you mean 'gamma'"]),
+        ("weightings", ["min_snr:gamma=-1"], ["gamma", "-1", "(0, inf)"]),
+        ("weightings", ["min_snr:gamma=nan"], ["gamma=nan", "finite"]),
+        ("weightings", ["min_snr:gamma=3", "min_snr:gamma=3.0"], ["twice"]),
+        ("weightings", ["simple"], ["simple"]),
+        ("weightings", [], ["weightings", "at least 1"]),
+        ("training.steps", 0, ["training.steps", "greater than or equal to 1", "0"]),
+        ("training.lr", "5", ["training.lr", "valid number", "'5'"]),
+        ("training.lr", float("nan"), ["training.lr", "nan"]),
+        ("training.ema", 1.0, ["training.ema", "less than 1"]),
+        ("training.batch", 50, ["multiples of 16", "invariant: false"]),
+        ("training.t_range", [0.9, 0.1], ["t_range", "low < high"]),
+        ("seeds", [], ["seeds"]),
+        ("seeds", [1, 1], ["seeds [1, 1]", "once"]),
+        ("seeds", [-1], ["seeds", "greater than or equal to 0"]),
+        ("sampling.solver", "ancestral", ["ancestral", "euler, heun, rk4"]),
+        ("sampling.solver", "hune", ["solver", "heun"]),
+        ("targets", ["velicity"], ["velicity", "did you mean 'velocity'"]),
+        ("dataset", "digits9", ["digits9", "did you mean 'digits8'"]),
+        ("process", "masked", ["masked"]),
+        ("name", "a,b", ["name"]),
+    ],
+)
+def test_what_is_wrong_is_named(tiny_config: dict, where: str, value: object, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.check(change(tiny_config, where, value), "my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml")
+    assert len(message.splitlines()) <= 3
+    for word in words:
+        assert word in message
+
+
+def test_invariance_may_be_given_up(tiny_config: dict) -> None:
+    raw = change(change(tiny_config, "training.batch", 50), "training.invariant", False)
+    assert config.check(raw).experiments[0].training.batch == 50
+
+
+def test_numbers_with_exponents_are_numbers(tiny_config: dict) -> None:
+    """YAML 1.1 reads 2e-3 as text."""
+    assert yaml.safe_load("2e-3") == "2e-3"
+    assert config.check(change(tiny_config, "training.lr", "2e-3")).experiments[0].training.lr == 2e-3
+
+
+def test_a_key_written_twice_is_refused(tmp_path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("name: a\nname: b\n")
+    with pytest.raises(ConfigError, match="'name' is written twice"):
+        config.load(file)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "name: [unclosed", "name: x"])
+def test_files_that_are_no_configuration(tmp_path, text: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        config.load(file)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        config.load("nowhere.yaml")
+
+
+def test_dump_is_the_same_configuration(tiny_config: dict, tmp_path) -> None:
+    checked = config.check(tiny_config)
+    file = tmp_path / "config.json"
+    file.write_text(config.dump(checked))
+    assert config.load(file) == checked
+
+
+@pytest.mark.parametrize("name", ["demo", "ci", "digits"])
+def test_committed_configurations_are_valid(name: str) -> None:
+    assert grid.expand(config.load(f"configs/{name}.yaml"))
+
+
+class TestGrid:
+    def test_cells_are_the_product(self, tiny_config: dict) -> None:
+        cells = grid.expand(config.check(change(tiny_config, "seeds", [0, 3])))
+        assert len(cells) == 1 * 1 * 3 * 1 * 2
+        assert len({cell.key for cell in cells}) == len(cells)
+
+    def test_an_empty_selection_is_an_error(self, tiny_config: dict) -> None:
+        with pytest.raises(ConfigError, match="0 cells selected"):
+            grid.expand(config.check(change(tiny_config, "only", ["*nothing*"])))
+
+    def test_a_selection_selects(self, tiny_config: dict) -> None:
+        cells = grid.expand(config.check(change(tiny_config, "only", ["*.elbo.*"])))
+        assert [cell.weighting for cell in cells] == ["elbo"]
+
+    def test_a_long_key_is_refused(self, tiny_config: dict) -> None:
+        from reproflow.foundation.specs import SLUG
+
+        assert not SLUG.fullmatch("a" * 201)
+        for character in ", /=:*":
+            assert not SLUG.fullmatch(f"a{character}b")
+
+    @pytest.mark.parametrize("name", ["demo", "ci", "digits"])
+    def test_keys_are_safe_in_files_and_wildcards(self, name: str) -> None:
+        from reproflow.foundation.specs import SLUG
+
+        for cell in grid.expand(config.load(f"configs/{name}.yaml")):
+            assert SLUG.fullmatch(cell.key)
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 64])
+    def test_shards_hold_every_cell_once(self, tiny_config: dict, size: int) -> None:
+        checked = config.check(change(tiny_config, "shard_size", size))
+        shards = grid.shards(checked)
+        assert [cell for part in shards.values() for cell in part] == grid.expand(checked)
+        assert all(len(part) <= size for part in shards.values())
+
+    def test_two_experiments_may_not_share_a_cell(self, tiny_config: dict) -> None:
+        second = copy.deepcopy(tiny_config["experiments"][0]) | {"name": "again"}
+        tiny_config["experiments"].append(second)
+        with pytest.raises(ConfigError, match="two experiments contain the cell"):
+            grid.expand(config.check(tiny_config))

@@ -1,0 +1,167 @@
+"""Fingerprints follow what a result depends on, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reproflow
+from reproflow.foundation import config, fingerprint, grid, sources
+
+CODE = """
+import json, sys
+from reproflow.foundation import config, fingerprint, grid
+checked = config.load(sys.argv[1])
+print(json.dumps({c.key: [fingerprint.stage(checked, c, s).value for s in fingerprint.STAGES] for c in grid.expand(checked)}))
+"""
+CI = Path("configs/ci.yaml").resolve()
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package that a test may edit and that fingerprints are read from."""
+    source = Path(reproflow.__file__).parent
+    shutil.copytree(source, tmp_path / "reproflow", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "reproflow")
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    """Empties what is remembered of the sources."""
+    for function in (sources._read, sources._imports, sources._definitions, sources._tree, sources._file):
+        function.cache_clear()
+    fingerprint._closure.cache_clear()
+    fingerprint._engine.cache_clear()
+
+
+def fingerprints(file: Path = CI) -> dict[str, list[str]]:
+    forget()
+    checked = config.load(file)
+    return {
+        cell.key: [fingerprint.stage(checked, cell, stage).value for stage in fingerprint.STAGES]
+        for cell in grid.expand(checked)
+    }
+
+
+def fingerprints_elsewhere(cwd: str, **environment: str) -> dict[str, list[str]]:
+    """The same in a fresh process."""
+    answer = subprocess.run(
+        [sys.executable, "-c", CODE, str(CI)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def edit(package: Path, file: str, old: str, new: str) -> None:
+    path = package / "reproflow" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def changed(before: dict, after: dict) -> dict[str, list[bool]]:
+    return {key: [a != b for a, b in zip(before[key], after[key], strict=True)] for key in before}
+
+
+def test_comments_docstrings_and_citations_do_not_count(package: Path) -> None:
+    before = fingerprints()
+    edit(
+        package,
+        "theory/weightings.py",
+        '    """w = 1: the variational bound itself."""',
+        '    """Another text."""\n    # why',
+    )
+    edit(package, "theory/weightings.py", 'cite="Kingma et al. 2021; Shi et al. 2024"', 'cite="somebody"')
+    edit(
+        package,
+        "learning/training/stack.py",
+        "        squares = torch",
+        "        # a remark\n\n        squares = torch",
+    )
+    (package / "reproflow/theory/paths.py").touch()
+    assert fingerprints() == before
+
+
+def test_surroundings_do_not_count() -> None:
+    assert fingerprints_elsewhere("/", PYTHONHASHSEED="7", LC_ALL="C") == fingerprints()
+
+
+def test_a_weighting_changes_its_own_cells(package: Path) -> None:
+    before = fingerprints()
+    edit(package, "theory/weightings.py", "return torch.ones_like(lam)", "return 2 * torch.ones_like(lam)")
+    for key, stages in changed(before, fingerprints()).items():
+        assert stages == [".elbo." in key] * 3, key
+
+
+def test_a_helper_that_a_weighting_calls_changes_it(package: Path) -> None:
+    helper = "\n\ndef _one(lam):\n    return {}\n"
+    file = package / "reproflow/theory/weightings.py"
+    edit(package, "theory/weightings.py", "return torch.ones_like(lam)", "return _one(lam)")
+    text = file.read_text()
+    file.write_text(text + helper.format("lam * 0 + 1"))
+    before = fingerprints()
+    file.write_text(text + helper.format("lam * 0 + 2"))
+    for key, stages in changed(before, fingerprints()).items():
+        assert stages == [".elbo." in key] * 3, key
+
+
+def test_a_new_weighting_changes_nothing(package: Path) -> None:
+    before = fingerprints()
+    file = package / "reproflow/theory/weightings.py"
+    addition = '\n\n@weighting("other", on="canonical", cite="-")\ndef other(t, lam):\n    return lam * 0 + 3\n'
+    file.write_text(file.read_text() + addition)
+    assert fingerprints() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stages"),
+    [
+        ("learning/training/stack.py", "eps=1e-8", "eps=1e-9", [True, True, True]),
+        ("learning/training/schedule.py", "0.5 * training.lr", "0.4 * training.lr", [True, True, True]),
+        ("learning/models/stacked.py", "FREQUENCIES = 8", "FREQUENCIES = 6", [True, True, True]),
+        ("foundation/seeds.py", "digest_size=8", "digest_size=9", [True, True, True]),
+        ("learning/sampling.py", "CHUNK = 1024", "CHUNK = 512", [False, True, True]),
+        ("evaluation/fid.py", "BLOCKS = 20", "BLOCKS = 10", [False, False, True]),
+        ("reporting/tables.py", "import", "import", [False, False, False]),
+        ("foundation/errors.py", "exit_code = 5", "exit_code = 6", [False, False, False]),
+    ],
+)
+def test_engine_files_change_their_stage_and_later_ones(
+    package: Path, file: str, old: str, new: str, stages: list[bool]
+) -> None:
+    before = fingerprints()
+    edit(package, file, old, new)
+    if stages == [False, False, False]:
+        (package / "reproflow" / file).write_text((package / "reproflow" / file).read_text() + "\nEXTRA = 1\n")
+    assert set(map(tuple, changed(before, fingerprints()).values())) == {tuple(stages)}
+
+
+def test_settings_count_and_bookkeeping_does_not(tmp_path: Path) -> None:
+    text = CI.read_text()
+    before = fingerprints()
+    for old, new, stages in [
+        ("save_every: 30", "save_every: 20", (False, False, False)),
+        ("    seeds: [0]", "    shard_size: 1\n    seeds: [0]", (False, False, False)),
+        ("lr: 2e-3", "lr: 3e-3", (True, True, True)),
+        ("ema: 0.9", "ema: 0.8", (True, True, True)),
+        ("n: 200", "n: 300", (False, True, True)),
+        ("repeats: 2}", "repeats: 3}", (False, False, True)),
+    ]:
+        file = tmp_path / "changed.yaml"
+        file.write_text(text.replace(old, new))
+        found = changed(before, fingerprints(file))
+        relevant = {key: value for key, value in found.items() if "digits8" in key or old != "repeats: 2}"}
+        assert set(map(tuple, relevant.values())) == {stages}, old
