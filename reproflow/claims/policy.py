@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reproflow.foundation import registry
 from reproflow.foundation.errors import InterruptedRun, UndecidedError, UsageError
@@ -256,9 +256,9 @@ def _plain(value: float) -> float | str | None:
 
 def _of_case(value: Value | Callable[[str], Value]) -> Callable[[str], Value]:
     """A constant as a function of the case."""
-    return cast("Callable[[str], Value]", value) if callable(value) else lambda case: value
+    return value if callable(value) else lambda case: value
 
 
 def _always(value: Value | Callable[[], Value]) -> Callable[[], Value]:
     """A constant as a function of nothing."""
-    return cast("Callable[[], Value]", value) if callable(value) else lambda: value
+    return value if callable(value) else lambda: value

@@ -25,7 +25,9 @@ for verb in (asking.verify, asking.why, asking.doctor, *running.VERBS):
 
 
 # Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.
-CommandLineError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+CommandLineError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,7 +54,7 @@ def run(arguments: list[str]) -> int:
 
 def _usage(error: Any) -> int:
     """A wrong command line: what is wrong and where the example stands; without any words, the help itself."""
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(context.get_help())
     else:

@@ -175,7 +175,8 @@ def report(config: ConfigOption, results: ResultsOption = None) -> None:
 
     opened = common.open_run(config, results)
     whole = fingerprint.of_cells(opened.config, grid.expand(opened.config), "evaluate")
-    files.write_json(opened.folder / "provenance.json", provenance.describe(opened.config.name, whole))
+    origin = provenance.describe(opened.config.name, str(opened.folder / "config.json"), whole)
+    files.write_json(opened.folder / "provenance.json", origin)
     write_report(opened.folder)
 
 

@@ -114,7 +114,7 @@ def _samples(results: Results, cell: Cell, records: dict[str, dict[str, Any]]) -
     from safetensors.numpy import load_file
 
     tensors = load_file(results.slot("sample", cell).folder / "samples.safetensors")
-    shown = {name: value[:SHOWN_SAMPLES] for name, value in tensors.items()}
+    shown: dict[str, Any] = {name: value[:SHOWN_SAMPLES] for name, value in tensors.items()}
     if "labels" in shown:
         side = round(shown["samples"].shape[1] ** 0.5)
         shown["samples"] = shown["samples"].reshape(-1, side, side)

@@ -45,7 +45,7 @@ def expand_experiment(experiment: Experiment) -> list[Cell]:
     """The cells of one experiment."""
     axes = (experiment.paths, experiment.times, experiment.weightings, experiment.output_targets)
     parsed = [[specs.parse(text) for text in axis] for axis in axes]
-    cells = [_cell(experiment, nouns, seed) for *nouns, seed in itertools.product(*parsed, experiment.seeds)]
+    cells = [_cell(experiment, nouns, seed) for nouns in itertools.product(*parsed) for seed in experiment.seeds]
     if experiment.only is not None:
         cells = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.key, pattern) for pattern in experiment.only)]
     if not cells:
@@ -74,7 +74,7 @@ def experiment_of(config: Config, name: str) -> Experiment:
     return next(experiment for experiment in config.experiments if experiment.name == name)
 
 
-def _cell(experiment: Experiment, nouns: list[specs.Spec], seed: int) -> Cell:
+def _cell(experiment: Experiment, nouns: tuple[specs.Spec, ...], seed: int) -> Cell:
     path, time, weighting, target = nouns
     parts = [experiment.dataset, experiment.process, *(noun.slug for noun in nouns), f"s{seed}"]
     key = ".".join(parts)

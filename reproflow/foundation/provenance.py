@@ -24,10 +24,10 @@ LIBRARIES = (
 )
 
 
-def describe(config_name: str, fingerprint: str) -> dict[str, Any]:
+def describe(config_name: str, config_file: str, fingerprint: str) -> dict[str, Any]:
     """Everything that a reader needs to run it again."""
     return {
-        "command": f"snakemake --cores all --configfile configs/{config_name}.yaml",
+        "command": f"snakemake --cores all --configfile {config_file}",
         "config_name": config_name,
         "fingerprint": fingerprint,
         "reproflow": importlib.metadata.version("reproflow"),

@@ -33,7 +33,7 @@ FIGURES = {
     "samples_plane": "Samples in the plane",
     "paths_fields": "Paths and velocity fields",
 }
-PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "created", "fingerprint")
+PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")
 SETTINGS = ("path", "time", "target", "steps")  # said once where all cells share them
 LARGEST_SVG = 400_000  # bytes; a larger figure goes in as its PNG

@@ -17,18 +17,10 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
+from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS
 from reproflow.foundation.errors import ReproflowError
 from reproflow.foundation.files import write_text
 
-CELL_COLUMNS = [
-    "process", "dataset", "path", "time", "weighting", "target", "seed", "steps", "cell", "status", "reason",
-    "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "fid_features", "kid", "kid_se", "nll_nats",
-    "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se",
-    "solver", "nfe", "ema", "batch", "split", "device", "fingerprint",
-]  # fmt: skip
-CURVE_COLUMNS = [
-    "cell", "step", "loss", "floor", "grad_norm", "lr",
-]  # fmt: skip
 CELL_ORDER = ["dataset", "process", "path", "time", "target", "steps", "weighting", "seed", "cell"]
 _NUMBERS = {
     "seed", "steps", "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "kid", "kid_se", "nll_nats",

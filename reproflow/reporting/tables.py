@@ -15,16 +15,10 @@ import pandas as pd
 
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.claims.policy import row_ok
+from reproflow.evaluation.collect import CELL_COLUMNS
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import GROUP, MIN_SEEDS, comparison_table
-from reproflow.reporting.results import (
-    CELL_COLUMNS,
-    Results,
-    load_results,
-    natural,
-    records,
-    write_frame,
-)
+from reproflow.reporting.results import Results, load_results, natural, records, write_frame
 
 # metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
 HEADINGS = {

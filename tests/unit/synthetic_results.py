@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
-from reproflow.reporting.results import CELL_COLUMNS, CURVE_COLUMNS
+from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS
 
 SEEDS = (0, 1, 2)
 IMAGES = {"gaussian": ("elbo", "fm", "sigmoid", "iddpm", "uniform"), "masked": ("elbo", "fm", "sigmoid", "simple")}

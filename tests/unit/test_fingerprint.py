@@ -19,7 +19,8 @@ CODE = """
 import json, sys
 from reproflow.foundation import config, fingerprint, grid
 checked = config.load(sys.argv[1])
-print(json.dumps({c.key: [fingerprint.stage(checked, c, s).value for s in fingerprint.STAGES] for c in grid.expand(checked)}))
+stages = {c.key: [fingerprint.stage(checked, c, s).value for s in fingerprint.STAGES] for c in grid.expand(checked)}
+print(json.dumps(stages))
 """
 CI = Path("configs/ci.yaml").resolve()
 

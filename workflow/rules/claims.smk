@@ -18,5 +18,7 @@ rule claims:
         chosen=str(CONFIG.claims),
     log:
         LOGS / "claims.log",
+    # Nothing waits for it but the report: started late, it would be waited for.
+    priority: 10
     shell:
         "python -m reproflow claims {RUN} &> {log}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from reproflow.foundation import config as configuration
 from reproflow.foundation import fingerprint, grid, names
 from reproflow.foundation.errors import ReproflowError
+from reproflow.reporting.figures import NAMES as FIGURES
 
 try:
     CONFIG = configuration.check(config, ", ".join(map(str, workflow.configfiles)))
@@ -16,7 +17,6 @@ except ReproflowError as error:
 
 RESULTS = Path("results") / CONFIG.name
 LOGS = RESULTS / "logs"
-FIGURES = "fid_likelihood weightings losses samples_gaussian samples_masked samples_plane paths_fields".split()
 RUN = f"--config {RESULTS / 'config.json'} --results {RESULTS}"
 
 # Results depend on the number of threads, so it is one; parallelism is between jobs.

@@ -37,7 +37,8 @@ def load(path: str | Path) -> ToyData | ImageData:
     tensors, about = read_tensors(path)
     if about.get("kind") != "dataset":
         raise UsageError(f"{path} holds {about.get('kind', 'no')} data, not a data set; prepare it again.")
-    return replace(get_dataset(about["name"], about["process"]), **tensors)
+    arrays: dict[str, Any] = dict(tensors)
+    return replace(get_dataset(about["name"], about["process"]), **arrays)
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

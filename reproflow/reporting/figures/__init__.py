@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     Draw = Callable[[Path], tuple[Figure, pd.DataFrame, str]]
 
 
+NAMES = (
+    "fid_likelihood",
+    "weightings",
+    "losses",
+    "samples_gaussian",
+    "samples_masked",
+    "samples_plane",
+    "paths_fields",
+)
+"""Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
+
+
 @functools.cache
 def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
@@ -32,15 +44,16 @@ def figures() -> dict[str, Draw]:
         weightings,
     )
 
-    return {
-        "fid_likelihood": fid_likelihood.draw,
-        "weightings": weightings.draw,
-        "losses": losses.draw,
-        "samples_gaussian": functools.partial(samples_images.draw, process="gaussian"),
-        "samples_masked": functools.partial(samples_images.draw, process="masked"),
-        "samples_plane": samples_points.draw,
-        "paths_fields": paths_fields.draw,
-    }
+    draws: list[Draw] = [
+        fid_likelihood.draw,
+        weightings.draw,
+        losses.draw,
+        functools.partial(samples_images.draw, process="gaussian"),
+        functools.partial(samples_images.draw, process="masked"),
+        samples_points.draw,
+        paths_fields.draw,
+    ]
+    return dict(zip(NAMES, draws, strict=True))
 
 
 def write_figures(results: str | Path, names: Iterable[str] | None = None) -> list[Path]:

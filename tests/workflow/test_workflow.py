@@ -1,0 +1,92 @@
+"""The workflow plans what it should. Running it is `make smoke`, which CI does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RULES = {
+    "config", "prepare", "features", "train", "sample", "evaluate", "collect", "claims", "tables", "figures", "report",
+    "gate", "all", "default", "total",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a fresh clone holds of the workflow."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("Snakefile", "workflow", "configs"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def planned(answer: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Rule -> number of jobs, from the table of a dry run."""
+    assert answer.returncode == 0, answer.stderr + answer.stdout
+    table = answer.stdout.split("Job stats:")[1].split("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.M)}
+
+
+def test_a_bare_call_plans_jobs_of_every_kind(clone: Path) -> None:
+    jobs = planned(snakemake(clone, "-n"))
+    assert jobs.keys() == RULES
+    assert jobs["train"] == jobs["sample"] == jobs["evaluate"] > 3
+    assert not (clone / "results").exists(), "a dry run writes nothing"
+
+
+def test_another_configuration_holds_nothing_of_the_demo(clone: Path) -> None:
+    answer = snakemake(clone, "-n", "--configfile", "configs/ci.yaml")
+    assert planned(answer)["train"] == 3
+    assert "demo" not in answer.stdout.replace("snakemake", "")
+    assert "results/ci/report.html" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("weightings: [uniform, elbo]", "weigthings: [uniform, elbo]", "did you mean 'weightings'"),
+        ("weightings: [uniform, elbo]", "weightings: [minsnr]", "did you mean 'min_snr'"),
+        ("steps: 60, batch: 64", "steps: 0, batch: 64", "greater than or equal to 1"),
+    ],
+)
+def test_a_bad_configuration_stops_before_the_dag(clone: Path, old: str, new: str, word: str) -> None:
+    text = (clone / "configs/ci.yaml").read_text()
+    assert old in text
+    (clone / "configs/bad.yaml").write_text(text.replace(old, new, 1))
+    answer = snakemake(clone, "-n", "--configfile", "configs/bad.yaml")
+    assert answer.returncode != 0
+    assert word in answer.stderr
+    assert "bad.yaml" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "Job stats" not in answer.stdout
+
+
+def test_rules_call_the_command_line_and_keep_a_log() -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = re.split(r"^rule ", text, flags=re.M)[1:]
+    assert len(rules) >= 11
+    for rule in rules:
+        name = rule.partition(":")[0]
+        assert "log:" in rule, name
+        assert "run:" not in rule.replace("{RUN}", ""), name
+    assert "checkpoint " not in text
