@@ -68,7 +68,7 @@ class StackedMLP(nn.Module):
         parts = []
         if self.architecture.timed:
             assert t is not None
-            angles = t[..., None] * (math.pi * 2.0 ** torch.arange(-1, FREQUENCIES - 1, device=t.device))
+            angles = t[..., None] * (0.5 * math.pi * torch.arange(1, FREQUENCIES + 1, device=t.device))
             parts += [angles.sin().to(dtype), angles.cos().to(dtype)]
         if self.architecture.classes:
             assert y is not None
@@ -77,12 +77,15 @@ class StackedMLP(nn.Module):
 
 
 def initialise(architecture: Architecture, names: Sequence[tuple[str | int, ...]]) -> StackedMLP:
-    """One network for each name, drawn from the seed of that name: uniform in ±sqrt(3/fan_in), the last layer zero."""
+    """One network for each name, drawn from the seed of that name: uniform in ±sqrt(6/fan_in), the last layer zero.
+
+    The bound keeps the scale of activations through rectifier-like units (He et al. 2015).
+    """
     network = StackedMLP(architecture, len(names))
     for member, name in enumerate(names):
         generator = seeds.generator("weights", *name)
         for weight in list(network.weights)[:-1]:
-            bound = math.sqrt(3 / weight.shape[1])
+            bound = math.sqrt(6 / weight.shape[1])
             weight.data[member].uniform_(-bound, bound, generator=generator)
     return network
 
