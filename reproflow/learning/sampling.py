@@ -99,9 +99,9 @@ def sample_masked(
     for before, after in itertools.pairwise(alpha):
         u, choice = torch.rand(2, *z.shape, generator=generator).to(device)
         shown = (z == vocabulary) & (u < (after - before) / (1 - before))
-        cumulative = denoiser.logits(z, y).softmax(-1).cumsum(-1)
-        drawn = (choice[..., None] * cumulative[..., -1:] >= cumulative).sum(-1).clamp(max=vocabulary - 1)
-        z = torch.where(shown, drawn, z)
+        cumulative = denoiser.logits(z, y)[shown].softmax(-1).cumsum(-1)
+        drawn = (choice[shown][:, None] * cumulative[:, -1:] >= cumulative).sum(-1).clamp(max=vocabulary - 1)
+        z = z.masked_scatter(shown, drawn)
     return z, steps
 
 
