@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="A configuration file (YAML or JSON).")]
 ResultsOption = Annotated[
-    Path | None, typer.Option("--results", help="The results folder; results/<config name> by default.")
+    Path | None,
+    typer.Option("--results", help="The results folder; by default that of a config.json, or results/<name>."),
 ]
 
 
 def open_run(config: Path, results: Path | None) -> Results:
+    """The run of a configuration file; a `config.json` that `resolve` wrote lies in its own results folder."""
     from reproflow.foundation import config as configuration
     from reproflow.foundation.results import Results
 
     loaded = configuration.load(config)
-    return Results(loaded, results or Path("results") / loaded.name)
+    own = config.parent if config.name == "config.json" else Path("results") / loaded.name
+    return Results(loaded, results or own)
 
 
 def device(wanted: str) -> torch.device:

@@ -77,6 +77,7 @@ class Path(Noun):
 
     def at(self, t: Tensor) -> Coefficients:
         """alpha, sigma and their derivatives at t, by forward-mode differentiation."""
+        t = t.contiguous()  # an expanded scalar has no memory of its own to differentiate in
         value, derivative = torch.func.jvp(self.function, (t,), (torch.ones_like(t),))[:2]
         (alpha, sigma), (dalpha, dsigma) = value, derivative
         return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)

@@ -13,12 +13,14 @@ rule claims:
             category="Claims",
             labels={"table": "verdicts and controls"},
         ),
-    params:
-        source=fingerprint.claims(),
-        chosen=str(CONFIG.claims),
     log:
         LOGS / "claims.log",
     # Nothing waits for it but the report: started late, it would be waited for.
     priority: 10
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=fingerprint.claims(),
+        chosen=str(CONFIG.claims),
     shell:
-        "python -m reproflow claims {RUN} &> {log}"
+        "python -m reproflow claims --config {input.config} &> {log}"

@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+import reproflow
 from reproflow.foundation import config as configuration
 from reproflow.foundation import fingerprint, grid, names
 from reproflow.foundation.errors import ReproflowError
@@ -17,11 +18,12 @@ except ReproflowError as error:
 
 RESULTS = Path("results") / CONFIG.name
 LOGS = RESULTS / "logs"
-RUN = f"--config {RESULTS / 'config.json'} --results {RESULTS}"
 
-# Results depend on the number of threads, so it is one; parallelism is between jobs.
+# Jobs run the code that the fingerprints were read from. Results depend on the number of threads, so it is one;
+# parallelism is between jobs.
+CODE = Path(reproflow.__file__).resolve().parents[1]
 shell.prefix(
-    f"export PATH={os.path.dirname(sys.executable)}:$PATH "
+    f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={CODE}:$PYTHONPATH "
     "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
 )
 

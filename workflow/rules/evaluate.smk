@@ -15,12 +15,14 @@ rule evaluate:
         features=features_file,
     output:
         ensure(RESULTS / "shards" / "{shard}.evaluate", non_empty=True),
-    params:
-        fingerprint=stage_fingerprint("evaluate"),
     log:
         LOGS / "evaluate" / "{shard}.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        fingerprint=stage_fingerprint("evaluate"),
     shell:
-        "python -m reproflow evaluate --shard {wildcards.shard} {RUN} &> {log} "
+        "python -m reproflow evaluate --shard {wildcards.shard} --config {input.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
@@ -37,9 +39,11 @@ rule collect:
         ),
         curves=ensure(RESULTS / "curves.csv", non_empty=True),
         timings=RESULTS / "timings.csv",
-    params:
-        source=fingerprint.source("reproflow.evaluation.collect"),
     log:
         LOGS / "collect.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=fingerprint.source("reproflow.evaluation.collect"),
     shell:
-        "python -m reproflow collect {RUN} &> {log}"
+        "python -m reproflow collect --config {input.config} &> {log}"

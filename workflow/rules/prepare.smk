@@ -4,11 +4,13 @@
 rule config:
     output:
         RESULTS / "config.json",
-    params:
-        text=configuration.dump(CONFIG),
     log:
         LOGS / "config.log",
     localrule: True
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        text=configuration.dump(CONFIG),
     shell:
         "printf %s {params.text:q} > {output} 2> {log}"
 
@@ -18,12 +20,14 @@ rule prepare:
         config=ancient(RESULTS / "config.json"),
     output:
         ensure(RESULTS / "data" / "{dataset}.safetensors", non_empty=True),
-    params:
-        source=lambda wildcards: fingerprint.dataset(wildcards.dataset),
     log:
         LOGS / "prepare" / "{dataset}.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=lambda wildcards: fingerprint.dataset(wildcards.dataset),
     shell:
-        "python -m reproflow prepare {wildcards.dataset} {RUN} &> {log}"
+        "python -m reproflow prepare {wildcards.dataset} --config {input.config} &> {log}"
 
 
 rule features:
@@ -32,9 +36,11 @@ rule features:
         data=RESULTS / "data" / "{dataset}.safetensors",
     output:
         ensure(RESULTS / "features" / "{dataset}.safetensors", non_empty=True),
-    params:
-        fingerprint=fingerprint.features().value,
     log:
         LOGS / "features" / "{dataset}.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        fingerprint=fingerprint.features().value,
     shell:
-        "python -m reproflow features {wildcards.dataset} {RUN} &> {log}"
+        "python -m reproflow features {wildcards.dataset} --config {input.config} &> {log}"

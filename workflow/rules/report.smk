@@ -17,12 +17,14 @@ rule tables:
             labels={"table": "weightings, paired over seeds"},
         ),
         expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims"]),
-    params:
-        source=fingerprint.source("reproflow.reporting.tables"),
     log:
         LOGS / "tables.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=fingerprint.source("reproflow.reporting.tables"),
     shell:
-        "python -m reproflow tables {RUN} &> {log}"
+        "python -m reproflow tables --config {input.config} &> {log}"
 
 
 rule figures:
@@ -37,12 +39,14 @@ rule figures:
             category="Figures",
         ),
         expand(RESULTS / "figures" / "{figure}.{ending}", figure=FIGURES, ending=["png", "csv"]),
-    params:
-        source=fingerprint.source("reproflow.reporting.figures"),
     log:
         LOGS / "figures.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=fingerprint.source("reproflow.reporting.figures"),
     shell:
-        "python -m reproflow figures {RUN} &> {log}"
+        "python -m reproflow figures --config {input.config} &> {log}"
 
 
 rule report:
@@ -55,16 +59,19 @@ rule report:
     output:
         html=ensure(RESULTS / "report.html", non_empty=True),
         provenance=RESULTS / "provenance.json",
-    params:
-        source=fingerprint.source("reproflow.reporting.html"),
     log:
         LOGS / "report.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        source=fingerprint.source("reproflow.reporting.html"),
     shell:
-        "python -m reproflow report {RUN} &> {log}"
+        "python -m reproflow report --config {input.config} &> {log}"
 
 
 rule gate:
     input:
+        config=ancient(RESULTS / "config.json"),
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
         # The page is written first, so that a failing gate leaves something to read.
@@ -73,5 +80,7 @@ rule gate:
         RESULTS / "gate.txt",
     log:
         LOGS / "gate.log",
+    conda:
+        "../envs/reproflow.yaml"
     shell:
-        "python -m reproflow gate {RUN} > {output} 2> {log} || (cat {log} >&2; exit 1)"
+        "python -m reproflow gate --config {input.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"

@@ -8,13 +8,15 @@ rule train:
         data=data_file,
     output:
         ensure(RESULTS / "shards" / "{shard}.train", non_empty=True),
-    params:
-        fingerprint=stage_fingerprint("train"),
     log:
         LOGS / "train" / "{shard}.log",
     retries: 2
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        fingerprint=stage_fingerprint("train"),
     shell:
-        "python -m reproflow train --shard {wildcards.shard} {RUN} &> {log} "
+        "python -m reproflow train --shard {wildcards.shard} --config {input.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
@@ -25,10 +27,12 @@ rule sample:
         trained=RESULTS / "shards" / "{shard}.train",
     output:
         ensure(RESULTS / "shards" / "{shard}.sample", non_empty=True),
-    params:
-        fingerprint=stage_fingerprint("sample"),
     log:
         LOGS / "sample" / "{shard}.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        fingerprint=stage_fingerprint("sample"),
     shell:
-        "python -m reproflow sample --shard {wildcards.shard} {RUN} &> {log} "
+        "python -m reproflow sample --shard {wildcards.shard} --config {input.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
