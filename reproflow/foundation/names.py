@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("names.json")
 
 @dataclass(frozen=True)
 class Name:
-    """What the list says of an entry; `where` is `module:function`."""
+    """What the list says of an entry; `where` is `module:function`, `images` is said of data sets."""
 
     kind: str
     process: str
@@ -30,6 +30,7 @@ class Name:
     params: dict[str, Any] = field(default_factory=dict)
     ranges: dict[str, Any] = field(default_factory=dict)
     on: str | None = None
+    images: bool = False
 
 
 @functools.cache
@@ -65,6 +66,7 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "params": dict(entry.params) if entry.kind != "claim" else {},
         "ranges": {key: [_finite(end) for end in pair] for key, pair in entry.meta.get("ranges", {}).items()},
         "on": entry.meta.get("on"),
+        "images": bool(entry.meta.get("images")),
     }
 
 

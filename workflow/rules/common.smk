@@ -1,4 +1,4 @@
-# What every rule needs: the checked configuration, its grid, and where results go. Nothing here imports torch.
+# The checked configuration, its grid, and where results go. Nothing here imports torch.
 import os
 import sys
 from pathlib import Path
@@ -49,12 +49,8 @@ def stage_fingerprint(stage):
 
 
 def is_image(dataset):
-    """Whether FID applies: masked processes and x1 heads live on image data, toy data stand in toy2d."""
-    return not any(
-        known.name == dataset and known.where.startswith("reproflow.learning.data.toy2d")
-        for known in names.known()
-        if known.kind == "dataset"
-    )
+    """Whether FID applies; the planar laws have no images."""
+    return any(known.images for known in names.known() if (known.kind, known.name) == ("dataset", dataset))
 
 
 def shards_of(process=None, target=None):
@@ -64,3 +60,9 @@ def shards_of(process=None, target=None):
         for shard, cells in SHARDS.items()
         if process in (None, cells[0].process) and target in (None, cells[0].target)
     ]
+
+
+def features_file(wildcards):
+    """The feature network, for image data."""
+    dataset = experiment_of(wildcards).dataset
+    return [RESULTS / "features" / f"{dataset}.safetensors"] if is_image(dataset) else []

@@ -1,12 +1,6 @@
 # FID, KID and likelihood of every cell, and the tables they are gathered in.
 
 
-def features_file(wildcards):
-    """The feature network, for image data."""
-    dataset = experiment_of(wildcards).dataset
-    return [RESULTS / "features" / f"{dataset}.safetensors"] if is_image(dataset) else []
-
-
 rule evaluate:
     input:
         config=ancient(RESULTS / "config.json"),

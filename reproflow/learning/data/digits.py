@@ -15,7 +15,7 @@ from reproflow.learning.data.base import ImageData, dataset
 HELD_OUT = 450
 
 
-@dataset("digits8", process=("gaussian", "masked"), cite="Alpaydin & Kaynak 1998; Pedregosa et al. 2011")
+@dataset("digits8", images=True, process=("gaussian", "masked"), cite="Alpaydin & Kaynak 1998; Pedregosa et al. 2011")
 def digits8() -> ImageData:
     """8 x 8 handwritten digits, 17 grey levels, ten classes; 1347 train, 450 held out."""
     from sklearn.datasets import load_digits
