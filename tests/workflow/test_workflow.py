@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 RULES = {
-    "config", "prepare", "features", "train", "sample", "evaluate", "collect", "claims", "tables", "figures", "report",
+    "prepare", "features", "train", "sample", "evaluate", "collect", "claims", "tables", "figures", "report",
     "gate", "default", "total",
 }  # fmt: skip
 

@@ -3,7 +3,6 @@
 
 rule claims:
     input:
-        config=ancient(RESULTS / "config.json"),
         # Monte-Carlo claims are tried on a trained Gaussian x1 network.
         trained=expand(RESULTS / "shards" / "{shard}.train", shard=shards_of("gaussian", "x1")),
     output:
@@ -20,7 +19,8 @@ rule claims:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=fingerprint.claims(),
         chosen=str(CONFIG.claims),
     shell:
-        "python -m reproflow claims --config {input.config} &> {log}"
+        "python -m reproflow claims --config {params.config} &> {log}"

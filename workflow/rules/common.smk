@@ -5,7 +5,7 @@ from pathlib import Path
 
 import reproflow
 from reproflow.foundation import config as configuration
-from reproflow.foundation import fingerprint, grid, names
+from reproflow.foundation import files, fingerprint, grid, names
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.figures import NAMES as FIGURES
 
@@ -18,6 +18,7 @@ except ReproflowError as error:
 
 RESULTS = Path("results") / CONFIG.name
 LOGS = RESULTS / "logs"
+RESOLVED = RESULTS / "config.json"
 
 # Jobs run the code that the fingerprints were read from. Results depend on the number of threads, so it is one;
 # parallelism is between jobs.

@@ -3,7 +3,6 @@
 
 rule evaluate:
     input:
-        config=ancient(RESULTS / "config.json"),
         data=data_file,
         sampled=RESULTS / "shards" / "{shard}.sample",
         features=features_file,
@@ -14,15 +13,15 @@ rule evaluate:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         fingerprint=stage_fingerprint("evaluate"),
     shell:
-        "python -m reproflow evaluate --shard {wildcards.shard} --config {input.config} &> {log} "
+        "python -m reproflow evaluate --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
 rule collect:
     input:
-        config=ancient(RESULTS / "config.json"),
         evaluated=expand(RESULTS / "shards" / "{shard}.evaluate", shard=SHARDS),
     output:
         cells=report(
@@ -38,6 +37,7 @@ rule collect:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=fingerprint.source("reproflow.evaluation.collect"),
     shell:
-        "python -m reproflow collect --config {input.config} &> {log}"
+        "python -m reproflow collect --config {params.config} &> {log}"

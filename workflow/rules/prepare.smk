@@ -1,23 +1,7 @@
-# The configuration with its defaults, the data sets, and the feature network of FID.
-
-
-rule config:
-    output:
-        RESULTS / "config.json",
-    log:
-        LOGS / "config.log",
-    localrule: True
-    conda:
-        "../envs/reproflow.yaml"
-    params:
-        text=configuration.dump(CONFIG),
-    shell:
-        "printf %s {params.text:q} > {output} 2> {log}"
+# The data sets, and the feature network of FID.
 
 
 rule prepare:
-    input:
-        config=ancient(RESULTS / "config.json"),
     output:
         ensure(RESULTS / "data" / "{dataset}.safetensors", non_empty=True),
     log:
@@ -25,14 +9,14 @@ rule prepare:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=lambda wildcards: fingerprint.dataset(wildcards.dataset),
     shell:
-        "python -m reproflow prepare {wildcards.dataset} --config {input.config} &> {log}"
+        "python -m reproflow prepare {wildcards.dataset} --config {params.config} &> {log}"
 
 
 rule features:
     input:
-        config=ancient(RESULTS / "config.json"),
         data=RESULTS / "data" / "{dataset}.safetensors",
     output:
         ensure(RESULTS / "features" / "{dataset}.safetensors", non_empty=True),
@@ -41,6 +25,7 @@ rule features:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         fingerprint=fingerprint.features().value,
     shell:
-        "python -m reproflow features {wildcards.dataset} --config {input.config} &> {log}"
+        "python -m reproflow features {wildcards.dataset} --config {params.config} &> {log}"

@@ -7,7 +7,6 @@ rule tables:
     input:
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
-        config=ancient(RESULTS / "config.json"),
     output:
         expand(RESULTS / "tables" / "{table}.{ending}", table=TABLES, ending=["md", "tex"]),
         report(
@@ -22,16 +21,16 @@ rule tables:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.tables"),
     shell:
-        "python -m reproflow tables --config {input.config} &> {log}"
+        "python -m reproflow tables --config {params.config} &> {log}"
 
 
 rule figures:
     input:
         cells=RESULTS / "cells.csv",
         curves=RESULTS / "curves.csv",
-        config=ancient(RESULTS / "config.json"),
     output:
         report(
             expand(RESULTS / "figures" / "{figure}.svg", figure=FIGURES),
@@ -44,9 +43,10 @@ rule figures:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.figures"),
     shell:
-        "python -m reproflow figures --config {input.config} &> {log}"
+        "python -m reproflow figures --config {params.config} &> {log}"
 
 
 rule report:
@@ -55,7 +55,6 @@ rule report:
         rules.figures.output,
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
-        config=ancient(RESULTS / "config.json"),
     output:
         html=ensure(RESULTS / "report.html", non_empty=True),
         provenance=RESULTS / "provenance.json",
@@ -64,14 +63,14 @@ rule report:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.html"),
     shell:
-        "python -m reproflow report --config {input.config} &> {log}"
+        "python -m reproflow report --config {params.config} &> {log}"
 
 
 rule gate:
     input:
-        config=ancient(RESULTS / "config.json"),
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
         # The page is written first, so that a failing gate leaves something to read.
@@ -82,5 +81,7 @@ rule gate:
         LOGS / "gate.log",
     conda:
         "../envs/reproflow.yaml"
+    params:
+        config=str(RESOLVED),
     shell:
-        "python -m reproflow gate --config {input.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"
+        "python -m reproflow gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"

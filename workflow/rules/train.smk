@@ -4,7 +4,6 @@
 
 rule train:
     input:
-        config=ancient(RESULTS / "config.json"),
         data=data_file,
     output:
         ensure(RESULTS / "shards" / "{shard}.train", non_empty=True),
@@ -14,15 +13,15 @@ rule train:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         fingerprint=stage_fingerprint("train"),
     shell:
-        "python -m reproflow train --shard {wildcards.shard} --config {input.config} &> {log} "
+        "python -m reproflow train --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
 rule sample:
     input:
-        config=ancient(RESULTS / "config.json"),
         data=data_file,
         trained=RESULTS / "shards" / "{shard}.train",
     output:
@@ -32,7 +31,8 @@ rule sample:
     conda:
         "../envs/reproflow.yaml"
     params:
+        config=str(RESOLVED),
         fingerprint=stage_fingerprint("sample"),
     shell:
-        "python -m reproflow sample --shard {wildcards.shard} --config {input.config} &> {log} "
+        "python -m reproflow sample --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
