@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -32,6 +33,8 @@ CommandLineError: type[Exception] = next(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's code."""
+    # torchvision's, not ours, and it would stand in every log.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 

@@ -17,7 +17,7 @@ from reproflow.foundation.errors import InterruptedRun, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from reproflow.foundation.results import Results
+    from reproflow.foundation.run import Run
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="A configuration file (YAML or JSON).")]
 ResultsOption = Annotated[
@@ -26,14 +26,14 @@ ResultsOption = Annotated[
 ]
 
 
-def open_run(config: Path, results: Path | None) -> Results:
+def open_run(config: Path, results: Path | None) -> Run:
     """The run of a configuration file; a `config.json` that `resolve` wrote lies in its own results folder."""
     from reproflow.foundation import config as configuration
-    from reproflow.foundation.results import Results
+    from reproflow.foundation.run import Run
 
     loaded = configuration.load(config)
     own = config.parent if config.name == "config.json" else Path("results") / loaded.name
-    return Results(loaded, results or own)
+    return Run(loaded, results or own)
 
 
 def device(wanted: str) -> torch.device:
@@ -63,7 +63,7 @@ def stop_requests() -> Iterator[Any]:
         raise InterruptedRun("asked to stop; everything is saved.")
 
 
-def claim_context(opened: Results) -> Any:
+def claim_context(opened: Run) -> Any:
     """The trained digits network that Monte-Carlo claims use: the configuration's choice, or the first that fits."""
     import torch
 

@@ -11,7 +11,7 @@ import typer
 from reproflow.cli import common
 from reproflow.cli.common import ConfigOption, ResultsOption
 from reproflow.foundation.errors import UsageError
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 
 ShardOption = Annotated[str, typer.Option("--shard", help="The shard's id, such as toy-000.")]
 
@@ -191,7 +191,7 @@ def gate(config: ConfigOption, results: ResultsOption = None) -> None:
     print("gate passed: every claim as expected, every control refuted, every cell finished")
 
 
-def _finished(opened: Results, cells: list[Any], stage: str) -> list[Any]:
+def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:
     """The cells that a stage has left fit for the next one; the others are said, and stay rows of cells.csv."""
     fit = [cell for cell in cells if (opened.slot(stage, cell).record() or {}).get("status") == "ok"]
     for cell in cells:

@@ -18,7 +18,7 @@ import numpy as np
 from reproflow.foundation import files, fingerprint, grid
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell, experiment_of
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 from reproflow.learning.training.schedule import learning_rate
 
 CELL_COLUMNS = [
@@ -34,24 +34,24 @@ SHOWN_SAMPLES = 2000
 log = logging.getLogger(__name__)
 
 
-def collect(results: Results) -> None:
+def collect(run: Run) -> None:
     """Writes cells.csv, curves.csv, timings.csv and samples/<cell>.npz of a results folder."""
-    cells = sorted(grid.expand(results.config), key=lambda cell: cell.key)
+    cells = sorted(grid.expand(run.config), key=lambda cell: cell.key)
     rows, curves, timings = [], [], []
     for cell in cells:
-        status, reason, records = results.outcome(cell)
+        status, reason, records = run.outcome(cell)
         if status != "ok":
             log.warning("%s: %s (%s)", cell.key, status, reason)
-        experiment = experiment_of(results.config, cell.experiment)
+        experiment = experiment_of(run.config, cell.experiment)
         rows.append(_row(cell, experiment, status, reason, records))
-        curves += _curve(results, cell, experiment, records)
+        curves += _curve(run, cell, experiment, records)
         timings += [
             {"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r
         ]
-        _samples(results, cell, records)
-    write_csv(results.folder / "cells.csv", CELL_COLUMNS, rows)
-    write_csv(results.folder / "curves.csv", CURVE_COLUMNS, curves)
-    write_csv(results.folder / "timings.csv", TIMING_COLUMNS, timings)
+        _samples(run, cell, records)
+    write_csv(run.folder / "cells.csv", CELL_COLUMNS, rows)
+    write_csv(run.folder / "curves.csv", CURVE_COLUMNS, curves)
+    write_csv(run.folder / "timings.csv", TIMING_COLUMNS, timings)
 
 
 def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -83,15 +83,13 @@ def _row(
     return row | (measured.get("measures") or {})
 
 
-def _curve(
-    results: Results, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _curve(run: Run, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The training curve in windows of `log_every` steps: mean loss and gradient norm, lr at the window's end."""
     if "train" not in records:
         return []
     from safetensors.numpy import load_file
 
-    history = load_file(results.slot("train", cell).folder / "final.safetensors")["history"].astype(np.float64)
+    history = load_file(run.slot("train", cell).folder / "final.safetensors")["history"].astype(np.float64)
     every, taken = experiment.training.log_every, records["train"]["step"]
     floor = (records.get("evaluate") or {}).get("floor")
     return [
@@ -107,18 +105,18 @@ def _curve(
     ]
 
 
-def _samples(results: Results, cell: Cell, records: dict[str, dict[str, Any]]) -> None:
+def _samples(run: Run, cell: Cell, records: dict[str, dict[str, Any]]) -> None:
     """The first samples of a cell where the figures look for them."""
     if records.get("sample", {}).get("status") != "ok":
         return
     from safetensors.numpy import load_file
 
-    tensors = load_file(results.slot("sample", cell).folder / "samples.safetensors")
+    tensors = load_file(run.slot("sample", cell).folder / "samples.safetensors")
     shown: dict[str, Any] = {name: value[:SHOWN_SAMPLES] for name, value in tensors.items()}
     if "labels" in shown:
         side = round(shown["samples"].shape[1] ** 0.5)
         shown["samples"] = shown["samples"].reshape(-1, side, side)
-    with files.atomic(results.folder / "samples" / f"{cell.key}.npz") as temporary:
+    with files.atomic(run.folder / "samples" / f"{cell.key}.npz") as temporary:
         np.savez_compressed(temporary, **shown)
 
 

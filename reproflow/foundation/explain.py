@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from reproflow.foundation import fingerprint, grid, store
 from reproflow.foundation.errors import UsageError, did_you_mean
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 
 
-def why(results: Results, key: str) -> list[str]:
+def why(run: Run, key: str) -> list[str]:
     """Lines that say, stage by stage, whether the cell is finished and otherwise what changed.
 
     Raises `UsageError` for a cell that the configuration does not have.
     """
-    cells = {cell.key: cell for cell in grid.expand(results.config)}
+    cells = {cell.key: cell for cell in grid.expand(run.config)}
     if key not in cells:
         raise UsageError(
-            f"no cell {key!r} in configuration {results.config.name!r};{did_you_mean(key, cells)}"
+            f"no cell {key!r} in configuration {run.config.name!r};{did_you_mean(key, cells)}"
             " see the column `cell` of cells.csv."
         )
     lines = []
     for stage in fingerprint.STAGES:
-        slot = results.slot(stage, cells[key])
-        stored = slot.record() or store.newest_record(results.folder, stage, key)
+        slot = run.slot(stage, cells[key])
+        stored = slot.record() or store.newest_record(run.folder, stage, key)
         lines += _stage(stage, slot, stored)
     return lines
 

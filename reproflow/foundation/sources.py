@@ -28,7 +28,7 @@ PASSIVE = {
         "names",
         "provenance",
         "registry",
-        "results",
+        "run",
         "sources",
         "specs",
         "store",

@@ -17,15 +17,15 @@ from reproflow.evaluation import cell as evaluation
 from reproflow.evaluation.collect import collect
 from reproflow.foundation import config, explain, files, grid
 from reproflow.foundation.errors import ReproflowError, UsageError
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 from reproflow.learning import data, sampling
 from reproflow.learning.training import shard
 
 CPU = torch.device("cpu")
 
 
-def run_all(raw: dict, folder: Path) -> Results:
-    results = Results(config.check(raw), folder)
+def run_all(raw: dict, folder: Path) -> Run:
+    results = Run(config.check(raw), folder)
     experiment, points = results.config.experiments[0], data.get_dataset("eight_gaussians")
     cells = grid.expand(results.config)
     slots = [[results.slot(stage, cell) for stage in ("train", "sample", "evaluate")] for cell in cells]
@@ -37,31 +37,34 @@ def run_all(raw: dict, folder: Path) -> Results:
 
 
 @pytest.fixture
-def results(tiny_config: dict, tmp_path: Path) -> Results:
+def results(tiny_config: dict, tmp_path: Path) -> Run:
     tiny_config["experiments"][0]["likelihood"]["points"] = 16
     return run_all(tiny_config, tmp_path / "tiny")
 
 
-def rows(results: Results) -> list[dict[str, str]]:
+def rows(results: Run) -> list[dict[str, str]]:
     with open(results.folder / "cells.csv") as stream:
         return list(csv.DictReader(stream))
 
 
-def test_every_cell_is_a_row_with_its_likelihood(results: Results) -> None:
+def test_every_cell_is_a_row_with_its_likelihood(results: Run) -> None:
     found = rows(results)
     assert [row["status"] for row in found] == ["ok"] * 3
+    assert all(
+        row[name] for row in found for name in ("device", "solver", "nfe", "ema", "batch", "split", "fingerprint")
+    )
     assert all(float(row["nll_nats_se"]) > 0 for row in found)
     assert sorted(row["cell"] for row in found) == sorted(cell.key for cell in grid.expand(results.config))
 
 
-def test_collecting_twice_gives_the_same_bytes(results: Results) -> None:
+def test_collecting_twice_gives_the_same_bytes(results: Run) -> None:
     names = ("cells.csv", "curves.csv")
     before = [(results.folder / name).read_bytes() for name in names]
     collect(results)
     assert before == [(results.folder / name).read_bytes() for name in names]
 
 
-def test_adding_a_weighting_trains_only_its_cells(results: Results, tiny_config: dict) -> None:
+def test_adding_a_weighting_trains_only_its_cells(results: Run, tiny_config: dict) -> None:
     before = {path: path.stat().st_mtime_ns for path in results.folder.glob("store/*/*/*/record.json")}
     tiny_config["experiments"][0]["weightings"].insert(0, "fm")
     after = run_all(tiny_config, results.folder)
@@ -70,7 +73,7 @@ def test_adding_a_weighting_trains_only_its_cells(results: Results, tiny_config:
     assert len(rows(after)) == 4
 
 
-def test_an_edited_record_is_rejected(results: Results) -> None:
+def test_an_edited_record_is_rejected(results: Run) -> None:
     cell = grid.expand(results.config)[0]
     path = results.slot("evaluate", cell).record_path
     stored = json.loads(path.read_text())
@@ -83,7 +86,7 @@ def test_an_edited_record_is_rejected(results: Results) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]", "null"])
-def test_a_broken_record_is_named_and_the_rest_stands(results: Results, text: str) -> None:
+def test_a_broken_record_is_named_and_the_rest_stands(results: Run, text: str) -> None:
     cell = grid.expand(results.config)[1]
     results.slot("train", cell).record_path.write_text(text)
     collect(results)
@@ -92,19 +95,19 @@ def test_a_broken_record_is_named_and_the_rest_stands(results: Results, text: st
     assert sum(row["status"] == "ok" for row in found.values()) == 2
 
 
-def test_another_configuration_is_not_read(results: Results, tiny_config: dict) -> None:
+def test_another_configuration_is_not_read(results: Run, tiny_config: dict) -> None:
     tiny_config["experiments"][0]["training"]["lr"] = 1e-3
-    other = Results(config.check(tiny_config), results.folder)
+    other = Run(config.check(tiny_config), results.folder)
     collect(other)
     assert all("another fingerprint" in row["reason"] and row["nll_nats"] == "" for row in rows(other))
 
 
-def test_why_names_the_part(results: Results, tiny_config: dict) -> None:
+def test_why_names_the_part(results: Run, tiny_config: dict) -> None:
     key = grid.expand(results.config)[0].key
     assert all("up to date" in line for line in explain.why(results, key))
     tiny_config["experiments"][0]["training"]["lr"] = 1e-3
     tiny_config["experiments"][0]["sampling"]["steps"] = 5
-    lines = explain.why(Results(config.check(tiny_config), results.folder), key)
+    lines = explain.why(Run(config.check(tiny_config), results.folder), key)
     assert "  training.lr: 0.002 -> 0.001" in lines
     assert "  sampling.steps: 4 -> 5" in lines
     with pytest.raises(UsageError, match="no cell 'nothing'"):
@@ -112,7 +115,7 @@ def test_why_names_the_part(results: Results, tiny_config: dict) -> None:
 
 
 def test_why_of_a_cell_that_never_ran(tiny_config: dict, tmp_path: Path) -> None:
-    fresh = Results(config.check(tiny_config), tmp_path / "nothing")
+    fresh = Run(config.check(tiny_config), tmp_path / "nothing")
     assert explain.why(fresh, grid.expand(fresh.config)[0].key) == [
         f"{s}: never finished" for s in ("train", "sample", "evaluate")
     ]

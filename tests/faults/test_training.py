@@ -17,18 +17,18 @@ import torch
 
 from reproflow.foundation import config, files, grid
 from reproflow.foundation.errors import InterruptedRun
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.training import checkpoint, shard
 
 CPU = torch.device("cpu")
 
 
-def open_run(raw: dict, folder: Path) -> Results:
-    return Results(config.check(raw), folder)
+def open_run(raw: dict, folder: Path) -> Run:
+    return Run(config.check(raw), folder)
 
 
-def train(results: Results, shard_size: int = 64, should_stop=lambda: False) -> None:
+def train(results: Run, shard_size: int = 64, should_stop=lambda: False) -> None:
     experiment = results.config.experiments[0]
     cells = grid.expand(results.config)
     points = data.get_dataset(experiment.dataset, experiment.process)
@@ -37,7 +37,7 @@ def train(results: Results, shard_size: int = 64, should_stop=lambda: False) -> 
         shard.train(experiment, work, points, CPU, should_stop)
 
 
-def weights(results: Results) -> dict[str, dict[str, torch.Tensor]]:
+def weights(results: Run) -> dict[str, dict[str, torch.Tensor]]:
     return {
         cell.key: data.prepared.read_tensors(results.slot("train", cell).folder / shard.FINAL)[0]
         for cell in grid.expand(results.config)
@@ -121,7 +121,7 @@ def test_a_second_run_trains_nothing(undisturbed: dict, tiny_config: dict, tmp_p
 def test_a_stop_is_resumed_to_the_same_bits(undisturbed: dict, tiny_config: dict, tmp_path: Path, at: int) -> None:
     results, calls = open_run(tiny_config, tmp_path / "stopped"), iter(range(10**6))
     with pytest.raises(InterruptedRun, match=f"stopped at step {at} of 40"):
-        train(results, should_stop=lambda: next(calls) // 2 >= at - 1)
+        train(results, should_stop=lambda: next(calls) >= at - 1)
     assert InterruptedRun.exit_code == 75
     train(results)
     assert same(weights(results), undisturbed)
@@ -131,7 +131,7 @@ def test_cells_at_different_steps_meet(undisturbed: dict, tiny_config: dict, tmp
     """A kill between two checkpoints of one save leaves some cells behind; they catch up and go on together."""
     results, calls = open_run(tiny_config, tmp_path / "mixed"), iter(range(10**6))
     with pytest.raises(InterruptedRun):
-        train(results, should_stop=lambda: next(calls) // 2 >= 24)
+        train(results, should_stop=lambda: next(calls) >= 24)
     first, second, _ = (results.slot("train", cell).folder for cell in grid.expand(results.config))
     os.replace(first / checkpoint.PREVIOUS, first / checkpoint.CURRENT)
     checkpoint.clear(second)
@@ -161,7 +161,7 @@ def test_damaged_states_are_passed_over(
 ) -> None:
     results, calls = open_run(tiny_config, tmp_path / "damaged"), iter(range(10**6))
     with pytest.raises(InterruptedRun):
-        train(results, should_stop=lambda: next(calls) // 2 >= 24)
+        train(results, should_stop=lambda: next(calls) >= 24)
     folder = results.slot("train", grid.expand(results.config)[0]).folder
     for name in (checkpoint.CURRENT, checkpoint.PREVIOUS)[: 1 + both]:
         DAMAGES[damage](folder / name)

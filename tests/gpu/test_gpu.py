@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reproflow.foundation import config, grid
-from reproflow.foundation.results import Results
+from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.training import shard
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gpu
 def test_training_agrees_with_the_cpu(tiny_config: dict, tmp_path: Path) -> None:
     found = {}
     for device in ("cpu", "cuda"):
-        results = Results(config.check(tiny_config), tmp_path / device)
+        results = Run(config.check(tiny_config), tmp_path / device)
         cells, experiment = grid.expand(results.config), results.config.experiments[0]
         work = [(cell, results.slot("train", cell)) for cell in cells]
         shard.train(experiment, work, data.get_dataset("eight_gaussians"), torch.device(device))

@@ -53,7 +53,7 @@ def test_the_package_does_not_import_snakemake() -> None:
     "statement",
     [
         "import reproflow",
-        "from reproflow.foundation import config, grid, fingerprint, results, store, provenance",
+        "from reproflow.foundation import config, grid, fingerprint, run, store, provenance",
         "import reproflow.cli",
     ],
 )

@@ -41,7 +41,6 @@ class Job:
     cell: Cell
     slot: Slot
     state: Checkpoint
-    seconds: float = 0.0
 
 
 def train(
@@ -102,34 +101,31 @@ def _run(
     stack = Stack(head, training, [job.state for job in active], device)
     draws = Draws([job.cell for job in active], experiment, data, device)
     began = time.perf_counter()
+
+    def leave(members: list[int], status: str) -> None:
+        states, seconds = stack.states(), (time.perf_counter() - began) / len(group)
+        for member in members:
+            _finish(active[member], states[member], status, device, seconds)
+            gone.append(active[member])
+
     while active and stack.step < stop:
         bad = _advance(stack, draws.batch(stack.step), experiment)
         if bad:
-            for member, state in enumerate(stack.states()):
-                if member in bad:
-                    _finish(active[member], state, "diverged", began, len(group))
-            gone += [active[member] for member in bad]
+            leave(bad, "diverged")
             good = [member for member in range(len(active)) if member not in bad]
             active = [active[member] for member in good]
             if active:
                 stack.keep(good)
                 draws = Draws([job.cell for job in active], experiment, data, device)
             continue
-        bar.update(stack.step - bar.n if stack.step > bar.n else 0)
-        if (
-            should_stop()
-            or (stack.step % training.save_every == 0 and stack.step < training.steps)
-            or stack.step == stop < training.steps
-        ):
+        bar.update(max(0, stack.step - bar.n))
+        stopping = should_stop()
+        if stopping or (stack.step < training.steps and (stack.step % training.save_every == 0 or stack.step == stop)):
             _save(active, stack)
-        if should_stop():
-            raise InterruptedRun(
-                f"stopped at step {stack.step} of {training.steps}; the state is saved, run again to go on."
-            )
+        if stopping:
+            raise InterruptedRun(f"stopped at step {stack.step} of {training.steps}; the state is saved, run again.")
     if active and stop == training.steps:
-        for job, state in zip(active, stack.states(), strict=True):
-            _finish(job, state, "ok", began, len(group))
-        gone += active
+        leave(list(range(len(active))), "ok")
     return gone
 
 
@@ -159,11 +155,11 @@ def _save(jobs: list[Job], stack: Stack) -> None:
         checkpoint.save(job.slot.folder, job.slot.fingerprint.value, state)
 
 
-def _finish(job: Job, state: Checkpoint, status: str, began: float, members: int) -> None:
+def _finish(job: Job, state: Checkpoint, status: str, device: torch.device, seconds: float) -> None:
     """Stores the averaged and the raw weights and the history; the moments are no longer needed."""
     kept = {name: tensor for name, tensor in state.tensors.items() if name.startswith(("weights.", "ema.", "history"))}
     prepared.write_tensors(job.slot.folder / FINAL, kept, {"kind": "network", "cell": job.cell.key, "step": state.step})
-    seconds = (time.perf_counter() - began) / members
     reason = "" if status == "ok" else f"loss or gradient not finite at step {state.step}; the state before it is kept"
-    job.slot.finish({"cell": job.cell.key, "status": status, "step": state.step, "reason": reason, "seconds": seconds})
+    about = {"cell": job.cell.key, "status": status, "step": state.step, "reason": reason, "device": device.type}
+    job.slot.finish(about | {"seconds": seconds})
     checkpoint.clear(job.slot.folder)

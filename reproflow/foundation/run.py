@@ -1,4 +1,4 @@
-"""A results folder: where everything of one run lies.
+"""A run: a configuration and the folder where everything of it lies.
 
 `results/<config name>/` holds the contract's tables and figures; beside them `config.json`, the prepared data, the
 feature network, and the store of finished cells.
@@ -18,8 +18,8 @@ from reproflow.foundation.store import Slot
 
 
 @dataclass(frozen=True)
-class Results:
-    """The folder of one configuration."""
+class Run:
+    """One configuration and its results folder."""
 
     config: Config
     folder: Path
