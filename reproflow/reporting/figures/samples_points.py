@@ -41,16 +41,16 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
         return style.placeholder(why), pd.DataFrame(columns=COLUMNS), CAPTION
     lines = _lines(panels)
     columns = 1 + max(len(line) for _, line in lines)
-    figure, grid = style.panels(len(lines), columns, len(lines) * (style.WIDTH / columns + 0.3))
+    figure, grid = style.panels(len(lines), columns, len(lines) * (style.WIDTH / columns + 0.4))
     frames = []
     for (first, *rest), (name, line) in zip(grid, lines, strict=True):
         density = true_density(name)
-        _heat(first, density, f"{name}: {TRUTH if np.isfinite(density).all() else 'density not known'}")
+        _heat(first, density, f"{TRUTH if np.isfinite(density).all() else 'density not known'}\n{name}")
         frames.append(_tidy({"dataset": name, "weighting": TRUTH, "cell": ""}, density))
         peers = [row for row, _ in panels if row["dataset"] == name]
         for axes, (row, samples) in zip(rest, line, strict=False):
             counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=BINS, range=[(-HALF, HALF)] * 2)
-            _heat(axes, counts, title(row, peers))
+            _heat(axes, counts, title(row, peers).replace(" · ", "\n", 1))
             frames.append(_tidy(row, counts).query("value > 0"))
         for axes in (first, *rest):
             axes.set_axis_off()
@@ -87,7 +87,7 @@ def _centres() -> np.ndarray:
 
 def _heat(axes: Axes, values: np.ndarray, heading: str) -> None:
     axes.imshow(values.T, origin="lower", cmap="Blues", vmin=0, aspect="equal", interpolation="none")
-    axes.set_title(heading, fontsize=8)
+    axes.set_title(heading, fontsize=7)
 
 
 def _tidy(row: Row, values: np.ndarray) -> pd.DataFrame:
