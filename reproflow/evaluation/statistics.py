@@ -134,14 +134,13 @@ def _rows(blocks: ArrayLike) -> np.ndarray:
 
 
 def _squared_means(rows: np.ndarray) -> tuple[float, np.ndarray]:
-    """The U-statistic of |E d|² over all rows (m, p), and over all but each one (m,)."""
+    """The U-statistic of |E d|² over all rows (m, p), and over all but each one (m,), from the m x m Gram matrix."""
     m = len(rows)
-    total, squares = rows.sum(0), (rows**2).sum(1)
+    gram = rows @ rows.T
+    np.fill_diagonal(gram, 0)
+    cross = gram.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        whole = (total @ total - squares.sum()) / (m * (m - 1))
-        rest = total - rows
-        left_out = ((rest**2).sum(1) - (squares.sum() - squares)) / ((m - 1) * (m - 2))
-    return float(whole), left_out
+        return float(cross / (m * (m - 1))), (cross - 2 * gram.sum(1)) / ((m - 1) * (m - 2))
 
 
 def _jackknife_se(left_out: np.ndarray) -> float:
