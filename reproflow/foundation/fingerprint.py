@@ -58,9 +58,10 @@ def dataset(name: str) -> str:
 
 
 def claims() -> str:
-    """The digest of every claim's source."""
-    modules = {known.where.partition(":")[0] for known in names.known() if known.kind == "claim"}
-    return source("reproflow.claims.policy", "reproflow.claims.ledger", *sorted(modules))
+    """The digest of every claim's source, and of every noun's: claims run over all that is registered."""
+    return source(
+        "reproflow.claims.policy", "reproflow.claims.ledger", *sorted({known.where for known in names.known()})
+    )
 
 
 def source(*roots: str) -> str:

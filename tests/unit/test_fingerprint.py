@@ -150,6 +150,23 @@ def test_engine_files_change_their_stage_and_later_ones(
     assert set(map(tuple, changed(before, fingerprints()).values())) == {tuple(stages)}
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("claims/losses.py", "variant", "variant_"),
+        ("claims/policy.py", "math.isnan", "math.isinf"),
+        ("theory/weightings.py", "return torch.ones_like(lam)", "return 2 * torch.ones_like(lam)"),
+        ("exact/mixture.py", "self.weights", "self.masses"),
+    ],
+)
+def test_claims_depend_on_their_source_and_on_what_they_judge(package: Path, file: str, old: str, new: str) -> None:
+    forget()
+    before = fingerprint.claims()
+    edit(package, file, old, new)
+    forget()
+    assert fingerprint.claims() != before
+
+
 def test_settings_count_and_bookkeeping_does_not(tmp_path: Path) -> None:
     text = CI.read_text()
     before = fingerprints()
