@@ -1,9 +1,8 @@
 """K networks of one shape as one module: every weight has a leading dimension K, and a batched product serves all.
 
 Nothing mixes the K slices, so that a network's numbers do not depend on which others share its process. That holds bit
-for bit while batch, width and the number of outputs are multiples of 16: the vector body and the scalar tail of a
-kernel may round differently (AdamW's lerp does), and where the tail falls depends on K. So outputs are padded, and the
-padding cut.
+for bit while batch and width are multiples of 16: the vector body and the scalar tail of a kernel may round
+differently, and where the tail falls depends on K. As a precaution outputs are padded to such a multiple, and cut.
 """
 
 from __future__ import annotations
