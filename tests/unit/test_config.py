@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -118,7 +119,16 @@ class TestGrid:
         cells = grid.expand(config.check(change(tiny_config, "only", ["*.elbo.*"])))
         assert [cell.weighting for cell in cells] == ["elbo"]
 
-    def test_a_long_key_is_refused(self, tiny_config: dict) -> None:
+    def test_a_key_over_200_characters_is_refused_by_the_grid(self, tiny_config: dict) -> None:
+        crowded = "vp:beta_max=" + "1" * 5 + ".12345e-100,beta_min=" + "2" * 5 + ".12345e-100"
+        monstrous = change(tiny_config, "paths", [crowded])
+        assert grid.expand(config.check(monstrous)), "the control: a crowded key still fits"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(grid.specs, "SLUG", re.compile(r"[a-z0-9_.~+-]{1,40}"))
+            with pytest.raises(ConfigError, match="does not match"):
+                grid.expand(config.check(monstrous))
+
+    def test_unsafe_characters_are_no_slug(self) -> None:
         from reproflow.foundation.specs import SLUG
 
         assert not SLUG.fullmatch("a" * 201)
