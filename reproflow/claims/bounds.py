@@ -11,7 +11,7 @@ from torch import Tensor
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.foundation import registry
 from reproflow.theory.canonical import canonical
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -81,7 +81,8 @@ def _stated(case: str, variant: str, s: Tensor) -> tuple[Tensor, Tensor | None]:
         form, printed = FORMS[name]
         return form(theta), torch.tensor(printed, dtype=torch.float64)
     weighting = get_weighting(name, "masked")
-    own = weighting(1 - s, (1 - theta.cos()).log() - theta.cos().log())
+    dalpha = 0.5 * math.pi * theta.sin()
+    own = weighting.at(Coefficients(1 - s, 1 - theta.cos(), theta.cos(), dalpha, -dalpha, "masked"))
     return own if weighting.on == "canonical" else own * FORMS["simple"][0](theta), None
 
 

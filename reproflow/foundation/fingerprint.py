@@ -11,10 +11,11 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import names, sources, specs
+from reproflow.foundation import expressions, names, sources
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
 from reproflow.foundation.grid import Cell, experiment_of
+from reproflow.foundation.specs import Spec, parse
 
 STAGES = ("train", "sample", "evaluate")
 ROOTS = {
@@ -84,14 +85,20 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
 
 
 def _nouns(cell: Cell) -> dict[str, str]:
-    written = {"dataset": cell.dataset, "path": cell.path, "time": cell.time, "weighting": cell.weighting}
+    nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
     if cell.process == "gaussian":
-        written["target"] = cell.target
+        nouns |= {"target": Spec(cell.target), "coupling": parse(cell.coupling), "divergence": cell.divergence}
     parts = {"seed": str(cell.seed), "process": cell.process}
-    for kind, spec in written.items():
-        where = names.find(kind, specs.parse(spec).name, cell.process).where
-        parts[f"{kind} {spec}"] = digest(_closure((where,)))[:16]
-    return parts
+    return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
+
+
+def _noun(kind: str, spec: Spec, process: str) -> str:
+    """The digest of a noun: its source with everything it reaches, and what a user said of his own."""
+    if spec.registered:
+        return digest(_closure((names.find(kind, spec.name, process).where,)))[:16]
+    if spec.is_expression:
+        return digest([expressions.normal(spec.expression), spec.on, _closure(("reproflow.theory.expressions",))])[:16]
+    return digest([sources.closure([spec.source]), spec.params, spec.on])[:16]
 
 
 @functools.cache

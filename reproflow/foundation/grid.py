@@ -12,23 +12,26 @@ import itertools
 from dataclasses import dataclass
 
 from reproflow.foundation import specs
-from reproflow.foundation.config import Config, Experiment
+from reproflow.foundation.config import Config, Experiment, parse
 from reproflow.foundation.errors import ConfigError
+from reproflow.foundation.specs import Spec
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One network to train; nouns are canonical spec texts."""
+    """One network to train."""
 
     key: str
     experiment: str
     process: str
     dataset: str
-    path: str
-    time: str
-    weighting: str
+    path: Spec
+    time: Spec
+    weighting: Spec
     target: str
     seed: int
+    coupling: str
+    divergence: Spec
 
 
 def expand(config: Config) -> list[Cell]:
@@ -43,9 +46,11 @@ def expand(config: Config) -> list[Cell]:
 
 def expand_experiment(experiment: Experiment) -> list[Cell]:
     """The cells of one experiment."""
-    axes = (experiment.paths, experiment.times, experiment.weightings, experiment.output_targets)
-    parsed = [[specs.parse(text) for text in axis] for axis in axes]
-    cells = [_cell(experiment, nouns, seed) for nouns in itertools.product(*parsed) for seed in experiment.seeds]
+    axes = {"path": experiment.paths, "time": experiment.times, "weighting": experiment.weightings}
+    parsed = [[parse(item, kind) for item in axis] for kind, axis in axes.items()]
+    nouns = itertools.product(*parsed, [specs.parse(text, "target") for text in experiment.output_targets])
+    cells = [_cell(experiment, each, seed) for each in nouns for seed in experiment.seeds]
+    cells = [cell for cell in cells if cell.key not in experiment.merged]
     if experiment.only is not None:
         cells = [cell for cell in cells if any(fnmatch.fnmatchcase(cell.key, pattern) for pattern in experiment.only)]
     if not cells:
@@ -74,10 +79,12 @@ def experiment_of(config: Config, name: str) -> Experiment:
     return next(experiment for experiment in config.experiments if experiment.name == name)
 
 
-def _cell(experiment: Experiment, nouns: tuple[specs.Spec, ...], seed: int) -> Cell:
+def _cell(experiment: Experiment, nouns: tuple[Spec, ...], seed: int) -> Cell:
     path, time, weighting, target = nouns
-    parts = [experiment.dataset, experiment.process, *(noun.slug for noun in nouns), f"s{seed}"]
-    key = ".".join(parts)
+    coupling, divergence = specs.parse(experiment.coupling, "coupling"), parse(experiment.divergence, "divergence")
+    # Said in the key only where they are not the usual ones.
+    unusual = [noun.slug for noun, usual in ((coupling, "independent"), (divergence, "squared")) if str(noun) != usual]
+    key = ".".join([experiment.dataset, experiment.process, *(noun.slug for noun in nouns), *unusual, f"s{seed}"])
     if not specs.SLUG.fullmatch(key):
         raise ConfigError(f"cell key {key!r} does not match {specs.SLUG.pattern}; shorten the names or parameters.")
     return Cell(
@@ -85,9 +92,11 @@ def _cell(experiment: Experiment, nouns: tuple[specs.Spec, ...], seed: int) -> C
         experiment.name,
         experiment.process,
         experiment.dataset,
-        str(path),
-        str(time),
-        str(weighting),
+        path,
+        time,
+        weighting,
         str(target),
         seed,
+        str(coupling),
+        divergence,
     )

@@ -2,7 +2,8 @@
 
 Reading is static (`ast`), so nothing is imported and torch is not needed. Comments, docstrings, blank lines and
 citations do not count. A module that registers nouns is taken definition by definition, so that adding a weighting
-leaves the others alone; any other module is taken whole. Modules that cannot change a number (`PASSIVE`) are left out.
+leaves the others alone, and so is a user's file (`FILE.py:FUNCTION`) with the modules beside it that it imports; any
+other module is taken whole. Modules that cannot change a number (`PASSIVE`) are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PASSIVE = {
     for name in (
         "config",
         "errors",
+        "expressions",
         "explain",
         "files",
         "fingerprint",
@@ -29,9 +31,11 @@ PASSIVE = {
         "provenance",
         "registry",
         "run",
+        "schema",
         "sources",
         "specs",
         "store",
+        "usercode",
     )
 } | {"reproflow.learning.training.checkpoint"}
 
@@ -46,7 +50,8 @@ def closure(roots: Iterable[str]) -> dict[str, str]:
             continue
         found[unit], reached = _read(unit)
         pending.extend(reached)
-    return dict(sorted(found.items()))
+    # A user's file is named without its folder: results do not depend on where it lies.
+    return dict(sorted((unit.rpartition("/")[2], value) for unit, value in found.items()))
 
 
 def _unit(name: str) -> str | None:
@@ -54,7 +59,7 @@ def _unit(name: str) -> str | None:
     module, _, definition = name.partition(":")
     if module in PASSIVE or not _file(module):
         return None
-    if module not in _noun_modules():
+    if not by_definition(module):
         return module
     return f"{module}:{definition}" if definition in _definitions(module) else None
 
@@ -63,7 +68,7 @@ def _unit(name: str) -> str | None:
 def _read(unit: str) -> tuple[str, tuple[str, ...]]:
     """A unit's digest, and the names it refers to."""
     module, _, definition = unit.partition(":")
-    nodes = _definitions(module)[definition] if definition else [_tree(module)]
+    nodes = [*_definitions(module)[definition], *_loose(module)] if definition else [_tree(module)]
     stripped = [_strip(node) for node in nodes]
     text = "\n".join(ast.unparse(node) for node in stripped)
     reached = {name for node in stripped for name in _references(node, module)}
@@ -78,15 +83,19 @@ def _references(node: ast.AST, module: str) -> Iterator[str]:
         if isinstance(child, ast.Name) and id(child) not in skipped:
             yield imported.get(child.id, f"{module}:{child.id}")
         elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in imported:
-            yield f"{imported[child.value.id].replace(':', '.')}:{child.attr}"
-        elif isinstance(child, ast.ImportFrom) and not module_is_noun(module):
+            yield f"{_as_module(imported[child.value.id])}:{child.attr}"
+        elif isinstance(child, ast.ImportFrom) and not by_definition(module):
             yield from (f"{child.module}:{alias.name}" for alias in child.names)
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
 
 
-def module_is_noun(module: str) -> bool:
-    """Whether a module registers nouns."""
-    return module in _noun_modules()
+def by_definition(module: str) -> bool:
+    """Whether a module is taken definition by definition: it registers nouns, or is a user's."""
+    return module in _noun_modules() or module.endswith(".py")
+
+
+def _as_module(name: str) -> str:
+    return name if name.endswith(".py") else name.replace(":", ".")
 
 
 def _decorator_names(node: ast.AST) -> Iterator[ast.Name]:
@@ -125,7 +134,18 @@ def _imports(module: str) -> dict[str, str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 table[alias.asname or alias.name] = inner if _file(inner) else f"{node.module}:{alias.name}"
+        elif module.endswith(".py") and isinstance(node, ast.ImportFrom) and (beside := _beside(module, node.module)):
+            table |= {alias.asname or alias.name: f"{beside}:{alias.name}" for alias in node.names}
+        elif module.endswith(".py") and isinstance(node, ast.Import):
+            found = {alias.asname or alias.name: _beside(module, alias.name) for alias in node.names}
+            table |= {name: beside for name, beside in found.items() if beside}
     return table
+
+
+def _beside(module: str, name: str | None) -> str | None:
+    """The module of that name in the folder of a user's file."""
+    file = Path(module).parent / f"{name}.py"
+    return str(file) if file.is_file() else None
 
 
 @functools.cache
@@ -136,6 +156,12 @@ def _definitions(module: str) -> dict[str, list[ast.stmt]]:
         for name in _defined(node):
             table.setdefault(name, []).append(node)
     return table
+
+
+def _loose(module: str) -> list[ast.stmt]:
+    """The statements of a user's file that define nothing by themselves but may change what was defined."""
+    kept = ast.Import | ast.ImportFrom
+    return [n for n in _tree(module).body if module.endswith(".py") and not _defined(n) and not isinstance(n, kept)]
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -159,6 +185,8 @@ def _tree(module: str) -> ast.Module:
 
 @functools.cache
 def _file(module: str) -> Path | None:
+    if module.endswith(".py"):
+        return Path(module) if Path(module).is_file() else None
     first, *rest = module.split(".")
     if first != PACKAGE.name:
         return None

@@ -28,7 +28,7 @@ def coefficient(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Te
     A canonical weighting is divided by the time law's density, so that the law changes the variance and nothing else.
     """
     c = path.at(t)
-    value = weighting(t, c.lam)
+    value = weighting.at(c)
     if weighting.on == "canonical":
         return value * elbo_coefficient(c) / law.density(t)
     return value * (get_target(weighting.on).error_factor(c) if path.process == "gaussian" else 1.0)

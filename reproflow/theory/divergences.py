@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from reproflow.foundation import registry
+from reproflow.foundation.specs import Spec
 from reproflow.theory.nouns import resolve
 
 
@@ -19,7 +20,7 @@ def divergence(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
     return registry.register("divergence", name, cite=cite, **meta)
 
 
-def get_divergence(spec: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+def get_divergence(spec: str | Spec) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """The divergence a spec names. Raises `UsageError` for an unknown name or parameter."""
     return resolve("divergence", spec).function
 

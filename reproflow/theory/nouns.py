@@ -1,4 +1,4 @@
-"""From a spec to a noun: a registered function with its parameters bound."""
+"""From a spec to a noun: a registered function, a user's function or an expression, with its parameters bound."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reproflow.foundation import registry, specs
+from reproflow.foundation import registry, specs, usercode
+from reproflow.foundation.specs import Spec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noun:
-    """A registered function with bound parameters; `name` is the canonical text of its spec."""
+    """A function with bound parameters; `name` is what its spec is called in keys and tables."""
 
     name: str
     process: str
@@ -24,12 +25,32 @@ class Noun:
         return getattr(self.function, "keywords", {})
 
 
-def resolve(kind: str, spec: str, process: str = "gaussian") -> Noun:
+def resolve(kind: str, spec: str | Spec, process: str = "gaussian") -> Noun:
     """The noun a spec names.
 
-    Raises `UsageError` for an unknown name, an unknown parameter or a value outside its range.
+    Raises `UsageError` for an unknown name or parameter, a value outside its range, an expression that is not allowed,
+    and a user's file that cannot be used.
     """
     parsed = specs.parse(spec, kind)
-    entry = registry.get(kind, parsed.name, process)
-    params = specs.bind(parsed, entry.params, entry.meta.get("ranges", {}), kind)
-    return Noun(str(parsed), process, entry, functools.partial(entry.function, **params))
+    if parsed.registered:
+        entry = registry.get(kind, parsed.name, process)
+        params = specs.bind(parsed, entry.params, entry.meta.get("ranges", {}), kind)
+        return Noun(str(parsed), process, entry, functools.partial(entry.function, **params))
+    usercode.check(kind, parsed, process)
+    function, params, meta = _expression(kind, parsed, process) if parsed.is_expression else _function(kind, parsed)
+    meta |= {"on": parsed.on} if parsed.on else {}
+    entry = registry.Entry(kind, process, parsed.name, function, "", parsed.source, params, meta)
+    return Noun(parsed.name, process, entry, functools.partial(function, **params))
+
+
+def _expression(kind: str, spec: Spec, process: str) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+    from reproflow.theory import expressions
+
+    return expressions.function(spec.expression, kind, process), {}, {"expression": True}
+
+
+def _function(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+    from reproflow.theory import guests
+
+    function, meta = guests.load(kind, spec)
+    return function, dict(spec.params), meta

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
+from reproflow.foundation.specs import Spec
 from reproflow.theory.nouns import Noun, resolve
 
 
@@ -67,7 +68,7 @@ class Coefficients:
         return (self.alpha / self.sigma) ** self.power
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Path(Noun):
     """A path with its parameters bound."""
 
@@ -83,7 +84,7 @@ class Path(Noun):
         return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)
 
 
-def get_path(spec: str, process: str = "gaussian") -> Path:
+def get_path(spec: str | Spec, process: str = "gaussian") -> Path:
     """The path a spec names. Raises `UsageError` for an unknown name or parameter."""
     return Path(**vars(resolve("path", spec, process)))
 

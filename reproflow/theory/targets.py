@@ -30,7 +30,7 @@ def target(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
     return registry.register("target", name, cite=cite, **meta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target(Noun):
     """A target of a Gaussian process. x, x1, eps and predictions have shape (B, *D), the coefficients' t shape (B,)."""
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
+from reproflow.foundation.specs import Spec
 from reproflow.theory.nouns import Noun, resolve
 
 
@@ -28,7 +29,7 @@ def time_law(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
     return registry.register("time", name, process=("gaussian", "masked"), cite=cite, **meta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TimeLaw(Noun):
     """A time law with its parameters bound."""
 
@@ -63,7 +64,7 @@ class TimeLaw(Noun):
         return 0.5 * (low + high)
 
 
-def get_time_law(spec: str) -> TimeLaw:
+def get_time_law(spec: str | Spec) -> TimeLaw:
     """The time law a spec names. Raises `UsageError` for an unknown name or parameter."""
     return TimeLaw(**vars(resolve("time", spec)))
 

@@ -16,8 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.foundation import registry
+from reproflow.foundation import registry, usercode
+from reproflow.foundation.errors import UsageError
+from reproflow.foundation.specs import Spec
 from reproflow.theory.nouns import Noun, resolve
+from reproflow.theory.paths import Coefficients
 
 BOTH = ("gaussian", "masked")
 
@@ -33,22 +36,34 @@ def weighting(
     return registry.register("weighting", name, process=process or default, cite=cite, on=on, **meta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weighting(Noun):
     """A weighting with its parameters bound."""
 
+    prediction: str = ""
+
     @property
     def on(self) -> str:
-        return self.entry.meta["on"]
+        """What the factor multiplies: what was asked for, else what the noun says, else velocity (masked: ce)."""
+        return self.prediction or self.entry.meta.get("on") or ("ce" if self.process == "masked" else "velocity")
 
-    def __call__(self, t: Tensor, lam: Tensor) -> Tensor:
-        """The factor at t, of t's shape."""
-        return self.function(t, lam) + torch.zeros_like(t)
+    def at(self, c: Coefficients) -> Tensor:
+        """The factor at the path's times, of their shape."""
+        value = self.function(c) if self.entry.meta.get("expression") else self.function(c.t, c.lam)
+        return value + torch.zeros_like(c.t)
 
 
-def get_weighting(spec: str, process: str = "gaussian") -> Weighting:
-    """The weighting a spec names. Raises `UsageError` for an unknown name or parameter."""
-    return Weighting(**vars(resolve("weighting", spec, process)))
+def get_weighting(spec: str | Spec, process: str = "gaussian", on: str = "") -> Weighting:
+    """The weighting a spec names; `on` overrides what it multiplies.
+
+    Raises `UsageError` for an unknown name or parameter, or an `on` that the process does not have.
+    """
+    noun = resolve("weighting", spec, process)
+    found = Weighting(**vars(noun), prediction=on)
+    if found.on not in usercode.ON[process]:
+        known = ", ".join(usercode.ON[process])
+        raise UsageError(f"weighting {noun.name!r}: {found.on!r} is not a {process} prediction; known: {known}")
+    return found
 
 
 @weighting("uniform", on="velocity", cite="Lipman et al. 2023; 003, 'Uniform'")

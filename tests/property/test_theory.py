@@ -177,7 +177,7 @@ def test_eps_prediction_on_the_cosine_path_is_iddpm() -> None:
     """ST-8: uniform time and unit weight on eps is sech(lam/2) up to a constant; |dlam/dt| by finite differences."""
     path = get_path("cosine")
     slope = central(lambda t: path.at(t).lam, T).abs()
-    ratio = get_weighting("iddpm")(T, path.at(T).lam) / (2 / slope)
+    ratio = get_weighting("iddpm").at(path.at(T)) / (2 / slope)
     torch.testing.assert_close(ratio, ratio[:1].expand(49), rtol=1e-6, atol=0)
 
 
@@ -185,7 +185,7 @@ def test_eps_prediction_on_the_cosine_path_is_iddpm() -> None:
 def test_weightings_are_finite_and_not_negative(process: str) -> None:
     for path, name in itertools.product(names("path", process), names("weighting", process)):
         c = get_path(path, process).at(T)
-        value = get_weighting(name, process)(T, c.lam)
+        value = get_weighting(name, process).at(c)
         assert value.shape == T.shape
         assert (value.isfinite() & (value >= 0)).all()
 
@@ -210,7 +210,7 @@ def test_min_snr_on_x1_and_its_match_on_velocity() -> None:
     """On the velocity of the linear path min(SNR, gamma) on x1 is min(SNR, gamma) / (1 + sqrt SNR)²."""
     path = get_path("linear")
     snr = path.at(T).snr
-    x1_factor = get_weighting("min_snr")(T, path.at(T).lam)
+    x1_factor = get_weighting("min_snr").at(path.at(T))
     on_velocity = (
         x1_factor * get_target("x1").error_factor(path.at(T)) / get_target("velocity").error_factor(path.at(T))
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reproflow.learning.models.heads import Head, mean_level
 from reproflow.learning.models.stacked import StackedMLP
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.paths import Coefficients, Path
 from reproflow.theory.targets import Target, convert, get_target
 
 
@@ -71,16 +71,16 @@ class GaussianDenoiser:
         An expanded scalar, as solvers pass it, is differentiated once, not once a row, a sample batch and a cell.
         """
         if t.stride() == (0,):
-            at = coefficients_at(self.path.name, float(t[0]))
+            at = coefficients_at(self.path, float(t[0]))
             return at.map(lambda value: value.to(t).expand(len(t)))
         return self.path.at(t.double()).map(lambda value: value.to(t.dtype))
 
 
 @functools.lru_cache(maxsize=4096)
-def coefficients_at(path: str, t: float) -> Coefficients:
+def coefficients_at(path: Path, t: float) -> Coefficients:
     """The coefficients of a Gaussian path at one time, shape (1,), float64; fit for autograd whoever asks first."""
     with torch.inference_mode(False):
-        return get_path(path).at(torch.tensor([t], dtype=torch.float64))
+        return path.at(torch.tensor([t], dtype=torch.float64))
 
 
 @dataclass(frozen=True)

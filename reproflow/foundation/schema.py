@@ -1,0 +1,222 @@
+"""The schema of a configuration: every object closed, every value checked against the names that exist.
+
+A configuration names its experiments; each experiment is a product of paths, time laws, weightings, targets and seeds
+over one process and data set. `foundation.config` reads files against it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from reproflow.foundation import names, specs, usercode
+from reproflow.foundation.errors import UsageError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+
+
+class Closed(BaseModel):
+    """Unknown keys, and values of another type, are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Named(Closed):
+    """A user's own noun: `spec` is `FILE.py:FUNCTION` or `expr:..`; `on` says what a weighting multiplies."""
+
+    name: Id
+    spec: str
+    on: str | None = None
+
+
+Specs = Annotated[list[str | Named], Field(min_length=1)]
+
+
+class Model(Closed):
+    """A class-conditional MLP: `depth` hidden layers of `width` units."""
+
+    width: Count = 64
+    depth: Count = 3
+
+
+class Training(Closed):
+    """One training run. `lr` is reached after `warmup` steps and falls to zero along a cosine; `ema` is the decay."""
+
+    steps: Count = 1000
+    batch: Count = 256
+    lr: Positive = 2e-3
+    warmup: Annotated[int, Field(ge=0)] = 100
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Positive = 1.0
+    ema: Fraction = 0.99
+    save_every: Count = 500
+    log_every: Count = 10
+    t_range: tuple[Fraction, Fraction] = (1e-3, 1 - 1e-3)
+    invariant: bool = True
+
+    @field_validator("t_range", mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Training:
+        if not self.t_range[0] < self.t_range[1]:
+            raise ValueError(f"t_range {list(self.t_range)} is empty; give [low, high] with low < high")
+        if self.warmup >= self.steps:
+            raise ValueError(f"warmup {self.warmup} is not below steps {self.steps}")
+        return self
+
+
+class Sampling(Closed):
+    """How samples are drawn: `solver` with `steps` steps, `n` samples; `eta` is the share of noise that `sde` adds."""
+
+    solver: Literal["euler", "heun", "rk4", "sde", "ancestral"] = "heun"
+    steps: Count = 16
+    n: Count = 2000
+    eta: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class Likelihood(Closed):
+    """How likelihoods are measured: at `points` held-out points, with `steps` solver steps or `repeats` noise draws.
+
+    The probability flow of images is measured at `ode_points` of them (0: not at all) with `ode_steps` steps, its
+    divergence exact or by Hutchinson's estimate with `probes` probes.
+    """
+
+    points: Count = 1000
+    steps: Count = 25
+    repeats: Count = 4
+    ode_points: Annotated[int, Field(ge=0)] = 0
+    ode_steps: Count = 16
+    divergence: Literal["exact", "hutchinson"] = "hutchinson"
+    probes: Count = 1
+
+
+class Experiment(Closed):
+    """A product of nouns over one process and data set.
+
+    With `dedupe`, cells of one ideal objective that also share path, target and drawing scheme are trained once;
+    `merged` (cell -> the cell that stands for it) is filled in when the configuration is resolved.
+    """
+
+    name: Id
+    process: Literal["gaussian", "masked"]
+    dataset: str
+    paths: Specs
+    times: Specs = ["uniform"]
+    weightings: Specs
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
+    drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
+    coupling: str = "independent"
+    divergence: str | Named = "squared"
+    seeds: Seeds
+    only: list[str] | None = None
+    dedupe: bool = False
+    merged: dict[str, str] = {}
+    shard_size: Count = 32
+    model: Model = Model()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    likelihood: Likelihood = Likelihood()
+
+    @model_validator(mode="after")
+    def _check(self) -> Experiment:
+        kinds: dict[str, Any] = {
+            "dataset": [self.dataset],
+            "path": self.paths,
+            "time": self.times,
+            "weighting": self.weightings,
+        }
+        if self.process == "gaussian":
+            kinds |= {"target": self.output_targets, "coupling": [self.coupling], "divergence": [self.divergence]}
+        elif self.output_targets != ["ce"]:
+            raise ValueError(f"targets {self.targets} of a masked process: the only one is 'ce'; leave the key out")
+        for kind, written in kinds.items():
+            _check_specs(kind, written, self.process)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
+        self._check_invariance()
+        self._check_solver()
+        return self
+
+    @property
+    def output_targets(self) -> list[str]:
+        """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
+        return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
+
+    def _check_invariance(self) -> None:
+        size = self.training.batch * self.model.width
+        if self.training.invariant and (size % 16 or self.training.batch % 16 or self.model.width % 16):
+            raise ValueError(
+                f"batch {self.training.batch} and width {self.model.width} must be multiples of 16 for results that "
+                "do not depend on sharding; change them or set training.invariant: false"
+            )
+
+    def _check_solver(self) -> None:
+        if (self.sampling.solver == "ancestral") != (self.process == "masked"):
+            allowed = "ancestral" if self.process == "masked" else "euler, heun, rk4"
+            raise ValueError(
+                f"sampling.solver {self.sampling.solver!r} does not sample a {self.process} process; use {allowed}"
+            )
+
+
+class Claims(Closed):
+    """Which claims are run."""
+
+    tier: Literal["exact", "mc", "all"] = "all"
+    ids: list[str] | None = None
+    network: str | None = None
+
+
+class Config(Closed):
+    """A whole run; results go to `results/<name>/`."""
+
+    name: Id
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    experiments: Annotated[list[Experiment], Field(min_length=1)]
+    claims: Claims = Claims()
+
+    @model_validator(mode="after")
+    def _unique(self) -> Config:
+        seen = [experiment.name for experiment in self.experiments]
+        for name in seen:
+            if seen.count(name) > 1:
+                raise ValueError(f"two experiments are named {name!r}; give each its own name")
+        return self
+
+
+def _check_specs(kind: str, written: Any, process: str) -> None:
+    parsed: list[specs.Spec] = []
+    for item in written:
+        try:
+            spec = parse(item, kind)
+            usercode.check(kind, spec, process)
+            if not spec.registered:
+                _check_own_name(kind, spec, process)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if spec.name in [other.name for other in parsed if not (other.registered and spec.registered)]:
+            raise ValueError(f"{kind} {spec.name!r} names two things; give each its own name")
+        if spec in parsed:
+            raise ValueError(f"{kind} {str(spec)!r} is given twice")
+        parsed.append(spec)
+
+
+def parse(item: str | Named, kind: str) -> specs.Spec:
+    """The spec of a noun as a configuration holds it. Raises `UsageError`."""
+    return specs.parse(item if isinstance(item, str) else item.model_dump(), kind)
+
+
+def _check_own_name(kind: str, spec: specs.Spec, process: str) -> None:
+    if spec.name == spec.source or spec.name.startswith(f"{spec.source}:"):
+        raise UsageError(
+            f"{kind} {spec.name!r} is your own: give it a name for cell keys, {{name: mine, spec: {spec.name!r}}}."
+        )
+    if any((known.kind, known.name, known.process) == (kind, spec.name, process) for known in names.known()):
+        raise UsageError(f"{spec.name!r} is a registered {kind}; give yours another name.")
