@@ -117,6 +117,45 @@ def vp(t: Tensor, beta_min: float = 0.1, beta_max: float = 20.0) -> tuple[Tensor
     return log_alpha.exp(), (-torch.expm1(2 * log_alpha)).sqrt()
 
 
+@path("vp_sigma_t", cite="003, 'Variance preserving path', sigma_t = t")
+def vp_sigma_t(t: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha = sqrt(1 - s²), sigma = s with s = 1 - t, 003's own time; its CFM loss is infinite (LOSS-7, E26)."""
+    return (t * (2 - t)).sqrt(), 1 - t
+
+
+@path("polynomial", cite="Lipman et al. 2024, polynomial convex scheduler", ranges={"n": (0, math.inf)})
+def polynomial(t: Tensor, n: float = 2.0) -> tuple[Tensor, Tensor]:
+    """alpha = t^n, sigma = 1 - t^n: straight lines, walked slowly at first for n > 1."""
+    alpha = t**n
+    return alpha, 1 - alpha
+
+
+def _unit_variance(ratio: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha, sigma with sigma/alpha as given and alpha² + sigma² = 1."""
+    alpha = (1 + ratio**2).rsqrt()
+    return alpha, ratio * alpha
+
+
+_MISSES = ("alpha(0) > 0", "sigma(1) > 0")
+_POSITIVE = (0, math.inf)
+
+
+@path("ve", cite="Song et al. 2021", expects=_MISSES, ranges={"low": _POSITIVE, "high": _POSITIVE})
+def ve(t: Tensor, low: float = 0.01, high: float = 50.0) -> tuple[Tensor, Tensor]:
+    """sigma/alpha falls geometrically from `high` to `low`, so lam is linear in t.
+
+    The variance-exploding SDE, rescaled to unit variance (x_t divided by sqrt(1 + ratio²)), which its networks do to
+    their input anyway. It misses both ends by design.
+    """
+    return _unit_variance(high * torch.exp(t * math.log(low / high)))
+
+
+@path("edm", cite="Karras et al. 2022, eq. 5", expects=_MISSES, ranges=dict.fromkeys(("low", "high", "rho"), _POSITIVE))
+def edm(t: Tensor, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> tuple[Tensor, Tensor]:
+    """sigma/alpha = (high^(1/rho) (1-t) + low^(1/rho) t)^rho, rescaled to unit variance; misses both ends by design."""
+    return _unit_variance((high ** (1 / rho) * (1 - t) + low ** (1 / rho) * t) ** rho)
+
+
 @path("linear", process="masked", cite="Sahoo et al. 2024; Shi et al. 2024")
 def masked_linear(t: Tensor) -> tuple[Tensor, Tensor]:
     """alpha = t: every token is shown at a uniform time."""
@@ -127,3 +166,23 @@ def masked_linear(t: Tensor) -> tuple[Tensor, Tensor]:
 def masked_cosine(t: Tensor) -> tuple[Tensor, Tensor]:
     """alpha = 1 - cos(pi t/2): 001's cosine schedule, time reversed; 2 sin²(pi t/4) keeps digits near t = 0."""
     return 2 * torch.sin(0.25 * math.pi * t) ** 2, torch.cos(0.5 * math.pi * t)
+
+
+@path("polynomial", process="masked", cite="Shi et al. 2024, polynomial schedule", ranges={"n": (0, math.inf)})
+def masked_polynomial(t: Tensor, n: float = 2.0) -> tuple[Tensor, Tensor]:
+    """sigma = (1 - t)^n, alpha = 1 - sigma."""
+    sigma = (1 - t) ** n
+    return 1 - sigma, sigma
+
+
+@path(
+    "geometric",
+    process="masked",
+    cite="Shi et al. 2024, geometric schedule",
+    expects=_MISSES,
+    ranges={"low": _POSITIVE, "high": _POSITIVE},
+)
+def masked_geometric(t: Tensor, low: float = 1e-5, high: float = 20.0) -> tuple[Tensor, Tensor]:
+    """alpha = exp(-high^(1-t) low^t): the rate of masking is geometric in time; misses both ends by design."""
+    rate = high * torch.exp(t * math.log(low / high))
+    return (-rate).exp(), -torch.expm1(-rate)

@@ -23,6 +23,8 @@ from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec
 from reproflow.theory.nouns import Noun, resolve
 
+GAP = 1e-9
+
 
 def time_law(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
     """Decorator: registers the quantile map `u -> t`; `density`, `cdf` may give closed forms in t (same parameters)."""
@@ -48,7 +50,16 @@ class TimeLaw(Noun):
         if closed:
             return closed(t, **self.params)
         u = self._bisect(t)
-        return 1 / torch.func.jvp(self.function, (u,), (torch.ones_like(u),))[1]
+        reached, slope = self._slope(u)
+        # One Newton step changes no digit, but makes u a differentiable function of t.
+        density = 1 / self._slope(u - (reached - t) / slope)[1]
+        # In a gap of the law no u gives t, and bisection ends at the gap's edge.
+        return torch.where((reached - t).abs() <= GAP, density, 0.0)
+
+    def _slope(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Q(u) and Q'(u)."""
+        value, slope = torch.func.jvp(self.function, (u,), (torch.ones_like(u),))[:2]
+        return value, slope
 
     def draw(self, u: Tensor, t_range: tuple[float, float] = (0.0, 1.0)) -> Tensor:
         """t at the quantiles u of the law restricted to t_range (its density is pi/P(t_range) there)."""
@@ -113,10 +124,113 @@ def logit_normal(u: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     return torch.sigmoid(mean + std * torch.special.ndtri(u))
 
 
-@time_law("u_squared", cite="003, 'Importance sampling': rand ** 2")
+@time_law(
+    "u_squared",
+    cite="003, 'Importance sampling': rand ** 2",
+    density=lambda t: 0.5 * t.rsqrt(),
+    cdf=lambda t: t.sqrt(),
+)
 def u_squared(u: Tensor) -> Tensor:
     """t = u², density 1/(2 sqrt t): crowds t = 0, which is the noise end here and the data end in 003's own time.
 
     Without division by the density this is a weighting, not importance sampling.
     """
     return u**2
+
+
+@time_law(
+    "one_minus_u_squared",
+    cite="003, 'Importance sampling', in its own time",
+    density=lambda t: 0.5 * (1 - t).rsqrt(),
+    cdf=lambda t: 1 - (1 - t).sqrt(),
+)
+def one_minus_u_squared(u: Tensor) -> Tensor:
+    """t = 1 - (1-u)², density 1/(2 sqrt(1-t)): crowds the data end, as 003's rand ** 2 does in 003's own time."""
+    return 1 - (1 - u) ** 2
+
+
+def _beta_density(t: Tensor, a: float, b: float) -> Tensor:
+    log_norm = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    return torch.exp((a - 1) * t.log() + (b - 1) * torch.log1p(-t) - log_norm)
+
+
+def _beta_cdf(t: Tensor, a: float, b: float) -> Tensor:
+    from scipy.special import betainc
+
+    return torch.as_tensor(betainc(a, b, t.double().numpy())).to(t)
+
+
+@time_law(
+    "beta",
+    cite="Black et al. 2024 (a = 1, b = 1.5 in this time)",
+    ranges={"a": (0, math.inf), "b": (0, math.inf)},
+    density=_beta_density,
+    cdf=_beta_cdf,
+)
+def beta(u: Tensor, a: float = 1.0, b: float = 1.5) -> Tensor:
+    """t ~ Beta(a, b), by scipy's inverse of the regularised incomplete beta function."""
+    from scipy.special import betaincinv
+
+    return torch.as_tensor(betaincinv(a, b, u.double().numpy())).to(u)
+
+
+@time_law("mode", cite="Esser et al. 2024, mode sampling with heavy tails", ranges={"s": (-1, 2 / (math.pi - 2))})
+def mode(u: Tensor, s: float = 1.29) -> Tensor:
+    """t = u + s (cos²(pi u/2) - 1 + u): middle times for s > 0, both ends for s < 0, and no time without mass."""
+    return u + s * (torch.cos(0.5 * math.pi * u) ** 2 - 1 + u)
+
+
+def _sigma_density(t: Tensor, mean: float, std: float) -> Tensor:
+    return _logit_normal_density(t, -mean, std)
+
+
+def _sigma_cdf(t: Tensor, mean: float, std: float) -> Tensor:
+    return _logit_normal_cdf(t, -mean, std)
+
+
+@time_law(
+    "lognormal_sigma",
+    cite="Karras et al. 2022, table 1; on the linear path, Esser et al. 2024",
+    ranges={"std": (0, math.inf)},
+    density=_sigma_density,
+    cdf=_sigma_cdf,
+)
+def lognormal_sigma(u: Tensor, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """log(sigma/alpha) ~ N(mean, std²) on the linear path, EDM's law of noise levels: logit t ~ N(-mean, std²)."""
+    return torch.sigmoid(-mean + std * torch.special.ndtri(u))
+
+
+@time_law(
+    "cosine_map",
+    cite="Esser et al. 2024, CosMap",
+    density=lambda t: (2 / math.pi) / (t**2 + (1 - t) ** 2),
+    cdf=lambda t: (2 / math.pi) * torch.atan2(t, 1 - t),
+)
+def cosine_map(u: Tensor) -> Tensor:
+    """t = sin/(sin + cos) at pi u/2: gives the linear path the log-SNRs that uniform time gives the cosine path."""
+    sine, cosine = torch.sin(0.5 * math.pi * u), torch.cos(0.5 * math.pi * u)
+    return sine / (sine + cosine)
+
+
+def _laplace_density(t: Tensor, mean: float, scale: float) -> Tensor:
+    distance = (2 * torch.logit(t) - mean).abs() / scale
+    return torch.exp(-distance) / (scale * t * (1 - t))
+
+
+def _laplace_cdf(t: Tensor, mean: float, scale: float) -> Tensor:
+    z = (2 * torch.logit(t) - mean) / scale
+    return torch.where(z < 0, 0.5 * torch.exp(z.clamp(max=0)), 1 - 0.5 * torch.exp(-z.clamp(min=0)))
+
+
+@time_law(
+    "laplace",
+    cite="Hang et al. 2024, Laplace noise schedule",
+    ranges={"scale": (0, math.inf)},
+    density=_laplace_density,
+    cdf=_laplace_cdf,
+)
+def laplace(u: Tensor, mean: float = 0.0, scale: float = 0.5) -> Tensor:
+    """lam ~ Laplace(mean, scale) on the linear path, where lam = 2 logit t: middle noise levels, with heavy tails."""
+    low = torch.log(2 * u.clamp(max=0.5))
+    high = -torch.log(2 * (1 - u).clamp(max=0.5))
+    return torch.sigmoid(0.5 * (mean + scale * (low + high)))

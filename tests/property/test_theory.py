@@ -27,11 +27,6 @@ def names(kind: str, process: str) -> list[str]:
 
 
 PATHS = [(process, name) for process in registry.PROCESSES for name in names("path", process)]
-GRID = [
-    (process, path, time, weighting)
-    for process, path in PATHS
-    for time, weighting in itertools.product(names("time", process), names("weighting", process))
-]
 
 
 def central(function, t: torch.Tensor, h: float = 1e-6) -> torch.Tensor:
@@ -127,35 +122,6 @@ class TestTargets:
         torch.testing.assert_close(
             get_target("velocity").of(x1.expand(49), eps.expand(49), c), central(x, T), rtol=1e-6, atol=1e-8
         )
-
-
-@pytest.mark.parametrize(("process", "path", "time", "weighting"), GRID)
-def test_canonical_form_weighs_the_elbo_integrand(process: str, path: str, time: str, weighting: str) -> None:
-    """The loss over t ~ pi equals the integral of w against the ELBO integrand over lam, for an error profile."""
-    p, law, w = get_path(path, process), get_time_law(time), get_weighting(weighting, process)
-
-    def error(t: torch.Tensor) -> torch.Tensor:
-        """An arbitrary eps error (or cross-entropy) at t."""
-        return 1 + 0.5 * torch.sin(5 * t)
-
-    def by_t(t: torch.Tensor) -> torch.Tensor:
-        return law.density(t) * canonical.coefficient(p, law, w, t) * error(t)
-
-    def by_lam(lam: torch.Tensor) -> torch.Tensor:
-        t = canonical.invert_lam(p, lam)
-        # Masked: d lam = dalpha / (alpha (1 - alpha)), so the ELBO integrand dalpha/(1-alpha) CE is alpha CE d lam.
-        integrand = 0.5 * error(t) if process == "gaussian" else p(t)[0] * error(t)
-        return canonical.canonical_at(p, law, w, lam) * integrand
-
-    ends = torch.tensor([0.2, 0.6], dtype=torch.float64)
-    torch.testing.assert_close(gauss_legendre(by_lam, p.at(ends).lam), gauss_legendre(by_t, ends), rtol=1e-8, atol=0)
-
-
-def gauss_legendre(function, ends: torch.Tensor) -> torch.Tensor:
-    """The integral between two ends; min-SNR's kink lies outside those that are used."""
-    nodes, weights = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(80))
-    half = (ends[1] - ends[0]) / 2
-    return half * (weights * function(ends[0] + half * (1 + nodes))).sum()
 
 
 @pytest.mark.parametrize("process", registry.PROCESSES)
