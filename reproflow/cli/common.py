@@ -87,6 +87,29 @@ def claim_context(opened: Run) -> Any:
     return Context()
 
 
+def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
+    """A trained Gaussian cell of a run: the cell, its experiment, its data, and its denoiser.
+
+    Raises `UsageError` for a key that the run does not have, another process, or a cell that is not trained.
+    """
+    from reproflow.foundation import grid
+    from reproflow.foundation.errors import did_you_mean
+    from reproflow.learning import data, sampling
+
+    cells = {cell.key: cell for cell in grid.expand(opened.config)}
+    if key not in cells:
+        raise UsageError(f"no cell {key!r} in {opened.folder};{did_you_mean(key, cells)} keys stand in cells.csv.")
+    cell, experiment = cells[key], grid.experiment_of(opened.config, cells[key].experiment)
+    if cell.process != "gaussian":
+        raise UsageError(f"{key} is a {cell.process} cell; only Gaussian cells have a flow.")
+    slot = opened.slot("train", cell)
+    if (slot.record() or {}).get("status") != "ok":
+        raise UsageError(f"{key} has no good train record in {opened.folder}; train it first.")
+    loaded = data.load(opened.data_file(cell.dataset))
+    chosen = device(opened.config.device)
+    return cell, experiment, loaded, sampling.load_denoiser(cell, experiment, slot, loaded, chosen)
+
+
 def write_json(target: str, value: Any) -> None:
     text = json.dumps(value, indent=1) + "\n"
     if target == "-":

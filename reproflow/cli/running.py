@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -117,6 +118,32 @@ def evaluate(config: ConfigOption, shard: ShardOption, results: ResultsOption = 
     evaluation.evaluate(experiment, work, loaded, common.device(opened.config.device), weights, shard)
 
 
+def pairs(
+    cell: Annotated[str, typer.Argument(help="The key of a trained Gaussian cell, as in cells.csv.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write, FILE.safetensors.")],
+    results: Annotated[Path, typer.Option("--results", help="The results folder.")] = Path("results/demo"),
+    n: Annotated[int, typer.Option("--n", min=1, help="How many pairs.")] = 20000,
+    solver: Annotated[
+        str | None, typer.Option("--solver", help="euler, heun or rk4; the cell's own by default.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Its steps; the cell's own by default.")] = None,
+) -> None:
+    """Write pairs of noise and what a cell's flow makes of it, for `coupling: FILE.safetensors` (Reflow).
+
+    Example: reproflow pairs eight_gaussians.gaussian.linear.uniform.uniform.velocity.s0 --out pairs.safetensors
+    """
+    from reproflow.foundation import pairing
+    from reproflow.learning import reflow
+
+    if not pairing.is_file(str(out)):
+        raise UsageError(f"--out {out}: a file of pairs is named FILE{pairing.SUFFIX}, as in coupling: FILE.")
+    opened = common.open_run(results / "config.json", results)
+    found, experiment, data, denoiser = common.trained_flow(opened, cell)
+    own = experiment.sampling
+    settings = own.model_copy(update={"n": n, "solver": solver or own.solver, "steps": steps or own.steps})
+    print(reflow.write_pairs(denoiser, data, found, settings, experiment.training.t_range, out))
+
+
 def claims(config: ConfigOption, results: ResultsOption = None) -> None:
     """Run the configuration's claims and write claims.csv; always exits 0, the gate judges.
 
@@ -200,4 +227,4 @@ def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:
     return fit
 
 
-VERBS = (resolve, prepare, features, train, sample, evaluate, claims, collect, tables, figures, report, gate)
+VERBS = (resolve, prepare, features, train, sample, pairs, evaluate, claims, collect, tables, figures, report, gate)

@@ -97,7 +97,9 @@ def _inner_schema(annotation: Any) -> type[BaseModel] | None:
 def _explain(error: ValidationError, source: str) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"] if not _is_tag(part)
+    ).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     shown = first.get("input")
     value = (
@@ -107,6 +109,11 @@ def _explain(error: ValidationError, source: str) -> str:
     )
     more = f"\nand {len(problems) - 1} more like it" if len(problems) > 1 else ""
     return f"{source}: {where or 'config'}: {message}{value}{more}"
+
+
+def _is_tag(part: Any) -> bool:
+    """Whether a part of an error's place is the schema's own tag of a union (`_own`), not a key of the file."""
+    return isinstance(part, str) and part.startswith("_")
 
 
 def _numbers(value: Any) -> Any:

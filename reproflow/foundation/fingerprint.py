@@ -11,7 +11,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import expressions, names, sources
+from reproflow.foundation import expressions, names, pairing, sources
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
 from reproflow.foundation.grid import Cell, experiment_of
@@ -87,8 +87,10 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
 def _nouns(cell: Cell) -> dict[str, str]:
     nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
     if cell.process == "gaussian":
-        nouns |= {"target": Spec(cell.target), "coupling": parse(cell.coupling), "divergence": cell.divergence}
+        nouns |= {"target": Spec(cell.target), "divergence": cell.divergence}
+        nouns |= {} if pairing.is_file(cell.coupling) else {"coupling": parse(cell.coupling)}
     parts = {"seed": str(cell.seed), "process": cell.process}
+    parts |= {"coupling pairs": pairing.sha256(cell.coupling)} if pairing.is_file(cell.coupling) else {}
     return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
 
 

@@ -11,7 +11,7 @@ import fnmatch
 import itertools
 from dataclasses import dataclass
 
-from reproflow.foundation import specs
+from reproflow.foundation import pairing, specs
 from reproflow.foundation.config import Config, Experiment, parse
 from reproflow.foundation.errors import ConfigError
 from reproflow.foundation.specs import Spec
@@ -81,9 +81,10 @@ def experiment_of(config: Config, name: str) -> Experiment:
 
 def _cell(experiment: Experiment, nouns: tuple[Spec, ...], seed: int) -> Cell:
     path, time, weighting, target = nouns
-    coupling, divergence = specs.parse(experiment.coupling, "coupling"), parse(experiment.divergence, "divergence")
+    coupling, divergence = pairing.slug(experiment.coupling), parse(experiment.divergence, "divergence")
     # Said in the key only where they are not the usual ones.
-    unusual = [noun.slug for noun, usual in ((coupling, "independent"), (divergence, "squared")) if str(noun) != usual]
+    unusual = [coupling] if coupling != pairing.INDEPENDENT else []
+    unusual += [divergence.slug] if str(divergence) != "squared" else []
     key = ".".join([experiment.dataset, experiment.process, *(noun.slug for noun in nouns), *unusual, f"s{seed}"])
     if not specs.SLUG.fullmatch(key):
         raise ConfigError(f"cell key {key!r} does not match {specs.SLUG.pattern}; shorten the names or parameters.")
@@ -97,6 +98,6 @@ def _cell(experiment: Experiment, nouns: tuple[Spec, ...], seed: int) -> Cell:
         weighting,
         str(target),
         seed,
-        str(coupling),
+        experiment.coupling,
         divergence,
     )

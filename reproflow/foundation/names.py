@@ -19,7 +19,8 @@ FILE = Path(__file__).with_name("names.json")
 
 @dataclass(frozen=True)
 class Name:
-    """What the list says of an entry; `where` is `module:function`, `images` is said of data sets."""
+    """What the list says of an entry; `where` is `module:function`, `images` is said of data sets, `domain` of
+    divergences (None is the real numbers)."""
 
     kind: str
     process: str
@@ -31,6 +32,7 @@ class Name:
     ranges: dict[str, Any] = field(default_factory=dict)
     on: str | None = None
     images: bool = False
+    domain: str | None = None
 
 
 @functools.cache
@@ -67,6 +69,7 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "ranges": {key: [_finite(end) for end in pair] for key, pair in entry.meta.get("ranges", {}).items()},
         "on": entry.meta.get("on"),
         "images": bool(entry.meta.get("images")),
+        "domain": entry.meta.get("domain"),
     }
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from reproflow.foundation import names, specs, usercode
+from reproflow.foundation import compatibility, names, pairing, specs, usercode
 from reproflow.foundation.errors import UsageError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,7 +34,13 @@ class Named(Closed):
     on: str | None = None
 
 
-Specs = Annotated[list[str | Named], Field(min_length=1)]
+def _tag(item: Any) -> str:
+    """Which of the two a value was meant to be, so that the error is about that one."""
+    return "_own" if isinstance(item, dict | Named) else "_name"
+
+
+Written = Annotated[Annotated[str, Tag("_name")] | Annotated[Named, Tag("_own")], Discriminator(_tag)]
+Specs = Annotated[list[Written], Field(min_length=1)]
 
 
 class Model(Closed):
@@ -114,7 +120,7 @@ class Experiment(Closed):
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
     coupling: str = "independent"
-    divergence: str | Named = "squared"
+    divergence: Written = "squared"
     seeds: Seeds
     only: list[str] | None = None
     dedupe: bool = False
@@ -134,13 +140,15 @@ class Experiment(Closed):
             "weighting": self.weightings,
         }
         if self.process == "gaussian":
-            kinds |= {"target": self.output_targets, "coupling": [self.coupling], "divergence": [self.divergence]}
+            kinds |= {"target": self.output_targets, "divergence": [self.divergence]}
+            kinds |= {} if pairing.is_file(self.coupling) else {"coupling": [self.coupling]}
         elif self.output_targets != ["ce"]:
             raise ValueError(f"targets {self.targets} of a masked process: the only one is 'ce'; leave the key out")
         for kind, written in kinds.items():
             _check_specs(kind, written, self.process)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
+        self._check_compatibility()
         self._check_invariance()
         self._check_solver()
         return self
@@ -149,6 +157,14 @@ class Experiment(Closed):
     def output_targets(self) -> list[str]:
         """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
         return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
+
+    def _check_compatibility(self) -> None:
+        weightings = [parse(item, "weighting") for item in self.weightings]
+        try:
+            compatibility.check_coupling(self)
+            compatibility.check_divergence(self, parse(self.divergence, "divergence"), weightings)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     def _check_invariance(self) -> None:
         size = self.training.batch * self.model.width

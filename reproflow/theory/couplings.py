@@ -1,13 +1,25 @@
-"""Couplings: which noise is paired with which data in a batch."""
+r"""Couplings: which noise is paired with which data in a batch.
+
+A coupling has the marginals of independent noise and data over the batch, so the conditional path from x0 to x1 is as
+before, and its average over pairs transports noise to data all the same (Tong et al. 2024, Pooladian et al. 2023). What
+changes is the posterior of the pair given x_t, hence the field that is learned: its paths become straighter. x0, x1
+have shape (n, D); data and labels keep their places, the noise is rearranged.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation import registry
+from reproflow.foundation.errors import ReproflowError
+from reproflow.foundation.specs import Spec
+from reproflow.theory.nouns import resolve
+
+Coupling = Callable[[Tensor, Tensor, Generator], Tensor]
 
 
 def coupling(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
@@ -15,7 +27,44 @@ def coupling(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
     return registry.register("coupling", name, cite=cite, **meta)
 
 
+def get_coupling(spec: str | Spec) -> Coupling:
+    """The coupling a spec names. Raises `UsageError` for an unknown name or parameter."""
+    return resolve("coupling", spec).function
+
+
+def couple(rule: Coupling, x0: Tensor, x1: Tensor, y: Tensor | None, generator: Generator) -> Tensor:
+    """The noise paired with each row of x1, (n, D), rearranged among rows of one label y (n,) only.
+
+    Across labels it would tie the noise to the label: a class would be trained on a part of the noise and sampled from
+    all of it (Cheng & Schwing 2025).
+    """
+    if y is None:
+        return rule(x0, x1, generator)
+    paired = x0.clone()
+    for label in y.unique():
+        rows = (y == label).nonzero().flatten()
+        paired[rows] = rule(x0[rows], x1[rows], generator)
+    return paired
+
+
 @coupling("independent", cite="Lipman et al. 2023")
 def independent(x0: Tensor, x1: Tensor, generator: Generator) -> Tensor:
     """Noise and data are independent."""
     return x0
+
+
+@coupling("ot", cite="Tong et al. 2024; Pooladian et al. 2023")
+def ot(x0: Tensor, x1: Tensor, generator: Generator) -> Tensor:
+    """The permutation of the batch's noise that minimises sum |x0 - x1|²: exact optimal transport of the minibatch.
+
+    Between n equal weights an optimal vertex of the transport polytope is a permutation. Raises `ReproflowError` when
+    the solver gives anything else.
+    """
+    import ot as solver
+
+    cost = torch.cdist(x1.double(), x0.double(), compute_mode="donot_use_mm_for_euclid_dist").square()
+    plan = torch.as_tensor(solver.emd([], [], cost.numpy(), numItermax=10_000_000))
+    partner = plan.argmax(1)
+    if len(partner.unique()) < len(x0):
+        raise ReproflowError(f"optimal transport of {len(x0)} points gave no permutation; use coupling: independent.")
+    return x0[partner]

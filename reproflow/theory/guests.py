@@ -94,8 +94,9 @@ def _because(kind: str, spec: Spec, error: Exception) -> str:
 def _random_state() -> tuple[int, int, bytes]:
     """A digest of the states of the global generators of random, numpy and torch."""
     legacy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (it is the global one that is watched)
-    arrays = legacy[1].tobytes() + torch.get_rng_state().numpy().tobytes()
-    return hash(random.getstate()), legacy[2], hashlib.blake2b(arrays).digest()
+    # As a list: within jvp a new tensor is a wrapper whose memory cannot be read.
+    state = legacy[1].tobytes() + bytes(torch.get_rng_state().tolist())
+    return hash(random.getstate()), legacy[2], hashlib.blake2b(state).digest()
 
 
 @functools.cache

@@ -209,8 +209,8 @@ def test_a_diverging_cell_leaves_the_others_unharmed(
 
     honest = stack.loss
 
-    def poisoned(head, network, batch):
-        losses = honest(head, network, batch)
+    def poisoned(head, network, batch, *rest):
+        losses = honest(head, network, batch, *rest)
         return losses * torch.tensor([1.0, torch.nan, 1.0]) if len(losses) == 3 and poisoned.step >= 12 else losses
 
     poisoned.step = 0

@@ -108,7 +108,7 @@ class TestTargets:
         c = get_path(path).at(T)
         x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
         a, b = get_target(source), get_target(wanted)
-        torch.testing.assert_close(convert(a.of(x1, eps, c), x, c, a, b), b.of(x1, eps, c), rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(convert(a.of(x1, eps, c), x, c, a, b), b.of(x1, eps, c), rtol=1e-12, atol=1e-12)
 
     @pytest.mark.parametrize("path", names("path", "gaussian"))
     def test_velocity_is_the_derivative_of_the_path(self, path: str) -> None:
@@ -157,7 +157,7 @@ def test_weightings_are_finite_and_not_negative(process: str) -> None:
 
 
 def test_a_bad_weighting_is_refused_with_its_first_bad_time() -> None:
-    from reproflow.theory.processes.gaussian import check_coefficient
+    from reproflow.theory.admission import admit_coefficient
 
     @reproflow.theory.weightings.weighting("broken", on="velocity", cite="-")
     def broken(t: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
@@ -166,8 +166,8 @@ def test_a_bad_weighting_is_refused_with_its_first_bad_time() -> None:
 
     try:
         with pytest.raises(UsageError, match=r"'broken'.*t = 0\.00"):
-            check_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.001, 0.999))
-        check_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.3, 0.999))
+            admit_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.001, 0.999))
+        admit_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.3, 0.999))
     finally:
         del registry._ENTRIES["weighting", "gaussian", "broken"]
 

@@ -12,14 +12,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reproflow.foundation import seeds
-from reproflow.foundation.config import Experiment
+from reproflow.foundation import pairing, seeds
+from reproflow.foundation.config import Experiment, parse
 from reproflow.foundation.grid import Cell
-from reproflow.learning.data import ImageData, ToyData
+from reproflow.learning.data import ImageData, ToyData, pairs
+from reproflow.theory.admission import admit
+from reproflow.theory.couplings import couple, get_coupling
+from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
+from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes import gaussian, masked
 from reproflow.theory.targets import get_target
-from reproflow.theory.times import get_time_law, stratify
+from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 CHUNK = 64
@@ -28,10 +32,10 @@ Objective = gaussian.Objective | masked.Objective
 
 
 def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
-    """What a cell minimises. Raises `UsageError` for a weighting that is not finite and non-negative on its times."""
+    """What a cell minimises. Raises `UsageError` for nouns that cannot be trained with."""
     path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
     weighting, t_range = get_weighting(cell.weighting, cell.process), experiment.training.t_range
-    gaussian.check_coefficient(path, law, weighting, t_range)
+    admit(path, law, weighting, t_range)
     if cell.process == "masked":
         return masked.Objective(path, law, weighting, vocabulary, t_range)
     return gaussian.Objective(path, law, weighting, get_target(cell.target), t_range)
@@ -46,6 +50,10 @@ class Draws:
         self.experiment, self.data, self.device = experiment, data, device
         vocabulary = data.levels if isinstance(data, ImageData) else 0
         self.objectives = [objective(cell, experiment, vocabulary) for cell in cells]
+        self.divergence = _divergence(experiment, self.objectives, data.dim)
+        given = pairing.is_file(experiment.coupling)
+        self.pairs = pairs.load(experiment.coupling, data) if given else None
+        self.coupling = get_coupling("independent" if given else experiment.coupling)
         self.seeds = sorted({cell.seed for cell in cells})
         self.seed_of = torch.tensor([self.seeds.index(cell.seed) for cell in cells])
         self._chunk = -1
@@ -62,15 +70,19 @@ class Draws:
         """Data, labels and noise of one seed: x1 (B, D), y (B,), and eps or the masks' uniforms (B, D)."""
         batch, scope = self.experiment.training.batch, (self.data.name, seed, step)
         generator = seeds.generator("data", *scope)
+        if self.pairs is not None:
+            return self.pairs.draw(batch, generator)
         noise = seeds.generator("noise", self.experiment.process, *scope)
         if isinstance(self.data, ToyData):
-            x1 = self.data.sample(batch, generator)
-            return {"x1": x1, "eps": torch.randn(x1.shape, generator=noise)}
-        index = torch.randint(len(self.data.train), (batch,), generator=generator)
-        y = self.data.labels()[index]
+            drawn = {"x1": self.data.sample(batch, generator)}
+        else:
+            index = torch.randint(len(self.data.train), (batch,), generator=generator)
+            drawn = {"x1": self._train[index], "y": self.data.labels()[index]}
         if self.experiment.process == "masked":
-            return {"x1": self._train[index], "y": y, "u": torch.rand(batch, self.data.dim, generator=noise)}
-        return {"x1": self._train[index], "y": y, "eps": torch.randn(batch, self.data.dim, generator=noise)}
+            return drawn | {"u": torch.rand(batch, self.data.dim, generator=noise)}
+        eps = torch.randn(drawn["x1"].shape, generator=noise)
+        rule = seeds.generator("coupling", *scope)
+        return drawn | {"eps": couple(self.coupling, eps, drawn["x1"], drawn.get("y"), rule)}
 
     @property
     def _train(self) -> Tensor:
@@ -88,7 +100,18 @@ class Draws:
         return self._columns
 
     def _quantiles(self, seed: int, chunk: int) -> Tensor:
-        """Uniforms (CHUNK, B), stratified over each step's batch where the experiment says so."""
+        """Uniforms (CHUNK, B), drawn over each step's batch by the experiment's scheme."""
         generator = seeds.generator("time", self.data.name, seed, chunk)
         u = torch.rand(self.experiment.training.batch, CHUNK, generator=generator, dtype=torch.float64)
-        return (stratify(u) if self.experiment.drawing == "stratified" else u).T.contiguous()
+        return SCHEMES[self.experiment.drawing](u).T.contiguous()
+
+
+def _divergence(experiment: Experiment, objectives: Sequence[Objective], dim: int) -> Divergence | None:
+    """What takes the place of the squared error, if anything does. Raises `UsageError` for what cannot be trained."""
+    divergence = get_divergence(parse(experiment.divergence, "divergence"))
+    if divergence.name == "squared":
+        return None
+    for each in objectives:
+        assert isinstance(each, gaussian.Objective)
+        admit_divergence(divergence, each.weighting.name, each.weighting.on, each.target.name, dim)
+    return divergence

@@ -98,8 +98,8 @@ def _run(
 ) -> list[Job]:
     """Takes a group from its step to `stop`; returns the jobs that finished or diverged."""
     training, gone, active = experiment.training, [], list(group)
-    stack = Stack(head, training, [job.state for job in active], device)
     draws = Draws([job.cell for job in active], experiment, data, device)
+    stack = Stack(head, training, [job.state for job in active], device, draws.divergence)
     began = time.perf_counter()
 
     def leave(members: list[int], status: str) -> None:

@@ -18,6 +18,7 @@ from reproflow.learning.models.heads import Head, mean_level
 from reproflow.learning.models.stacked import StackedMLP, stack
 from reproflow.learning.training.checkpoint import Checkpoint
 from reproflow.learning.training.schedule import learning_rate
+from reproflow.theory.divergences import Divergence
 from reproflow.theory.processes import gaussian, masked
 
 MOMENTS = ("first", "second")
@@ -26,8 +27,16 @@ MOMENTS = ("first", "second")
 class Stack:
     """K cells at the same step. `history` (K, steps, 2) holds each step's loss and gradient norm."""
 
-    def __init__(self, head: Head, training: Training, states: list[Checkpoint], device: torch.device) -> None:
+    def __init__(
+        self,
+        head: Head,
+        training: Training,
+        states: list[Checkpoint],
+        device: torch.device,
+        divergence: Divergence | None = None,
+    ) -> None:
         self.head, self.training, self.device, self.step = head, training, device, states[0].step
+        self.divergence = divergence
         self._build([state.tensors for state in states])
 
     def _build(self, states: list[dict[str, Tensor]]) -> None:
@@ -57,7 +66,7 @@ class Stack:
 
     def advance(self, batch: dict[str, Tensor]) -> list[int]:
         """Takes one step, or none and returns the members whose loss or gradient is not finite."""
-        losses = loss(self.head, self.network, batch)
+        losses = loss(self.head, self.network, batch, self.divergence)
         parameters: list[Tensor] = list(self.network.parameters())
         gradients = torch.autograd.grad(losses.sum(), parameters)
         # Added one after the other: a reduction over a (parameters, K) table would sum in an order that depends on K.
@@ -112,9 +121,14 @@ def fresh(network: StackedMLP, steps: int) -> list[Checkpoint]:
     return states
 
 
-def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor]) -> Tensor:
-    """The loss of each cell, (K,), in units of its objective's scale."""
+def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None) -> Tensor:
+    """The loss of each cell, (K,), in units of its objective's scale; the divergence is the squared error if None.
+
+    Raises `TypeError` for another one on a head that is a posterior over levels or tokens.
+    """
     coefficient, y = batch["coefficient"], batch.get("y")
+    if divergence is not None and head.kind != "gaussian":
+        raise TypeError(f"a {head.kind!r} head has no divergence but its own.")
     if head.kind == "masked":
         z = masked.mask(batch["x1"], batch["alpha"], batch["u"], head.vocabulary)
         return masked.loss(coefficient, batch["x1"], z, head.masked_logits(network, z, y), head.vocabulary)
@@ -124,7 +138,10 @@ def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor]) -> Tensor:
         logits = head.level_logits(network, x, batch["t"], y, batch["alpha"], batch["sigma"])
         return gaussian.loss(coefficient, batch["x1"], mean_level(logits, head.levels))
     wanted = gaussian.blend(batch["a"], batch["x1"], batch["b"], batch["eps"])
-    return gaussian.loss(coefficient, wanted, head.gaussian(network, x, batch["t"], y))
+    prediction = head.gaussian(network, x, batch["t"], y)
+    if divergence is None:
+        return gaussian.loss(coefficient, wanted, prediction)
+    return gaussian.divergence_loss(coefficient, wanted, prediction, batch["t"], x, divergence)
 
 
 def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

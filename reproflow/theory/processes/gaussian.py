@@ -7,7 +7,7 @@ c is the loss's coefficient on this output: a weighting fixes the loss on the pr
 the conversion factors of LOSS-5 carry it to the output, so the output changes the network and not the objective. The
 scale s is the expected loss of the best linear denoiser of standardised Gaussian data, which makes learning curves of
 different weightings comparable and is the only normalisation (a constant factor, invisible to Adam but not to gradient
-clipping).
+clipping). Another divergence than the squared error takes its place on the output itself, where c is the weighting's own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.foundation.errors import UsageError
+from reproflow.theory.admission import midpoints
 from reproflow.theory.canonical import coefficient
+from reproflow.theory.divergences import Divergence
 from reproflow.theory.paths import Path
 from reproflow.theory.targets import Target
 from reproflow.theory.times import TimeLaw
 from reproflow.theory.weightings import Weighting
-
-QUADRATURE = 8192
 
 
 @dataclass(frozen=True)
@@ -59,27 +58,6 @@ class Objective:
         return {name: column.float().view(u.shape) for name, column in columns.items()}
 
 
-def check_coefficient(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
-    """Refuses a weighting that cannot weigh a loss: `UsageError` naming it and the first bad t."""
-    t = midpoints(law, t_range).unique()
-    value = coefficient(path, law, weighting, t)
-    bad = ~torch.isfinite(value) | (value < 0)
-    if value.shape != t.shape or bad.any():
-        first = int(bad.nonzero()[0]) if value.shape == t.shape else 0
-        raise UsageError(
-            f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss "
-            f"the coefficient {float(value.flatten()[first]):g} at t = {float(t[first]):.6g}; it must be >= 0."
-        )
-    if not value.any():
-        raise UsageError(f"weighting {weighting.name!r} is zero everywhere: there is nothing to train.")
-
-
-def midpoints(law: TimeLaw, t_range: tuple[float, float]) -> Tensor:
-    """Times at the midpoints of equal quantile steps of the restricted law: a quadrature of expectations under it."""
-    u = (torch.arange(QUADRATURE, dtype=torch.float64) + 0.5) / QUADRATURE
-    return law.draw(u, t_range)
-
-
 def blend(p: Tensor, x1: Tensor, q: Tensor, eps: Tensor) -> Tensor:
     """p x1 + q eps for coefficients (..., B) and data (..., B, D): x_t with (alpha, sigma), the target with (a, b)."""
     return p[..., None] * x1 + q[..., None] * eps
@@ -88,6 +66,27 @@ def blend(p: Tensor, x1: Tensor, q: Tensor, eps: Tensor) -> Tensor:
 def loss(coefficient: Tensor, y: Tensor, prediction: Tensor) -> Tensor:
     """The mean over the batch of c |y - y_hat|² per dimension: (..., B), (..., B, D), (..., B, D) -> (...)."""
     return (coefficient * (y - prediction).square().mean(-1)).mean(-1)
+
+
+def divergence_loss(
+    coefficient: Tensor, y: Tensor, prediction: Tensor, t: Tensor, x: Tensor, divergence: Divergence
+) -> Tensor:
+    """The mean over the batch of c l(y, y_hat) per dimension, shapes as `loss`, with t (..., B) and x (..., B, D).
+
+    Here c is the weighting's factor on this very output (over the scale s of the squared error, a constant): nothing is
+    converted. It is found in float64, as users' functions are promised. A prediction that is not finite is not shown to
+    them; its loss is NaN.
+    """
+    finite = prediction.isfinite().all(-1)
+    shown = torch.where(finite[..., None], prediction, y)
+    value = divergence(*(each.double() for each in (_rows(y), _rows(shown), t.flatten(), _rows(x))))
+    value = torch.where(finite, value.to(y).view(t.shape), torch.nan)
+    return (coefficient * value / y.shape[-1]).mean(-1)
+
+
+def _rows(values: Tensor) -> Tensor:
+    """(..., B, D) -> (all rows, D)."""
+    return values.flatten(0, -2)
 
 
 def level_logits(x: Tensor, alpha: Tensor, sigma: Tensor, levels: Tensor) -> Tensor:

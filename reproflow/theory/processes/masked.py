@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reproflow.theory.admission import midpoints
 from reproflow.theory.canonical import coefficient
 from reproflow.theory.paths import Path
-from reproflow.theory.processes.gaussian import midpoints
 from reproflow.theory.times import TimeLaw
 from reproflow.theory.weightings import Weighting
 

@@ -1,0 +1,106 @@
+"""What may be trained: the promises of a path, a time law and a weighting, checked where a cell would use them.
+
+`judge` says what is wrong with a noun and why; here it is only refused, before a second of training, with the first t
+that breaks the promise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reproflow.foundation.config import Config
+from reproflow.foundation.errors import UsageError
+from reproflow.foundation.grid import expand_experiment
+from reproflow.theory.canonical import coefficient
+from reproflow.theory.paths import Path, get_path
+from reproflow.theory.times import TimeLaw, get_time_law
+from reproflow.theory.weightings import Weighting, get_weighting
+
+POINTS = 8192
+CLOSE = 1e-6
+WANTED = {"alpha(0) > 0": 0.0, "sigma(0) < 1": 1.0, "alpha(1) < 1": 1.0, "sigma(1) > 0": 0.0}
+
+
+def admit_config(config: Config) -> None:
+    """Every combination of nouns in a configuration. Raises `UsageError` as `admit`."""
+    for experiment in config.experiments:
+        for cell in {(c.path, c.time, c.weighting): c for c in expand_experiment(experiment)}.values():
+            path, weighting = get_path(cell.path, cell.process), get_weighting(cell.weighting, cell.process)
+            admit(path, get_time_law(cell.time), weighting, experiment.training.t_range)
+
+
+def admit(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
+    """Raises `UsageError` naming the noun and the first bad t."""
+    admit_path(path)
+    admit_time_law(law)
+    admit_coefficient(path, law, weighting, t_range)
+
+
+def admit_path(path: Path) -> None:
+    """alpha, sigma > 0 inside (0, 1), alpha and the SNR rise, and the ends are noise and data unless `expects` says so.
+
+    An end where the path is not finite is reached by the straight line through two points near it.
+    """
+    t = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    alpha, sigma = path(t)
+    for name, value in (("alpha", alpha), ("sigma", sigma)):
+        bad = ~(value.isfinite() & (value > 0))
+        _refuse(bad, t, f"path {path.name!r}: {name} = {{value:g}} at t = {{t:.6g}}; it must be positive.", value)
+    lam = path.at(t).lam
+    for name, value in (("alpha falls", alpha), ("the SNR does not rise", lam)):
+        falls = value.diff() < 0 if name.startswith("alpha") else value.diff() <= 0
+        _refuse(falls, t[1:], f"path {path.name!r}: {name} at t = {{t:.6g}}; time runs from noise to data.", value[1:])
+    by_design = path.entry.meta.get("expects", ())
+    for name, found in ends(path).items():
+        where = name[:-4]
+        if abs(found - WANTED[name]) > CLOSE and not any(where[-3:] in each for each in by_design):
+            raise UsageError(
+                f"path {path.name!r}: {where} = {found:g}, not {WANTED[name]:g}; x_t must be noise at t = 0 and data "
+                f'at t = 1 (a path that misses an end by design is registered with expects=("{name}",)).'
+            )
+
+
+def ends(path: Path) -> dict[str, float]:
+    """alpha and sigma at t = 0 and 1, by the name of the condition that each would break."""
+    found = {}
+    for end, inward in ((0.0, 1.0), (1.0, -1.0)):
+        at = torch.tensor([end, end + 1e-7 * inward, end + 2e-7 * inward], dtype=torch.float64)
+        for name, value in zip(("alpha", "sigma"), path(at), strict=True):
+            reached = value[0] if value[0].isfinite() else 2 * value[1] - value[2]
+            found[next(key for key in WANTED if key.startswith(f"{name}({end:.0f})"))] = float(reached)
+    return found
+
+
+def admit_time_law(law: TimeLaw) -> None:
+    """The quantile map does not fall, and stays in [0, 1]."""
+    u = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    t = law.quantile(u)
+    what = f"time law {law.name!r} gives t = {{value:g}} at u = {{t:.6g}}; "
+    _refuse(~((t >= 0) & (t <= 1)), u, what + "it must lie in [0, 1].", t)
+    _refuse(t.diff() < -1e-12, u[1:], what + "a quantile map does not fall.", t[1:])
+
+
+def admit_coefficient(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
+    """The loss's coefficient is finite, not negative, and not zero everywhere, at the times that are drawn."""
+    t = midpoints(law, t_range).unique()
+    value = coefficient(path, law, weighting, t)
+    message = (
+        f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss "
+        "the coefficient {value:g} at t = {t:.6g}; it must be >= 0."
+    )
+    _refuse(~torch.isfinite(value) | (value < 0), t, message, value)
+    if not value.any():
+        raise UsageError(f"weighting {weighting.name!r} is zero everywhere: there is nothing to train.")
+
+
+def midpoints(law: TimeLaw, t_range: tuple[float, float]) -> Tensor:
+    """Times at the midpoints of equal quantile steps of the restricted law: a quadrature of expectations under it."""
+    u = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    return law.draw(u, t_range)
+
+
+def _refuse(bad: Tensor, t: Tensor, message: str, value: Tensor) -> None:
+    if bool(bad.any()):
+        first = int(bad.nonzero()[0])
+        raise UsageError(message.format(t=float(t[first]), value=float(value[first])))
