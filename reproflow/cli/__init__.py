@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from reproflow.cli import asking, running
+from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
 app = typer.Typer(
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
     # torchvision's, not ours, and it would stand in every log.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    child.finished()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

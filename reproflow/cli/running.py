@@ -11,6 +11,7 @@ import typer
 
 from reproflow.cli import common
 from reproflow.cli.common import ConfigOption, ResultsOption
+from reproflow.foundation import child
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.run import Run
 
@@ -18,7 +19,7 @@ ShardOption = Annotated[str, typer.Option("--shard", help="The shard's id, such 
 
 
 def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
-    """Check a configuration and write it with every default to results/<name>/config.json.
+    """Check a configuration, try its user's own functions, and write it whole to results/<name>/config.json.
 
     Example: reproflow resolve --config configs/demo.yaml
     """
@@ -27,7 +28,22 @@ def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
 
     opened = common.open_run(config, results)
     grid.shards(opened.config)
+    if opened.config.guests:
+        _try_guests(opened, config, results)
     files.write_text(opened.folder / "config.json", configuration.dump(opened.config))
+
+
+def _try_guests(opened: Run, config: Path, results: Path | None) -> None:
+    """Runs the user's own nouns, in a child process with a time limit, as training would."""
+    if child.inside():
+        from reproflow.theory.admission import admit_config
+
+        admit_config(opened.config)
+        raise typer.Exit(0)
+    arguments = ["resolve", "--config", str(config), *(["--results", str(results)] if results else [])]
+    code = child.run(arguments, ", ".join(sorted({guest.source for guest in opened.config.guests})))
+    if code:
+        raise typer.Exit(code)
 
 
 def prepare(

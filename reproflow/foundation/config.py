@@ -53,9 +53,10 @@ def check(raw: Any, source: str = "config") -> Config:
     """Checks a mapping against the schema. Raises `ConfigError`; `source` is the file named in its message."""
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(Config.model_fields)}.")
-    _refuse_unknown_keys(dict(raw), Config, source, "")
+    meant = _meant(dict(raw))
+    _refuse_unknown_keys(meant, Config, source, "")
     try:
-        return Config.model_validate(_numbers(dict(raw)))
+        return Config.model_validate(meant)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from None
 
@@ -116,12 +117,13 @@ def _is_tag(part: Any) -> bool:
     return isinstance(part, str) and part.startswith("_")
 
 
-def _numbers(value: Any) -> Any:
-    """YAML 1.1, which Snakemake reads too, takes 2e-3 for text (it wants 2.0e-3); here it is a number."""
+def _meant(value: Any) -> Any:
+    """What YAML 1.1, which Snakemake reads too, does not see: 2e-3 is a number (it wants 2.0e-3), and the key `on` is a
+    word (it reads true)."""
     if isinstance(value, Mapping):
-        return {key: _numbers(item) for key, item in value.items()}
+        return {"on" if key is True else key: _meant(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_numbers(item) for item in value]
+        return [_meant(item) for item in value]
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 

@@ -198,6 +198,22 @@ class Config(Closed):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     claims: Claims = Claims()
 
+    @property
+    def guests(self) -> list[specs.Spec]:
+        """The user's own nouns."""
+        found = []
+        for each in self.experiments:
+            axes = {
+                "path": each.paths,
+                "time": each.times,
+                "weighting": each.weightings,
+                "divergence": [each.divergence],
+            }
+            found += [
+                spec for kind, axis in axes.items() for item in axis if not (spec := parse(item, kind)).registered
+            ]
+        return found
+
     @model_validator(mode="after")
     def _unique(self) -> Config:
         seen = [experiment.name for experiment in self.experiments]

@@ -8,7 +8,8 @@ A Gaussian loss that draws t from pi and puts the coefficient c_eps(t) on the ep
 
 the ELBO integrand times w (Kingma & Gao 2023; 001 Theorem 2 uses its monotonicity). For a masked process the ELBO
 integrand is alpha'/(1-alpha) CE, so w = pi c_CE (1-alpha)/|alpha'|. Two objectives of one process with proportional w
-share their ideal minimiser *and* their ideal gradient; only the variance of training differs.
+share their ideal minimiser *and* their ideal gradient; only the variance of training differs. Where a time law never
+goes, w is zero, whatever the weighting says there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from reproflow.theory.paths import Coefficients, Path
+from reproflow.theory.support import gaps, inside
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import TimeLaw
 from reproflow.theory.weightings import Weighting
@@ -31,30 +33,54 @@ def coefficient(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Te
     value = weighting.at(c)
     if weighting.on == "canonical":
         return value * elbo_coefficient(c) / law.density(t)
-    return value * (get_target(weighting.on).error_factor(c) if path.process == "gaussian" else 1.0)
+    return value * error_factor(weighting, c)
 
 
 def canonical(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tensor:
-    """w at t, the weight relative to the ELBO integrand, of t's shape; not normalised."""
-    return law.density(t) * coefficient(path, law, weighting, t) / elbo_coefficient(path.at(t))
+    """w at t, the weight relative to the ELBO integrand, of t's shape; not normalised; zero where pi is."""
+    c = path.at(t)
+    if weighting.on == "canonical":
+        return torch.where(inside(gaps(law), t), 0.0, weighting.at(c))
+    return law.density(t) * weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
+
+
+def slope(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tensor:
+    """dw/dlam = (dw/dt) / (dlam/dt) at t, of t's shape, by forward-mode differentiation; one-sided at a kink."""
+
+    def w(t: Tensor) -> Tensor:
+        return canonical(path, law, weighting, t)
+
+    return torch.func.jvp(w, (t.contiguous(),), (torch.ones_like(t),))[1] / path.at(t).dlam
 
 
 def canonical_at(path: Path, law: TimeLaw, weighting: Weighting, lam: Tensor) -> Tensor:
     """w at the log-SNRs lam, by inverting lam(t); NaN where no t in (0, 1) reaches it."""
     t = invert_lam(path, lam)
-    return canonical(path, law, weighting, t)
+    reached = t.isfinite()
+    return torch.where(reached, canonical(path, law, weighting, torch.where(reached, t, 0.5)), torch.nan)
 
 
 def invert_lam(path: Path, lam: Tensor) -> Tensor:
     """t with lam(t) = lam by bisection in float64; NaN out of the path's reach."""
     lam = lam.double()
     low, high = torch.full_like(lam, 1e-12), torch.full_like(lam, 1 - 1e-12)
-    reachable = (path.at(low).lam <= lam) & (lam <= path.at(high).lam)
+    reachable = (log_snr(path, low) <= lam) & (lam <= log_snr(path, high))
     for _ in range(80):
         middle = 0.5 * (low + high)
-        below = path.at(middle).lam < lam
+        below = log_snr(path, middle) < lam
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return torch.where(reachable, 0.5 * (low + high), torch.nan)
+
+
+def log_snr(path: Path, t: Tensor) -> Tensor:
+    """lam at t, of t's shape, without derivatives."""
+    alpha, sigma = path(t)
+    return Coefficients(t, alpha, sigma, alpha, sigma, path.process).lam
+
+
+def error_factor(weighting: Weighting, c: Coefficients) -> Tensor:
+    """What an eps error (masked: a cross-entropy) is in units of what the weighting multiplies, of t's shape."""
+    return torch.ones_like(c.t) if c.process == "masked" else get_target(weighting.on).error_factor(c)
 
 
 def elbo_coefficient(c: Coefficients) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ class TestInConfigurations:
         keys = [cell.key for cell in grid.expand(checked)]
         assert "eight_gaussians.gaussian.linear.uniform.ours.velocity.s0" in keys
         assert "eight_gaussians.gaussian.two.uniform.half.velocity.s0" in keys
-        again = config.check(__import__("json").loads(config.dump(checked)))
+        again = config.check(json.loads(config.dump(checked)))
         assert grid.expand(again) == grid.expand(checked)
 
     @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 # The checked configuration, its grid, and where results go. Nothing here imports torch.
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,16 @@ shell.prefix(
     f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={CODE}:$PYTHONPATH "
     "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
 )
+
+
+def try_guests():
+    """Runs the functions of a user's own files once, in a process with a time limit, before the first job."""
+    if CONFIG.guests:
+        command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CODE), os.environ.get("PYTHONPATH", "")])}
+        outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if outcome.returncode:
+            raise WorkflowError(outcome.stderr.strip())
 
 
 wildcard_constraints:

@@ -1,4 +1,4 @@
-"""Given pairs of noise and data, one safetensors file: x0 (N, D), x1 (N, D), and labels y (N,) where the data have them.
+"""Given pairs of noise and data, one safetensors file: x0 (N, D), x1 (N, D), and y (N,) where the data have labels.
 
 `reproflow pairs` writes them from a trained flow, for Reflow (Liu et al. 2022); `write` takes anybody's.
 """

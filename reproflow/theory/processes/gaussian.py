@@ -7,7 +7,7 @@ c is the loss's coefficient on this output: a weighting fixes the loss on the pr
 the conversion factors of LOSS-5 carry it to the output, so the output changes the network and not the objective. The
 scale s is the expected loss of the best linear denoiser of standardised Gaussian data, which makes learning curves of
 different weightings comparable and is the only normalisation (a constant factor, invisible to Adam but not to gradient
-clipping). Another divergence than the squared error takes its place on the output itself, where c is the weighting's own.
+clipping). Another divergence takes the squared error's place on the output itself, where c is the weighting's own.
 """
 
 from __future__ import annotations

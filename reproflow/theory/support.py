@@ -1,0 +1,153 @@
+"""Supports: the times a time law never draws, and the times where a weight is zero.
+
+Lemma 4.7 of 000 wants a law that dominates Lebesgue's measure and a weight that is positive almost everywhere; both fail
+on sets of positive length, which this file locates. Atoms of a law do no harm. What a function is at single times does
+not count, and neither does a value that is zero in float64 only because it is too small (under 1e-290 beside it).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.theory.times import TimeLaw
+
+Interval = tuple[float, float]
+Function = Callable[[np.ndarray], np.ndarray]
+
+POINTS = 16384
+NARROWEST = 1e-9
+UNDERFLOW = 1e-290
+
+
+@functools.lru_cache(maxsize=256)
+def gaps(law: TimeLaw) -> tuple[Interval, ...]:
+    """The open intervals of (0, 1), longer than 1e-9, that a law never enters, in order; those that touch are joined.
+
+    A law with a closed density that is positive throughout has none. Otherwise they are the jumps of the quantile map,
+    and what it leaves out at either end.
+    """
+    t = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
+    if law.entry.meta.get("density") and bool((law.density(t) > 0).all()):
+        return ()
+    low, high = _limit(law, 0), _limit(law, 1)
+    found = [(0.0, low)] if low > NARROWEST else []
+    found += _jumps(law, t[(t > low) & (t < high)])
+    found += [(high, 1.0)] if high < 1 - NARROWEST else []
+    return tuple(joined(found))
+
+
+def inside(intervals: Sequence[Interval], t: Tensor) -> Tensor:
+    """Whether each t lies in one of the open intervals, of t's shape."""
+    found = torch.zeros_like(t, dtype=torch.bool)
+    for low, high in intervals:
+        found = found | ((t > low) & (t < high))
+    return found
+
+
+def joined(intervals: Sequence[Interval]) -> list[Interval]:
+    """The union of intervals as disjoint ones in order; those closer than 1e-9 become one."""
+    found: list[Interval] = []
+    for low, high in sorted(intervals):
+        if found and low <= found[-1][1] + NARROWEST:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found
+
+
+def clipped(intervals: Sequence[Interval], t_range: Interval) -> list[Interval]:
+    """The parts of intervals inside a range that are longer than 1e-9."""
+    parts = [(max(low, t_range[0]), min(high, t_range[1])) for low, high in intervals]
+    return [(low, high) for low, high in parts if high - low > NARROWEST]
+
+
+def where(condition: Function, t: np.ndarray) -> list[Interval]:
+    """The intervals where a condition holds, t increasing; each end is bisected to the last digit.
+
+    A condition that holds from the first t or to the last is taken to hold from there on. Single times are left out.
+    """
+    held = condition(t)
+    edges = np.flatnonzero(held[1:] != held[:-1])
+    turns = _bisected(condition, t[edges], t[edges + 1], held[edges])
+    ends = np.concatenate([t[:1] if held[0] else [], turns, t[-1:] if held[-1] else []])
+    return [(float(low), float(high)) for low, high in ends.reshape(-1, 2) if high - low > NARROWEST]
+
+
+def zeros(value: Function, t: np.ndarray) -> list[Interval]:
+    """The intervals where a function is exactly zero; short ones that it falls into by underflow are left out."""
+    found = where(lambda t: value(t) == 0, t)
+    return [each for each in found if each[1] - each[0] > 1e-2 or not _underflows(value, each, t)]
+
+
+def _underflows(value: Function, interval: Interval, t: np.ndarray) -> bool:
+    """Whether every value next to an interval, inside t, is denormal: it continues a decay."""
+    beside = [
+        edge + sign * 4 * np.spacing(edge)
+        for edge, sign, end in ((interval[0], -1, t[0]), (interval[1], 1, t[-1]))
+        if edge != end
+    ]
+    return bool(beside) and bool((np.abs(value(np.array(beside))) < UNDERFLOW).all())
+
+
+def _bisected(condition: Function, low: np.ndarray, high: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Where the condition changes between low and high, for all brackets at once."""
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        same = condition(middle) == before
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return 0.5 * (low + high)
+
+
+def _limit(law: TimeLaw, end: int) -> float:
+    """The limit of the quantile map at u = 0 or 1: the end itself, unless the map stops short of it.
+
+    A map that reaches its end comes closer on a logarithmic scale without slowing down: log|Q - end| falls no less from
+    u = 2^-26 to 2^-52 than from 2^-13 to 2^-26. One that has a gap slows down; Aitken's rule then gives its limit.
+    """
+    near = 2.0 ** -torch.tensor([13, 26, 36, 44, 52], dtype=torch.float64)
+    t = law.quantile(near if end == 0 else 1 - near)
+    distance = (t - end).abs()
+    if float(distance[-1]) <= NARROWEST:
+        return float(end)
+    first, second = (float(distance[i].log() - distance[j].log()) for i, j in ((0, 1), (1, 4)))
+    if second > 0.5 * first:
+        return float(end)
+    early, late = float(t[3] - t[2]), float(t[4] - t[3])
+    ratio = late / early if early else 0.0
+    return float(t[4]) + late * ratio / (1 - ratio) if 0 < ratio < 0.9 else float(t[4])
+
+
+def _jumps(law: TimeLaw, t: Tensor) -> list[Interval]:
+    """The jumps of the quantile map over the times t, each found as the place where its bisection gets stuck.
+
+    Where the map is continuous the bracket's image shrinks as the bracket does. Neighbouring t that all lie in jumps
+    are one gap.
+    """
+    low, high = torch.zeros_like(t), torch.ones_like(t)
+    width = torch.full_like(t, torch.inf)
+    for step in range(60):
+        middle = 0.5 * (low + high)
+        below = law.quantile(middle) < t
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        if step == 40:
+            width = _image(law, low, high)[2]
+    first, last, final = _image(law, low, high)
+    stuck = (final > NARROWEST) & (final > 0.5 * width)
+    pairs: list[Interval] = []
+    before = -2
+    for index in stuck.nonzero().flatten().tolist():
+        start = pairs.pop()[0] if index == before + 1 else float(first[index])
+        pairs.append((start, float(last[index])))
+        before = index
+    return pairs
+
+
+def _image(law: TimeLaw, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Q at the ends of brackets and the distance between, infinite for a bracket that reaches u = 0 or 1."""
+    at_low, at_high = law.quantile(low.clamp(min=1e-300)), law.quantile(high.clamp(max=1 - 2.0**-53))
+    return at_low, at_high, torch.where((low == 0) | (high == 1), torch.inf, at_high - at_low)

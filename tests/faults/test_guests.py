@@ -1,0 +1,43 @@
+"""FAULTS 7 and 29 through the command line: user code runs in a child, and nothing it does takes its host along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reproflow import cli
+from reproflow.foundation import child
+from reproflow.foundation.errors import UsageError
+
+
+def test_a_child_that_takes_too_long_is_stopped() -> None:
+    with pytest.raises(UsageError, match=r"w\.py:f did not come back within 0\.01 s and was stopped"):
+        child.run(["list"], "w.py:f", seconds=0.01)
+
+
+def test_a_child_that_comes_back_gives_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    assert child.run(["list", "paths", "--json"], "w.py:f") == 0
+    assert {row["kind"] for row in json.loads(capfd.readouterr().out)} == {"path"}
+    assert child.run(["list", "nonsense"], "w.py:f") == 2
+
+
+def test_a_function_that_leaves_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_config: dict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.py").write_text("import os\ndef leave(t, lam):\n    os._exit(0)\n")
+    tiny_config["experiments"][0]["weightings"] = ["elbo", {"name": "mine", "spec": "w.py:leave", "on": "x1"}]
+    Path("c.json").write_text(json.dumps(tiny_config))
+    assert cli.run(["resolve", "--config", "c.json"]) == 2
+    assert "w.py:leave ended the process (exit code 0)" in capfd.readouterr().err
+    assert not Path("results/tiny/config.json").exists()
+
+
+def test_yaml_reads_on_as_true_and_the_configuration_does_not(tmp_path: Path, tiny_config: dict) -> None:
+    from reproflow.foundation import config
+
+    text = json.dumps(tiny_config).replace('"elbo"', '{name: mine, spec: "expr:1", on: x1}')
+    (tmp_path / "c.yaml").write_text(text)
+    assert [guest.on for guest in config.load(tmp_path / "c.yaml").guests] == ["x1"]
