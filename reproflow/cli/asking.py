@@ -18,6 +18,7 @@ KINDS = {
     "weightings": "weighting",
     "targets": "target",
     "divergences": "divergence",
+    "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
 }

@@ -1,13 +1,15 @@
-"""The paired comparison of weightings, the statistics behind the tables and the report.
+"""The paired comparison along one noun, the statistics behind the tables and the report.
 
-A comparison is made inside a block: one (dataset, process, path, time law, target, steps) and one metric. With m_w(s)
-the metric of weighting w at seed s (lower is better in every metric), the row of w holds
+A block compares the values of one noun, its `axis` (weightings, time laws, paths, ..), while everything else is fixed:
+data set, process, the other nouns, steps, setup (network, training, sampling and likelihood settings), and one metric.
+With m_a(s) the metric of value a at seed s (lower is better in every metric), the row of a holds
 
-    mean_s m_w(s),    d = mean_s [m_w(s) - m_ref(s)]    with its 95 % t-interval over the seeds that both have,
+    mean_s m_a(s),    d = mean_s [m_a(s) - m_ref(s)]    with its 95 % t-interval over the seeds that both have,
 
-and Holm's adjusted p over the block's comparisons. The reference is `elbo` where it has a result, else the first
-weighting that has one. Below three pairs no interval is given. Verdicts: `tied` where the interval contains zero,
-`better` or `worse` where it does not and Holm's p is below 0.05 too, `unclear` where only the interval says so.
+and Holm's adjusted p over the block's comparisons. The reference is the usual value (`REFERENCES`) where it has a
+result, else the first that has one. Below three pairs no interval is given. Verdicts: `tied` where the interval
+contains zero, `better` or `worse` where it does not and Holm's p is below 0.05 too, `unclear` where only the interval
+says so.
 """
 
 from __future__ import annotations
@@ -23,10 +25,16 @@ from scipy import stats
 from reproflow.evaluation.statistics import holm, mean_interval, paired
 from reproflow.foundation.errors import ReproflowError
 
-GROUP = ["dataset", "process", "path", "time", "target", "steps"]
+# axis -> the value that the others are compared with, where it has a result
+REFERENCES = {
+    "weighting": "elbo", "time": "uniform", "path": "linear", "target": "velocity", "coupling": "independent",
+    "divergence": "squared",
+}  # fmt: skip
+AXES = tuple(REFERENCES)
+FIXED = ["dataset", "process", "setup", "steps"]
 METRICS = ("fid_train", "fid_test", "nll_nats", "bound_bits_per_dim")
 COMPARISON_COLUMNS = [
-    *GROUP, "metric", "weighting", "reference", "n", "not_ok", "mean", "low", "high", "pairs", "difference",
+    "axis", *FIXED, *AXES, "metric", "reference", "n", "not_ok", "mean", "low", "high", "pairs", "difference",
     "difference_se", "difference_low", "difference_high", "p", "p_holm", "verdict", "best",
 ]  # fmt: skip
 MIN_SEEDS = 3  # what `mean_interval` asks for before it gives an interval; said in the tables' notes
@@ -36,60 +44,81 @@ Seeds = dict[Hashable, float]
 
 
 def comparison_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """The paired comparison: one row a block and weighting, the reference first, columns `COMPARISON_COLUMNS`.
+    """The paired comparisons: one row a block and value of its axis, the reference first, columns `COMPARISON_COLUMNS`.
 
-    Raises `ReproflowError` when a block holds one seed of a weighting twice, so that pairing has no meaning.
+    `cells` as `load_results` gives them. Cells that no block compares stand in blocks of one, so that every mean is
+    shown. Raises `ReproflowError` when a block holds one seed of a value twice, so that pairing has no meaning.
     """
     rows: list[dict[str, Any]] = []
-    for key, group in groups(cells):
+    for axis, group in groups(cells):
         for metric in METRICS:
             if np.isfinite(group.loc[group["status"] == "ok", metric]).any():
-                rows += [{**key, **row} for row in _block(group, metric)]
+                rows += _block(group, axis, metric)
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-def groups(cells: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """The cells that are compared with one another, by the values of `GROUP`.
+def groups(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The axis and cells of every block, by axis in the order of `AXES`.
 
-    A cell that did not end well has the step at which it stopped, or none; it counts in every group it may belong to.
+    A cell that did not end well has the step at which it stopped, or none; it counts in every block it may belong to.
     """
+    found, compared = [], set()
+    for axis in AXES:
+        for group in _candidates(cells, axis):
+            if group[axis].nunique() > 1:
+                found.append((axis, group))
+                compared |= set(group["cell"])
+    alone = [("weighting", group) for group in _candidates(cells, "weighting") if not compared & set(group["cell"])]
+    return sorted([*found, *alone], key=lambda each: AXES.index(each[0]))
+
+
+def block_key(axis: str) -> list[str]:
+    """The columns that are the same in all rows of a block of this axis (the metric aside)."""
+    return ["axis", *FIXED, *(each for each in AXES if each != axis)]
+
+
+def _candidates(cells: pd.DataFrame, axis: str) -> list[pd.DataFrame]:
     found = []
-    for key, group in cells.groupby(GROUP[:-1], sort=True):
+    keys = [key for key in block_key(axis) if key not in ("axis", "steps")]
+    for _, group in cells.groupby(keys, sort=True):
         ok = group["status"] == "ok"
         lengths = sorted(group.loc[ok, "steps"].dropna().unique())
         astray = ~ok & ~group["steps"].isin(lengths)
-        for steps in lengths:
-            own = group[(group["steps"] == steps) | astray]
-            found.append((dict(zip(GROUP, (*key, steps), strict=True)), own))
+        found += [group[(group["steps"] == steps) | astray].assign(steps=steps) for steps in lengths]
     return found
 
 
-def _block(group: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    values = {str(name): _by_seed(rows, metric) for name, rows in group.groupby("weighting", sort=True)}
+def _block(group: pd.DataFrame, axis: str, metric: str) -> list[dict[str, Any]]:
+    values = {str(name): by_seed(rows, metric) for name, rows in group.groupby(axis, sort=True)}
     with_result = [name for name, seeds in values.items() if seeds]
-    reference = "elbo" if "elbo" in with_result else with_result[0]
+    reference = REFERENCES[axis] if REFERENCES[axis] in with_result else with_result[0]
     names = [reference, *(name for name in values if name != reference)]
-    rows = [_row(name, reference, values, group, metric) for name in names]
-    tested = [row for row in rows if not math.isnan(row["p"])]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
-        row["p_holm"] = adjusted
-        if adjusted >= LEVEL and row["verdict"] != "tied":
-            row["verdict"] = "unclear"
+    rows = [_row(name, reference, values, group[group[axis] == name], metric) | {"axis": axis} for name in names]
+    adjust(rows, "tied")
     lowest = min(with_result, key=lambda name: float(np.mean(list(values[name].values()))))
     for row in rows:
-        row["best"] = row["weighting"] == lowest and _beats_all(lowest, values)
+        row["best"] = row[axis] == lowest and _beats_all(lowest, values)
     return rows
 
 
-def _row(name: str, reference: str, values: dict[str, Seeds], group: pd.DataFrame, metric: str) -> dict[str, Any]:
-    own, seeds = group[group["weighting"] == name], values[name]
+def _row(name: str, reference: str, values: dict[str, Seeds], own: pd.DataFrame, metric: str) -> dict[str, Any]:
+    seeds = values[name]
     mean = mean_interval(list(seeds.values()))
-    row = {
-        "metric": metric, "weighting": name, "reference": reference, "n": mean.n,
-        "not_ok": int((own["status"] != "ok").sum()), "mean": mean.mean, "low": mean.low, "high": mean.high,
+    row = {key: own[key].iloc[0] for key in (*FIXED, *AXES)} | {
+        "metric": metric, "reference": reference, "n": mean.n, "not_ok": int((own["status"] != "ok").sum()),
+        "mean": mean.mean, "low": mean.low, "high": mean.high,
     }  # fmt: skip
     compared = {"pairs": mean.n, **NOTHING, "verdict": "reference"} if name == reference else None
     return row | (compared or difference(seeds, values[reference])) | {"p_holm": math.nan}
+
+
+def adjust(rows: list[dict[str, Any]], equal: str) -> None:
+    """Sets `p_holm` of the rows that have a p; what only the interval separates, and Holm does not, is `unclear`."""
+    tested = [row for row in rows if not math.isnan(row["p"])]
+    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
+        row["p_holm"] = adjusted
+        if adjusted >= LEVEL and row["verdict"] != equal:
+            row["verdict"] = "unclear"
 
 
 def difference(a: Seeds, b: Seeds) -> dict[str, Any]:
@@ -105,13 +134,8 @@ def difference(a: Seeds, b: Seeds) -> dict[str, Any]:
     return {"pairs": estimate.n, **dict(zip(NOTHING, numbers, strict=True)), "verdict": verdict}
 
 
-def _p_value(mean: float, se: float, n: int) -> float:
-    if se == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean / se), n - 1))
-
-
-def _by_seed(rows: pd.DataFrame, metric: str) -> Seeds:
+def by_seed(rows: pd.DataFrame, metric: str) -> Seeds:
+    """The metric of the cells that have it, by seed. Raises `ReproflowError` for a seed that occurs twice."""
     ok = rows[(rows["status"] == "ok") & np.isfinite(rows[metric])]
     twice = ok[ok["seed"].duplicated(keep=False)]
     if len(twice):
@@ -121,6 +145,12 @@ def _by_seed(rows: pd.DataFrame, metric: str) -> Seeds:
             f"(cells {', '.join(map(str, twice['cell'][:3]))}); compare them as separate results."
         )
     return {int(seed): float(value) for seed, value in zip(ok["seed"], ok[metric], strict=True)}
+
+
+def _p_value(mean: float, se: float, n: int) -> float:
+    if se == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stats.t.sf(abs(mean / se), n - 1))
 
 
 def _beats_all(lowest: str, values: dict[str, Seeds]) -> bool:

@@ -1,48 +1,57 @@
-"""What a results folder holds, read so that a missing or broken file is named instead of ending the report.
+"""What a results folder holds, as pandas tables; what is missing or broken in it is said, not raised.
 
-An absent, empty or truncated file gives an empty table and one line in `Results.missing` that says which file and why;
-a truncated row is left out and named. Nothing is dropped silently.
+    results = load_results("results/demo")
+    results.cells.groupby("weighting")["nll_nats"].mean()
+
+An absent, empty or truncated file gives an empty table and one line in `Results.missing` that says which file and why.
 """
 
 from __future__ import annotations
 
-import csv
-import json
+import functools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
-from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS
-from reproflow.foundation.errors import ReproflowError
-from reproflow.foundation.files import write_text
+from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS, TIMING_COLUMNS
+from reproflow.foundation import config as configuration
+from reproflow.foundation import files, grid, specs
+from reproflow.foundation.config import Experiment
+from reproflow.foundation.errors import UsageError, did_you_mean
+from reproflow.foundation.grid import Cell
+from reproflow.reporting.reading import Missing, Samples, read_object, read_samples, read_table
+
+if TYPE_CHECKING:
+    from reproflow.theory.paths import Path as ProbabilityPath
+    from reproflow.theory.times import TimeLaw
+    from reproflow.theory.weightings import Weighting
 
 CELL_ORDER = ["dataset", "process", "path", "time", "target", "steps", "weighting", "seed", "cell"]
-_NUMBERS = {
-    "seed", "steps", "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "kid", "kid_se", "nll_nats",
-    "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se", "nfe",
-    "batch", "statistic", "tolerance", "n", "step", "loss", "floor", "grad_norm", "lr", "seconds",
+CONTRACT = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.json", "config.json")
+# What the configuration says of a cell besides the columns of cells.csv.
+ADDED = ["experiment", "setup", "coupling", "divergence"]
+# Two experiments that differ in these alone train and measure their cells alike.
+NOT_SETUP = {
+    "name", "paths", "times", "weightings", "targets", "coupling", "divergence", "seeds", "only", "dedupe", "merged",
+    "shard_size",
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A file of the contract, or a part of it, that could not be read, and why."""
-
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.reason}"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
-    """One results folder; tables have all their contract columns, and no rows where the file is missing."""
+    """One results folder.
+
+    `cells`, `claims`, `curves`, `timings`: frames with the contract's columns (docs/results.md; numbers float64, text
+    str, missing text empty), without rows where the file is missing. `cells` has besides, from the configuration,
+    `experiment`, `coupling`, `divergence`, and `setup`: the first experiment of the same data, network, training,
+    sampling and likelihood settings, so that cells of one setup can be compared. Units stand in the column names;
+    likelihoods are in nats, or bits a dimension where the name says so. `config`, `provenance`: the JSON files, `{}`
+    where missing. `missing`: what could not be read, and why.
+    """
 
     folder: Path
     cells: pd.DataFrame
@@ -52,62 +61,91 @@ class Results:
     provenance: dict[str, Any]
     config: dict[str, Any]
     missing: tuple[Missing, ...] = field(default=())
+    experiments: tuple[Experiment, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        broken = f"; missing: {', '.join(dict.fromkeys(each.file for each in self.missing))}" if self.missing else ""
+        ok = int((self.cells["status"] == "ok").sum())
+        return f"<Results {self.folder}: {len(self.cells)} cells, {ok} ok; {len(self.claims)} rows of claims{broken}>"
 
     def why_missing(self, *files: str) -> str:
         """The reasons for those files, joined, or the empty string."""
         return "; ".join(str(each) for each in self.missing if each.file in files)
 
+    @functools.cached_property
+    def grid(self) -> dict[str, Cell]:
+        """key -> the configuration's cell, merged ones included; empty without a configuration."""
+        return {cell.key: cell for each in self.experiments for cell in _all_cells(each)}
+
+    @functools.cached_property
+    def merged(self) -> dict[str, str]:
+        """key -> key of the cell that was trained in its place (`dedupe` in the configuration)."""
+        return {key: other for each in self.experiments for key, other in each.merged.items()}
+
+    def cell(self, key: str) -> Cell:
+        """The cell of that key, its nouns as specs (name, parameters, a user's own source).
+
+        Without a configuration they are read from the names in cells.csv. Raises `UsageError` for an unknown key.
+        """
+        if key in self.grid:
+            return self.grid[key]
+        rows = self.cells[self.cells["cell"] == key]
+        if rows.empty:
+            known = [*self.grid, *self.cells["cell"]]
+            raise UsageError(f"no cell {key!r} in {self.folder};{did_you_mean(key, known)} keys stand in cells.csv.")
+        row = rows.iloc[0]
+        path, time, weighting = (specs.parse(row[kind], kind) for kind in ("path", "time", "weighting"))
+        names = {"process": row["process"], "dataset": row["dataset"], "target": row["target"]}
+        rest = {"seed": int(row["seed"]), "coupling": "independent", "divergence": specs.parse("squared")}
+        return Cell(key, row["experiment"], path=path, time=time, weighting=weighting, **names, **rest)
+
+    def nouns(self, key: str) -> tuple[ProbabilityPath, TimeLaw, Weighting]:
+        """A cell's path, time law and weighting, bound, as `canonical` takes them.
+
+        Raises `UsageError` for an unknown key, or a user's own noun that cannot be found any more.
+        """
+        from reproflow.theory.paths import get_path
+        from reproflow.theory.times import get_time_law
+        from reproflow.theory.weightings import get_weighting
+
+        cell = self.cell(key)
+        weighting = get_weighting(cell.weighting, cell.process)
+        return get_path(cell.path, cell.process), get_time_law(cell.time), weighting
+
+    def samples(self, key: str) -> Samples | None:
+        """The first samples of a cell, `samples` (N, *D) and `labels` (N,); None where no file of them can be read.
+
+        Images are integers (their grey levels), points are real. Raises `UsageError` for an unknown key.
+        """
+        self.cell(key)
+        return read_samples(self.folder / "samples" / f"{key}.npz")
+
 
 def load_results(folder: str | Path) -> Results:
-    """Reads `results/<name>`. Raises `ReproflowError` when there is no such folder."""
+    """Reads `results/<name>`.
+
+    Raises `UsageError` where there is no such folder, or nothing in it that a run leaves.
+    """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ReproflowError(f"no results folder {folder}; run the workflow first, or name another folder.")
+    _check_folder(folder)
     missing: list[Missing] = []
     tables = {
         name: read_table(folder / f"{name}.csv", columns, missing)
         for name, columns in (("cells", CELL_COLUMNS), ("claims", CLAIM_COLUMNS), ("curves", CURVE_COLUMNS))
     }
-    timings = read_table(folder / "timings.csv", (), missing)
+    timings = read_table(folder / "timings.csv", TIMING_COLUMNS, missing)
     provenance, config = (read_object(folder / name, missing) for name in ("provenance.json", "config.json"))
+    experiments = _experiments(config, missing)
     cells = tables["cells"].sort_values(CELL_ORDER, kind="stable", ignore_index=True)
-    return Results(folder, cells, tables["claims"], tables["curves"], timings, provenance, config, tuple(missing))
-
-
-def read_table(path: Path, columns: Sequence[str], missing: list[Missing]) -> pd.DataFrame:
-    """A CSV as a frame with at least `columns` (numbers float64, the rest text); faults go to `missing`."""
-    rows = _rows(path, missing)
-    header = rows[0] if rows else []
-    absent = [name for name in columns if name not in header]
-    if rows and absent:
-        missing.append(Missing(path.name, f"lacks the columns {', '.join(absent)}"))
-    whole = [row for row in rows[1:] if len(row) == len(header)]
-    if len(whole) < len(rows) - 1:
-        broken = [str(i) for i, row in enumerate(rows[1:], start=2) if len(row) != len(header)]
-        missing.append(Missing(path.name, f"broken rows left out (lines {', '.join(broken[:10])})"))
-    frame = pd.DataFrame(whole, columns=header).reindex(columns=[*header, *absent])
-    for name in frame.columns:
-        frame[name] = _typed(frame[name], name)
-    return frame
-
-
-def read_object(path: Path, missing: list[Missing]) -> dict[str, Any]:
-    """A JSON object, or `{}` with the fault noted in `missing`."""
-    text = _text(path, missing)
-    try:
-        value = json.loads(text) if text else {}
-    except json.JSONDecodeError as error:
-        missing.append(Missing(path.name, f"is not JSON (line {error.lineno}: {error.msg})"))
-        return {}
-    if isinstance(value, dict):
-        return value
-    missing.append(Missing(path.name, "holds no JSON object"))
-    return {}
+    cells = pd.concat([cells, _added(cells["cell"], experiments)], axis=1)
+    return Results(
+        folder, cells, tables["claims"], tables["curves"], timings, provenance, config, tuple(missing), experiments
+    )
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Writes a tidy CSV: floats `%.17g`, missing values empty, line feeds only."""
-    write_text(path, frame.to_csv(index=False, float_format="%.17g", lineterminator="\n"))
+    files.write_text(path, frame.to_csv(index=False, float_format="%.17g", lineterminator="\n"))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -120,31 +158,39 @@ def natural(text: object) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(text)) if part)
 
 
-def _text(path: Path, missing: list[Missing]) -> str:
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"no results folder {folder}; run the workflow first, or name another folder.")
+    if not any((folder / name).exists() for name in CONTRACT):
+        inner = sorted(each.name for each in folder.iterdir() if (each / "config.json").exists())
+        cure = f"name one of its runs: {', '.join(inner)}." if inner else "run the workflow first."
+        raise UsageError(f"{folder} holds no results (none of {', '.join(CONTRACT)}); {cure}")
+
+
+def _experiments(config: dict[str, Any], missing: list[Missing]) -> tuple[Experiment, ...]:
+    """The experiments of a run's own configuration; where it cannot be used, why is said."""
+    if not config:
+        return ()
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        missing.append(Missing(path.name, "not there"))
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        missing.append(Missing(path.name, f"cannot be read ({error})"))
-        return ""
-    if not text.strip():
-        missing.append(Missing(path.name, "empty"))
-        return ""
-    return text
+        found = configuration.check(config, "config.json").experiments
+        for each in found:
+            _all_cells(each)
+    except UsageError as error:
+        missing.append(Missing("config.json", " ".join(str(error).removeprefix("config.json: ").split())))
+        return ()
+    return tuple(found)
 
 
-def _rows(path: Path, missing: list[Missing]) -> list[list[str]]:
-    text = _text(path, missing)
-    if text and not text.endswith("\n"):
-        # A writer that was cut off leaves a last row that may look whole ("2.5" of "2.504"): it cannot be trusted.
-        missing.append(Missing(path.name, "the last line is not finished and is left out"))
-        text = text[: text.rfind("\n") + 1]
-    return list(csv.reader(text.splitlines(keepends=True)))
+def _all_cells(experiment: Experiment) -> list[Cell]:
+    return grid.expand_experiment(experiment.model_copy(update={"merged": {}}))
 
 
-def _typed(column: pd.Series, name: str) -> pd.Series:
-    if name in _NUMBERS:
-        return pd.to_numeric(column, errors="coerce").astype("float64")
-    return column.fillna("").astype("object")
+def _added(keys: pd.Series, experiments: tuple[Experiment, ...]) -> pd.DataFrame:
+    """The columns `ADDED` of the cells with these keys, empty where the configuration does not have them."""
+    first: dict[str, str] = {}
+    known = {}
+    for each in experiments:
+        setup = first.setdefault(files.digest(each.model_dump(mode="json", exclude=NOT_SETUP)), each.name)
+        known |= {c.key: (each.name, setup, c.coupling, str(c.divergence)) for c in _all_cells(each)}
+    rows = [known.get(key, ("",) * len(ADDED)) for key in keys]
+    return pd.DataFrame(rows, columns=ADDED, index=keys.index, dtype="object")

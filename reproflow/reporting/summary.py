@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, gate
 from reproflow.reporting.results import Results, records
-from reproflow.reporting.tables import HEADINGS, interval, number
+from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, plural
 
 PASSES, FAILS, UNDECIDED = "passes", "fails", "undecided"
 STATUSES = ("ok", "diverged", "failed")

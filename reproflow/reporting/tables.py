@@ -1,4 +1,4 @@
-"""Tables: the cells, the claims ledger and the comparison of weightings, each as CSV, Markdown and LaTeX.
+"""Tables: cells, claims ledger, paired comparisons, and equal objectives, each as CSV, Markdown and LaTeX.
 
 The CSV holds every digit; Markdown and LaTeX are rounded for reading. Rows are sorted, and the same results give the
 same bytes.
@@ -6,8 +6,7 @@ same bytes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +16,36 @@ from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.claims.policy import row_ok
 from reproflow.evaluation.collect import CELL_COLUMNS
 from reproflow.foundation.files import write_text
-from reproflow.reporting.comparison import GROUP, MIN_SEEDS, comparison_table
-from reproflow.reporting.results import Results, load_results, natural, records, write_frame
+from reproflow.reporting.comparison import AXES, MIN_SEEDS, comparison_table
+from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence, unplaced
+from reproflow.reporting.results import ADDED, Results, load_results, natural, records, write_frame
+from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text
 
-# metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
-HEADINGS = {
-    "fid_train": ("FID, train", 2),
-    "fid_test": ("FID, held out", 2),
-    "nll_nats": ("NLL, nats", 3),
-    "bound_bits_per_dim": ("Bound, bits/dim", 4),
-}
-DASH = "–"
+IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
 COMPARISON_NOTE = (
-    "Lower is better in every metric. Difference: paired over seeds, weighting minus reference, with a 95 % "
-    "t-interval; p: Holm-adjusted over the block, which is one metric of one dataset, process, path, time law, target "
-    "and number of steps. Tied: the interval contains zero; unclear: it does not, but Holm's p is 0.05 or more; "
-    f"{DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. Bold: the lowest mean, where its paired interval "
-    "excludes zero against every other weighting of the block."
+    "Lower is better in every metric. A block compares the values of one noun (Compared) while data set, process, the "
+    "other nouns, steps and settings are the same. Difference: paired over seeds, value minus reference, with a 95 % "
+    "t-interval; p: Holm-adjusted over the block, which is one metric. Tied: the interval contains zero; unclear: it "
+    f"does not, but Holm's p is 0.05 or more; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. Bold: the "
+    "lowest mean, where its paired interval excludes zero against every other value of the block. Another time law or "
+    "path is another objective too, unless the weighting is canonical (see the equal objectives)."
 )
 
 
 def write_tables(results: str | Path) -> list[Path]:
-    """Writes `tables/{cells,comparison,claims}.{csv,md,tex}` of a results folder and returns the paths."""
+    """Writes `tables/{cells,comparison,claims,equivalence}.{csv,md,tex}` of a results folder and returns the paths."""
     read = load_results(results)
     folder = read.folder / "tables"
     cells, claims, comparison = cells_table(read.cells), claims_table(read.claims), comparison_table(read.cells)
-    written = write_table(cells, folder, "cells", show_cells(cells), _note(read, "cells.csv"))
+    broken = _note(read, "cells.csv")
+    written = write_table(cells, folder, "cells", show_cells(cells), broken)
     written += write_table(claims, folder, "claims", show_claims(claims), _note(read, "claims.csv"))
-    shown, note = show_comparison(comparison), " ".join(filter(None, [COMPARISON_NOTE, _note(read, "cells.csv")]))
-    return written + write_table(comparison, folder, "comparison", shown, note, bold=comparison["best"])
+    shown, note = show_comparison(comparison), _joined(COMPARISON_NOTE, broken)
+    bold = [{axis_word(row["axis"]).capitalize(), "Mean"} if row["best"] else set() for row in records(comparison)]
+    written += write_table(comparison, folder, "comparison", shown, note, bold)
+    equal = equivalence_table(read)
+    note = _joined(NOTE, unplaced(read), broken)
+    return written + write_table(equal, folder, "equivalence", show_equivalence(equal), note)
 
 
 def cells_table(cells: pd.DataFrame) -> pd.DataFrame:
@@ -61,50 +61,29 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[order].reset_index(drop=True)
 
 
-def number(value: float, decimals: int | None = None, signed: bool = False, digits: int = 4) -> str:
-    """A number for reading: fixed decimals, else significant digits; a dash where there is none."""
-    if math.isnan(value):
-        return DASH
-    sign = "+" if signed else ""
-    # A small number never reads as zero: "−0.00" would hide on which side of zero an interval ends.
-    small = decimals is not None and value != 0 and round(value, decimals) == 0
-    form = ".1g" if small else f".{digits}g" if decimals is None else f".{decimals}f"
-    return f"{value:{sign}{form}}".replace("-", "−")
-
-
-def p_text(value: float) -> str:
-    """A p-value for reading; never "0"."""
-    return "<0.001" if value < 1e-3 else number(value, 3)
-
-
-def interval(row: dict[str, Any], decimals: int) -> str:
-    """`[low, high]` of a difference, or a dash."""
-    if math.isnan(row["difference_low"]):
-        return DASH
-    return f"[{number(row['difference_low'], decimals, True)}, {number(row['difference_high'], decimals, True)}]"
-
-
 def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
-    """The comparison as text for reading; the weighting and its mean are what `write_table` sets bold."""
+    """The comparison as text for reading; coupling, divergence and setup stand there only where they vary."""
+    varied = [key for key in ("coupling", "divergence", "setup") if frame[key].nunique() > 1]
+    keys = [key for key in ("dataset", "process", *AXES, "steps", "setup") if key not in ADDED or key in varied]
     rows = []
     for row in records(frame):
         heading, decimals = HEADINGS[row["metric"]]
         rows.append({
-            **{key.capitalize(): text(row[key]) for key in GROUP}, "Metric": heading, "Weighting": row["weighting"],
-            "n": text(row["n"]), "Not ok": text(row["not_ok"]), "Mean": number(row["mean"], decimals),
-            "Difference": number(row["difference"], decimals, True), "95 % interval": interval(row, decimals),
-            "p": p_text(row["p_holm"]), "Verdict": row["verdict"],
+            "Compared": axis_word(row["axis"]), **{axis_word(key).capitalize(): text(row[key]) for key in keys},
+            "Metric": heading, "n": text(row["n"]), "Not ok": text(row["not_ok"]),
+            "Mean": number(row["mean"], decimals), "Difference": number(row["difference"], decimals, True),
+            "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": row["verdict"],
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=None if rows else ["Dataset", "Weighting", "Verdict"])
+    return pd.DataFrame(rows, columns=None if rows else ["Compared", "Dataset", "Weighting", "Verdict"])
 
 
 def show_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells as text for reading: identity, status, and each metric with its standard error."""
-    shown = pd.DataFrame({key.capitalize(): frame[key].map(text) for key in [*GROUP, "weighting", "seed", "status"]})
+    shown = pd.DataFrame({key.capitalize(): frame[key].map(text) for key in [*IDENTITY, "weighting", "seed", "status"]})
     for metric, (heading, decimals) in HEADINGS.items():
         pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)
         shown[heading] = [
-            number(value, decimals) + ("" if math.isnan(se) else f" ± {number(se, decimals)}") for value, se in pairs
+            number(value, decimals) + ("" if se != se else f" ± {number(se, decimals)}") for value, se in pairs
         ]
     return shown.assign(Reason=frame["reason"].map(text))
 
@@ -116,37 +95,29 @@ def show_claims(frame: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(Control=frame["control_verdict"].map(text))
 
 
-def text(value: Any) -> str:
-    """Any value of a table for reading: whole numbers without a point, a dash where there is none."""
-    if value == "" or (isinstance(value, float) and math.isnan(value)):
-        return DASH
-    if isinstance(value, float):
-        return f"{int(value)}" if value == int(value) and abs(value) < 1e9 else number(value)
-    return str(value)
-
-
 def write_table(
-    frame: pd.DataFrame, folder: Path, name: str, shown: pd.DataFrame, note: str = "", bold: pd.Series | None = None
+    frame: pd.DataFrame, folder: Path, name: str, shown: pd.DataFrame, note: str = "", bold: Sequence[set[str]] = ()
 ) -> list[Path]:
     """Writes `name.csv` (full precision), and `shown` as `name.md` and `name.tex` (booktabs) with `note` below.
 
-    Rows where `bold` is true have their Weighting and Mean in bold.
+    `bold` names for each row the columns that stand in bold.
     """
     paths = [folder / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
-    marked = [False] * len(shown) if bold is None else list(bold)
-    markdown = _dressed(shown, marked, _markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
-    latex = _dressed(shown, marked, _latex, r"\textbf{{{}}}").to_latex(index=False, escape=False)
+    markdown = _dressed(shown, bold, _markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
+    latex = _dressed(shown, bold, _latex, r"\textbf{{{}}}").to_latex(index=False, escape=False)
     write_frame(frame, paths[0])
     write_text(paths[1], f"{markdown}\n" + (f"\n{note}\n" if note else ""))
     write_text(paths[2], latex + (f"% {note}\n" if note else ""))
     return paths
 
 
-def _dressed(shown: pd.DataFrame, bold: list[bool], escape: Callable[[str], str], strong: str) -> pd.DataFrame:
-    dressed = shown.map(escape).rename(columns=escape)
-    for column in (name for name in ("Weighting", "Mean") if name in dressed):
-        dressed[column] = [strong.format(v) if on else v for v, on in zip(dressed[column], bold, strict=True)]
-    return dressed
+def _dressed(shown: pd.DataFrame, bold: Sequence[set[str]], escape: Callable[[str], str], strong: str) -> pd.DataFrame:
+    dressed = shown.map(escape)
+    for position, columns in enumerate(bold):
+        for column in columns:
+            value = dressed.iat[position, place := shown.columns.get_loc(column)]
+            dressed.iat[position, place] = strong.format(value)
+    return dressed.rename(columns=escape)
 
 
 def _markdown(value: str) -> str:
@@ -165,3 +136,7 @@ def _latex(value: str) -> str:
 def _note(read: Results, *files: str) -> str:
     why = read.why_missing(*files)
     return f"Missing: {why}." if why else ""
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -117,7 +117,7 @@ def _part(f: Function, low: float, high: float, octaves: tuple[int, int]) -> _Pa
             return _Part(np.inf, poles)
         middle = np.linspace(low, high, PIECES + 1)
         middle = middle[(middle > left[-1]) & (middle < right[-1])]
-        value, inside = _adaptive(f, np.unique(np.concatenate([left, middle, right])))
+        value, inside = _adaptive(f, np.unique(np.concatenate([left, middle, right])), (low, high))
     return _Part(value + sum(tails), poles, inside)
 
 
@@ -161,16 +161,16 @@ def _median_slope(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.median(slopes)) if len(slopes) else 0.0
 
 
-def _adaptive(f: Function, edges: np.ndarray) -> tuple[float, tuple[float, ...]]:
+def _adaptive(f: Function, edges: np.ndarray, ends: tuple[float, float]) -> tuple[float, tuple[float, ...]]:
     """The integral over the edges' span, and the place of a pole if halving does not resolve the function."""
     low, high = edges[:-1], edges[1:]
     value, error, peak = _rule(f, low, high)
     done, size = 0.0, 0.0
     for _ in range(ROUNDS):
         size = max(size, abs(done) + np.abs(value[np.isfinite(value)]).sum())
-        # Times beside an end are rounded, and a function that is singular there feels it.
-        rounding = 4 * np.spacing(high) / np.minimum(low - edges[0] + edges[0:1], edges[-1] - high + 1e-300)
-        rough = ~(error <= TOLERANCE * size / 50)
+        # An argument beside an end is rounded, and a function that is singular at the end feels it.
+        rounding = 4 * np.spacing(np.abs(high)) / np.minimum(low - ends[0], ends[1] - high)
+        rough = ~(error <= TOLERANCE * size / 50 + rounding * np.abs(value))
         done += value[~rough].sum()
         low, high, value, peak = low[rough], high[rough], value[rough], peak[rough]
         tiny = high - low <= 8 * np.spacing(np.maximum(np.abs(low), np.abs(high)))

@@ -1,0 +1,65 @@
+"""Words and numbers as people read them, in tables, captions and on the page; the CSVs hold every digit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+# metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
+HEADINGS = {
+    "fid_train": ("FID, train", 2),
+    "fid_test": ("FID, held out", 2),
+    "nll_nats": ("NLL, nats", 3),
+    "bound_bits_per_dim": ("Bound, bits/dim", 4),
+}
+# noun -> what it is called in prose
+AXIS_WORDS = {"time": "time law"}
+USUAL = {"path": "linear", "time": "uniform"}
+DASH = "–"
+
+
+def axis_word(axis: str) -> str:
+    """The axis of a comparison in prose: weighting, time law, path, .."""
+    return AXIS_WORDS.get(axis, axis)
+
+
+def number(value: float, decimals: int | None = None, signed: bool = False, digits: int = 4) -> str:
+    """A number for reading: fixed decimals, else significant digits; a dash where there is none."""
+    if math.isnan(value):
+        return DASH
+    sign = "+" if signed else ""
+    # A small number never reads as zero: "−0.00" would hide on which side of zero an interval ends.
+    small = decimals is not None and value != 0 and round(value, decimals) == 0
+    form = ".1g" if small else f".{digits}g" if decimals is None else f".{decimals}f"
+    return f"{value:{sign}{form}}".replace("-", "−")
+
+
+def p_text(value: float) -> str:
+    """A p-value for reading; never "0"."""
+    return "<0.001" if value < 1e-3 else number(value, 3)
+
+
+def interval(row: dict[str, Any], decimals: int) -> str:
+    """`[low, high]` of a difference, or a dash."""
+    if math.isnan(row["difference_low"]):
+        return DASH
+    return f"[{number(row['difference_low'], decimals, True)}, {number(row['difference_high'], decimals, True)}]"
+
+
+def text(value: Any) -> str:
+    """Any value of a table for reading: whole numbers without a point, a dash where there is none."""
+    if value == "" or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    if isinstance(value, float):
+        return f"{int(value)}" if value == int(value) and abs(value) < 1e9 else number(value)
+    return str(value)
+
+
+def plural(n: int, noun: str) -> str:
+    """`1 cell`, `2 cells`, `2 classes`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
