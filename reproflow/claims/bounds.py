@@ -26,7 +26,13 @@ FORMS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[float, float, float]]] 
     "fm": (lambda theta: (theta.cos() / (1 - theta.cos())).sqrt(), (0.43063, 1.55377, 8.95678)),
     "sigmoid": (torch.cos, (0.15643, 0.70711, 0.98769)),
     "iddpm": (lambda theta: 2 * (theta.cos() * (1 - theta.cos())).sqrt(), (0.72653, 0.91018, 0.22055)),
+    "edm": (lambda theta: _edm(theta.cos() / (1 - theta.cos())), (0.06924, 0.17392, 0.24599)),
 }
+
+
+def _edm(odds: Tensor) -> Tensor:
+    """EDM's weight at exp(-lam) = odds that a token is masked: the normal density of lam, times odds + 1/4."""
+    return torch.exp(torch.distributions.Normal(2.4, 2.4).log_prob(-odds.log())) * (odds + 0.25)
 
 
 def _cases() -> tuple[str, ...]:
@@ -75,15 +81,26 @@ def masked_matching(case: str, variant: str, context: Context) -> Measurement:
 
 def _stated(case: str, variant: str, s: Tensor) -> tuple[Tensor, Tensor | None]:
     """w of the statement at noise-times s, and the printed numbers at `NOISE_TIMES`."""
-    name = next(other for other in ("iddpm", "fm") if other != case) if variant == SWAPPED else case
     theta = 0.5 * math.pi * (1 - s)
+    name = _another(case, s, theta) if variant == SWAPPED else case
     if name in FORMS:
         form, printed = FORMS[name]
         return form(theta), torch.tensor(printed, dtype=torch.float64)
+    return _own(name, s, theta), None
+
+
+def _another(case: str, s: Tensor, theta: Tensor) -> str:
+    """The name of another weighting: of IDDPM and flow matching the first that is not the same function."""
+    own = FORMS[case][0](theta) if case in FORMS else _own(case, s, theta)
+    return next(other for other in ("iddpm", "fm") if not torch.allclose(FORMS[other][0](theta), own, rtol=1e-6))
+
+
+def _own(name: str, s: Tensor, theta: Tensor) -> Tensor:
+    """w by the weighting's own function of lam; on the cross-entropy, times that of the simple one."""
     weighting = get_weighting(name, "masked")
     dalpha = 0.5 * math.pi * theta.sin()
     own = weighting.at(Coefficients(1 - s, 1 - theta.cos(), theta.cos(), dalpha, -dalpha, "masked"))
-    return own if weighting.on == "canonical" else own * FORMS["simple"][0](theta), None
+    return own if weighting.on == "canonical" else own * FORMS["simple"][0](theta)
 
 
 def _canonical(case: str, t: Tensor) -> list[Tensor]:

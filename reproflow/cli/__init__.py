@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from reproflow.cli import asking, running
+from reproflow.cli import asking, checking, running
 from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("list")(asking.list_)
 for verb in (asking.verify, asking.why, asking.doctor, *running.VERBS):
     app.command()(verb)
+app.add_typer(checking.app, name="check")
 
 
 # Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.

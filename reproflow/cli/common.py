@@ -33,6 +33,10 @@ def open_run(config: Path, results: Path | None) -> Run:
 
     loaded = configuration.load(config)
     own = config.parent if config.name == "config.json" else Path("results") / loaded.name
+    if any(experiment.dedupe and not experiment.merged for experiment in loaded.experiments):
+        from reproflow.theory.equivalence import dedupe
+
+        loaded = dedupe(loaded)
     return Run(loaded, results or own)
 
 

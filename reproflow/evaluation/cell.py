@@ -1,7 +1,9 @@
 """Evaluating a shard's cells: FID and KID of their samples, likelihood of held-out data, and the loss they cannot beat.
 
 Evaluation noise is drawn from the data set alone, so all cells are measured with the same noise and comparisons between
-them are paired. The references' features are extracted once a shard.
+them are paired. The references' features are extracted once a shard. Images have two likelihoods, both upper bounds in
+bits/dim: the variational one, of the SDE's model (or the masked one), and that of the probability flow; both stop where
+the levels are read off (`flow_likelihood`), so that any target has them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,8 @@ from tqdm import tqdm
 from reproflow.evaluation import fid
 from reproflow.evaluation.features import Extractor, digits_extractor
 from reproflow.evaluation.floor import floor
-from reproflow.evaluation.flow_likelihood import flow_nll
-from reproflow.evaluation.likelihood import Bound, bits_per_dim, gaussian_bound, masked_bound
+from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll, flow_nll, read_off_time
+from reproflow.evaluation.likelihood import bits_per_dim, gaussian_bound, masked_bound
 from reproflow.foundation import seeds
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
@@ -32,6 +35,9 @@ from reproflow.learning.sampling import SAMPLES, load_denoiser
 
 MEASURES = "measures.safetensors"
 COARSE_NATS = 0.1
+COARSE_BITS = 0.05
+SLICE = 128
+"""Images whose flow is followed at a time: bounds the memory that an exact divergence takes."""
 
 log = logging.getLogger(__name__)
 
@@ -83,58 +89,114 @@ def evaluate(
         with slot.locked():
             began = time.perf_counter()
             denoiser = load_denoiser(cell, experiment, trained, data, device)
-            values, status, reason = likelihood(denoiser, experiment, data, slot)
+            found = likelihood(denoiser, experiment, data)
+            prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
+            values, least = found.columns, floor(cell, experiment, data)
             if reference is not None and isinstance(data, ImageData):
                 tensors, _ = prepared.read_tensors(sampled.folder / SAMPLES)
                 values |= reference.measures(tensors["samples"], tensors["labels"], data)
             slot.finish(
                 {
                     "cell": cell.key,
-                    "status": status,
-                    "reason": reason,
+                    "status": found.status,
+                    "reason": found.reason,
                     "measures": {name: _plain(value) for name, value in values.items()},
-                    "floor": _plain(floor(cell, experiment, data)),
+                    "floor": _plain(least.value),
+                    "floor_se": _plain(least.se),
                     "seconds": time.perf_counter() - began,
                 }
             )
 
 
-def likelihood(
-    denoiser: Denoiser, experiment: Experiment, data: ToyData | ImageData, slot: Slot
-) -> tuple[dict[str, Any], str, str]:
-    """The likelihood columns of one cell, its status, and why one is empty; per-point nats go into the slot."""
-    t_range = experiment.training.t_range
-    if isinstance(data, ImageData):
-        if denoiser.head.kind == "gaussian":
-            return {"split": "test"}, "ok", "no likelihood bound: on images it needs the target x1"
-        bound = _bound(denoiser, experiment, data)
-        bits = bits_per_dim(bound.nats, data.dim)
-        prepared.write_tensors(slot.folder / MEASURES, {"bound_nats": bound.nats}, {"kind": "measures"})
-        return {"bound_bits_per_dim": float(bits.mean()), "bound_bits_per_dim_se": _se(bits), "split": "test"}, "ok", ""
-    assert isinstance(denoiser, GaussianDenoiser)
-    points = data.test[: experiment.likelihood.points].float()
-    flow = flow_nll(denoiser, points, t_range=t_range, steps=experiment.likelihood.steps)
-    prepared.write_tensors(
-        slot.folder / MEASURES, {"nll_nats": flow.nats, "nll_coarse": flow.coarse}, {"kind": "measures"}
-    )
+@dataclass(frozen=True)
+class Likelihoods:
+    """A cell's likelihood columns, the nats of every point behind them, and why a column is empty."""
+
+    columns: dict[str, Any]
+    nats: dict[str, Tensor]
+    status: str = "ok"
+    reason: str = ""
+
+
+def likelihood(denoiser: Denoiser, experiment: Experiment, data: ToyData | ImageData) -> Likelihoods:
+    """The likelihoods of one cell on held-out data.
+
+    A point cell whose likelihood is refused has failed: it has no other measure. An image cell keeps its place in the
+    comparisons, with an empty column and the reason.
+    """
+    if isinstance(data, ToyData):
+        assert isinstance(denoiser, GaussianDenoiser)
+        return _point_flow(denoiser, experiment, data)
+    bound = _bound(denoiser, experiment, data)
+    if isinstance(denoiser, MaskedDenoiser) or not experiment.likelihood.ode_points:
+        return bound
+    flow = _image_flow(denoiser, experiment, data)
+    reason = "; ".join(filter(None, [bound.reason, flow.reason]))
+    return Likelihoods(bound.columns | flow.columns, bound.nats | flow.nats, bound.status, reason)
+
+
+def _point_flow(denoiser: GaussianDenoiser, experiment: Experiment, data: ToyData) -> Likelihoods:
+    settings = experiment.likelihood
+    points = data.test[: settings.points].float()
+    flow = flow_nll(denoiser, points, t_range=experiment.training.t_range, steps=settings.steps)
+    nats = {"nll_nats": flow.nats, "nll_coarse": flow.coarse}
     error = abs(float(flow.nats.mean() - flow.coarse.mean()))
-    if not error <= COARSE_NATS:
-        n = experiment.likelihood.steps
-        refusal = f"nll refused: {n} and {2 * n} solver steps differ by {error:.3g} nats; raise likelihood.steps"
-        return {"split": "test"}, "failed", refusal
-    values = {"nll_nats": float(flow.nats.mean()), "nll_nats_se": math.hypot(_se(flow.nats), error), "split": "test"}
-    return values, "ok", ""
+    reason = _refusal("nll", error, COARSE_NATS, "nats", settings.steps, "likelihood.steps")
+    columns = {} if reason else {"nll_nats": float(flow.nats.mean()), "nll_nats_se": math.hypot(_se(flow.nats), error)}
+    return Likelihoods(columns | {"split": "test"}, nats, "failed" if reason else "ok", reason)
+
+
+def _image_flow(denoiser: GaussianDenoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
+    """The flow's bound at `ode_points` held-out images, with one draw of noise and the same probes for every cell."""
+    settings, values = experiment.likelihood, data.values.float()
+    tokens, y = data.tokens("test")[: settings.ode_points], data.labels("test")[: settings.ode_points]
+    generator, probes = seeds.generator("dequantisation", data.name), _probes(experiment, data, len(tokens))
+    options: dict[str, Any] = {"t_range": experiment.training.t_range, "steps": settings.ode_steps}
+    parts = []
+    for rows in torch.arange(len(tokens)).split(SLICE):
+        options["probes"] = None if probes is None else probes[:, rows]
+        parts.append(dequantised_nll(denoiser, tokens[rows], y[rows], generator, values, **options))
+    flow = FlowLikelihood.joined(parts)
+    bits, coarse = (bits_per_dim(nats, data.dim) for nats in (flow.nats, flow.coarse))
+    error = abs(float(bits.mean() - coarse.mean()))
+    reason = _refusal("ode_bits_per_dim", error, COARSE_BITS, "bits/dim", settings.ode_steps, "likelihood.ode_steps")
+    nats = {"ode_nats": flow.nats, "ode_coarse": flow.coarse, "ode_probe_se": flow.probe_se}
+    columns = {"ode_bits_per_dim": float(bits.mean()), "ode_bits_per_dim_se": math.hypot(_se(bits), error)}
+    return Likelihoods({} if reason else columns, nats, reason=reason)
+
+
+def _probes(experiment: Experiment, data: ImageData, n: int) -> Tensor | None:
+    """Hutchinson's ±1 probes of n images, (probes, n, D), or None for the exact divergence."""
+    if experiment.likelihood.divergence == "exact":
+        return None
+    signs = torch.randint(
+        2, (n, experiment.likelihood.probes, data.dim), generator=seeds.generator("probes", data.name)
+    )
+    return (2 * signs - 1).movedim(1, 0)
+
+
+def _refusal(name: str, error: float, limit: float, unit: str, steps: int, key: str) -> str:
+    """Why a flow's likelihood is refused, or nothing."""
+    if error <= limit:
+        return ""
+    return f"{name} refused: {steps} and {2 * steps} solver steps differ by {error:.3g} {unit}; raise {key}"
 
 
 @torch.inference_mode()
-def _bound(denoiser: Denoiser, experiment: Experiment, data: ImageData) -> Bound:
+def _bound(denoiser: Denoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
     settings = experiment.likelihood
     tokens, y = data.tokens("test")[: settings.points], data.labels("test")[: settings.points]
     generator = seeds.generator("likelihood", data.name)
     if isinstance(denoiser, MaskedDenoiser):
-        return masked_bound(denoiser, tokens, y, generator, repeats=settings.repeats)
-    values = data.values.float()
-    return gaussian_bound(denoiser, tokens, y, generator, values, experiment.training.t_range, repeats=settings.repeats)
+        bound = masked_bound(denoiser, tokens, y, generator, repeats=settings.repeats)
+    else:
+        values, (low, high) = data.values.float(), experiment.training.t_range
+        t_range = (low, read_off_time(denoiser.path, values, (low, high)))
+        bound = gaussian_bound(denoiser, tokens, y, generator, values, t_range, repeats=settings.repeats)
+    bits = bits_per_dim(bound.nats, data.dim)
+    columns = {"bound_bits_per_dim": float(bits.mean()), "bound_bits_per_dim_se": _se(bits), "split": "test"}
+    status, reason = ("ok", "") if bool(bits.isfinite().all()) else ("failed", "bound_bits_per_dim is not finite")
+    return Likelihoods(columns, {"bound_nats": bound.nats}, status, reason)
 
 
 def _se(values: Tensor) -> float:

@@ -25,9 +25,9 @@ CELL_COLUMNS = [
     "process", "dataset", "path", "time", "weighting", "target", "seed", "steps", "cell", "status", "reason",
     "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "fid_features", "kid", "kid_se",
     "nll_nats", "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se",
-    "solver", "nfe", "ema", "batch", "split", "device", "fingerprint",
+    "solver", "nfe", "ema", "batch", "split", "device", "fingerprint", "coupling", "divergence",
 ]  # fmt: skip
-CURVE_COLUMNS = ["cell", "step", "loss", "floor", "grad_norm", "lr"]
+CURVE_COLUMNS = ["cell", "step", "loss", "floor", "floor_se", "grad_norm", "lr"]
 TIMING_COLUMNS = ["stage", "cell", "seconds"]
 SHOWN_SAMPLES = 2000
 
@@ -72,15 +72,23 @@ def _row(
         "cell": cell.key,
         "steps": trained.get("step"),
         "status": status,
-        "reason": reason,
-        "solver": experiment.sampling.solver,
+        "reason": reason or measured.get("reason", ""),
+        "solver": _solver(experiment),
         "nfe": sampled.get("nfe"),
         "ema": experiment.training.ema,
         "batch": experiment.training.batch,
         "device": trained.get("device"),
         "fingerprint": measured.get("fingerprint"),
+        "coupling": cell.coupling,
+        "divergence": str(cell.divergence),
     }
     return row | (measured.get("measures") or {})
+
+
+def _solver(experiment: Experiment) -> str:
+    """The sampler's name, with its share of noise where it has one."""
+    settings = experiment.sampling
+    return f"{settings.solver}:eta={settings.eta:g}" if settings.solver == "sde" else settings.solver
 
 
 def _curve(run: Run, cell: Cell, experiment: Experiment, records: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -91,13 +99,14 @@ def _curve(run: Run, cell: Cell, experiment: Experiment, records: dict[str, dict
 
     history = load_file(run.slot("train", cell).folder / "final.safetensors")["history"].astype(np.float64)
     every, taken = experiment.training.log_every, records["train"]["step"]
-    floor = (records.get("evaluate") or {}).get("floor")
+    measured = records.get("evaluate") or {}
     return [
         {
             "cell": cell.key,
             "step": stop,
             "loss": history[stop - every : stop, 0].mean(),
-            "floor": floor,
+            "floor": measured.get("floor"),
+            "floor_se": measured.get("floor_se"),
             "grad_norm": history[stop - every : stop, 1].mean(),
             "lr": learning_rate(experiment.training, stop - 1),
         }

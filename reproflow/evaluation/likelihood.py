@@ -7,15 +7,17 @@ As :math:`\int_0^1 \frac{1}{m} \binom{D}{n} m^n (1-m)^{D-n} dm = \frac{1}{n}`, t
 .. math:: -\log p(x) \le \sum_{n=1}^D \frac{1}{n} E_{|M|=n} \sum_{i \in M} CE_i
           = \frac{1}{D} \sum_{n=1}^D \frac{D}{n} E_{|M|=n} \sum_{i \in M} CE_i
 
-Gaussian, continuous time (Kingma et al. 2021, sec. 3-4; 001, Fig. 1). With z_t = alpha x1 + sigma eps and model prior
-N(0, I) at t_min,
+Gaussian, continuous time (Kingma et al. 2021, sec. 3-4; 001, Fig. 1). With z_t = alpha x1 + sigma eps and the model's
+base N(0, s² I) at t_min, s² = alpha² + sigma² there (what samplers start from; 1 at a noise end that is reached),
 
-.. math:: -\log p(x) \le KL(q(z_{t_{min}}|x) \| N(0, I))
+.. math:: -\log p(x) \le KL(q(z_{t_{min}}|x) \| N(0, s^2 I))
           + \frac{1}{2} \int_{\lambda_{min}}^{\lambda_{max}} E |\epsilon - \hat\epsilon|^2 d\lambda
           + E[-\log p(x | z_{t_{max}})]
 
 for the ancestral (SDE) sampler in continuous time (CLAIMS ST-14); |eps - eps_hat|² = exp(lam) |x1 - x1_hat|². At the
-optimum its mean over the data is the entropy plus KL(q(z_tmin) || N(0, I)), whatever the range.
+optimum its mean over the data is the entropy plus KL(q(z_tmin) || N(0, s² I)), whatever the range. So a path that keeps
+some data at t_min is charged for it, and stopping before the data costs nothing: what the noise at t_max hides, the
+decoder p(x|z) must tell.
 
 B is one batch: every call sees all of it at once, so that a caller with large images passes slices.
 """
@@ -30,8 +32,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll, flow_nll
+from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll, flow_nll, read_off, read_off_time
 from reproflow.foundation.errors import UsageError
+from reproflow.learning.sampling import base_scale
+from reproflow.theory.canonical import log_snr
 from reproflow.theory.paths import Path
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "gaussian_bound",
     "masked_bound",
     "masked_bound_exact",
+    "read_off_time",
     "time_of",
 ]
 
@@ -149,11 +154,13 @@ def gaussian_bound(
     strata: int = 32,
     repeats: int = 2,
 ) -> Bound:
-    """The continuous-time variational bound of discrete data with a categorical x1_hat, per image, in nats.
+    """The continuous-time variational bound of discrete data under any x1_hat, per image, in nats.
 
     levels int64 (B, D), y (B,) or None, values (V,): what each level stands for, evenly spaced, in the network's dtype.
     lam is stratified over [lam(t_min), lam(t_max)] by the quantiles of `Proposal`: each repeat calls the network once
-    in each of `strata` equal parts, at a point of its own for every image, and once at t_max for the reconstruction.
+    in each of `strata` equal parts, at a point of its own for every image, and once at t_max for the decoder (its
+    posterior over levels, or that of a uniform prior where it has none: then choose t_max by `read_off_time`, as
+    nearer the data the x1_hat of such a network is never exact enough, and the bound explodes).
     The draws depend on the generator and the path only, so that equal generators pair the cells of one path.
     """
     x1 = values[levels]
@@ -167,7 +174,8 @@ def gaussian_bound(
             lam, per_density = proposal.quantile((stratum + u) / strata)
             t = time_of(path, lam, t_range)
             loss += 0.5 * per_density / strata * _eps_error(denoiser, x1, y, t, generator)
-        return loss + _reconstruction(denoiser, levels, x1, y, t_range[1], generator)
+        z, _, _ = _noised(denoiser, x1, torch.full((len(x1),), t_range[1], dtype=torch.float64), generator)
+        return loss + read_off(denoiser, levels, z, y, t_range[1], values)
 
     bound = _over_repeats([one() for _ in range(repeats)])
     return Bound(bound.nats + _prior_kl(path, x1, t_range[0]), bound.se)
@@ -187,7 +195,7 @@ class Proposal:
 
     @classmethod
     def over(cls, path: Path, t_range: tuple[float, float], spacing: float) -> Proposal:
-        low, high = (float(_lam(path, torch.tensor(t, dtype=torch.float64))) for t in t_range)
+        low, high = (float(log_snr(path, torch.tensor(t, dtype=torch.float64))) for t in t_range)
         told_apart = 2 * math.log(4.6 / spacing) + 1.5
         knots = torch.tensor([low, -3.0, 1.0, told_apart, high], dtype=torch.float64).clamp(low, high)
         kept = knots.diff() > 0
@@ -207,14 +215,9 @@ def time_of(path: Path, lam: Tensor, t_range: tuple[float, float]) -> Tensor:
     low, high = (torch.full_like(lam, end) for end in t_range)
     for _ in range(52):
         middle = (low + high) / 2
-        below = _lam(path, middle) < lam
+        below = log_snr(path, middle) < lam
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return (low + high) / 2
-
-
-def _lam(path: Path, t: Tensor) -> Tensor:
-    alpha, sigma = path(t)
-    return 2 * (alpha.log() - sigma.log())
 
 
 def _noised(denoiser: Any, x1: Tensor, t: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -223,7 +226,7 @@ def _noised(denoiser: Any, x1: Tensor, t: Tensor, generator: Generator) -> tuple
     alpha, sigma = denoiser.path(t)
     eps = torch.randn(x1.shape, generator=generator, dtype=torch.float64)
     z = (alpha.unsqueeze(-1) * x1 + sigma.unsqueeze(-1) * eps).to(x1.dtype)
-    return z.to(denoiser.device), t.to(x1.dtype).to(denoiser.device), _lam(denoiser.path, t)
+    return z.to(denoiser.device), t.to(x1.dtype).to(denoiser.device), log_snr(denoiser.path, t)
 
 
 @torch.no_grad()
@@ -234,19 +237,10 @@ def _eps_error(denoiser: Any, x1: Tensor, y: Tensor | None, t: Tensor, generator
     return lam.exp() * (x1 - x1_hat).double().square().sum(-1)
 
 
-@torch.no_grad()
-def _reconstruction(
-    denoiser: Any, levels: Tensor, x1: Tensor, y: Tensor | None, t_max: float, generator: Generator
-) -> Tensor:
-    """-log p(x | z) at one draw of z at t_max: (B,), float64 on the CPU."""
-    t = torch.full((len(x1),), t_max, dtype=torch.float64)
-    z, t, _ = _noised(denoiser, x1, t, generator)
-    return _nll(denoiser.x1_logits(z, t, _to(y, denoiser)).cpu(), levels).sum(-1)
-
-
 def _prior_kl(path: Path, x1: Tensor, t_min: float) -> Tensor:
-    """KL(N(alpha x1, sigma² I) || N(0, I)) at t_min: (B,), float64."""
-    alpha, sigma = path(torch.tensor(t_min, dtype=torch.float64))
+    """KL(N(alpha x1, sigma² I) || N(0, s² I)) at t_min: (B,), float64."""
+    scale = base_scale(path, t_min)
+    alpha, sigma = (each / scale for each in path(torch.tensor(t_min, dtype=torch.float64)))
     square = (alpha * x1.double()).square().sum(-1)
     return 0.5 * (square + x1.shape[1] * (sigma**2 - 1 - 2 * sigma.log()))
 

@@ -176,9 +176,14 @@ class Experiment(Closed):
 
     def _check_solver(self) -> None:
         if (self.sampling.solver == "ancestral") != (self.process == "masked"):
-            allowed = "ancestral" if self.process == "masked" else "euler, heun, rk4"
+            allowed = "ancestral" if self.process == "masked" else "euler, heun, rk4, sde"
             raise ValueError(
                 f"sampling.solver {self.sampling.solver!r} does not sample a {self.process} process; use {allowed}"
+            )
+        if self.sampling.solver == "sde" and self.sampling.eta > 0 and self.coupling != pairing.INDEPENDENT:
+            raise ValueError(
+                f"sampling.solver 'sde' with coupling {self.coupling!r}: the score that pays for its noise is "
+                "-eps/sigma for independent pairs only; use heun, or sampling.eta: 0"
             )
 
 

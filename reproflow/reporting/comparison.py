@@ -32,7 +32,7 @@ REFERENCES = {
 }  # fmt: skip
 AXES = tuple(REFERENCES)
 FIXED = ["dataset", "process", "setup", "steps"]
-METRICS = ("fid_train", "fid_test", "nll_nats", "bound_bits_per_dim")
+METRICS = ("fid_train", "fid_test", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim")
 COMPARISON_COLUMNS = [
     "axis", *FIXED, *AXES, "metric", "reference", "n", "not_ok", "mean", "low", "high", "pairs", "difference",
     "difference_se", "difference_low", "difference_high", "p", "p_holm", "verdict", "best",
@@ -62,13 +62,16 @@ def groups(cells: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
     A cell that did not end well has the step at which it stopped, or none; it counts in every block it may belong to.
     """
-    found, compared = [], set()
-    for axis in AXES:
-        for group in _candidates(cells, axis):
-            if group[axis].nunique() > 1:
-                found.append((axis, group))
-                compared |= set(group["cell"])
-    alone = [("weighting", group) for group in _candidates(cells, "weighting") if not compared & set(group["cell"])]
+    found: list[tuple[str, pd.DataFrame]] = []
+    compared: set[str] = set()
+    by_axis = {
+        axis: candidates(cells, [key for key in block_key(axis) if key not in ("axis", "steps")]) for axis in AXES
+    }
+    for axis, candidate in by_axis.items():
+        found += [(axis, group) for group in candidate if group[axis].nunique() > 1]
+    for _, group in found:
+        compared |= set(group["cell"])
+    alone = [("weighting", group) for group in by_axis["weighting"] if not compared & set(group["cell"])]
     return sorted([*found, *alone], key=lambda each: AXES.index(each[0]))
 
 
@@ -77,9 +80,9 @@ def block_key(axis: str) -> list[str]:
     return ["axis", *FIXED, *(each for each in AXES if each != axis)]
 
 
-def _candidates(cells: pd.DataFrame, axis: str) -> list[pd.DataFrame]:
+def candidates(cells: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
+    """Cells by the values of `keys` and the number of steps; one that did not end well is in each it may belong to."""
     found = []
-    keys = [key for key in block_key(axis) if key not in ("axis", "steps")]
     for _, group in cells.groupby(keys, sort=True):
         ok = group["status"] == "ok"
         lengths = sorted(group.loc[ok, "steps"].dropna().unique())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CELL_ORDER = ["dataset", "process", "path", "time", "target", "steps", "weighting", "seed", "cell"]
 CONTRACT = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.json", "config.json")
 # What the configuration says of a cell besides the columns of cells.csv.
-ADDED = ["experiment", "setup", "coupling", "divergence"]
+ADDED = ["experiment", "setup"]
 # Two experiments that differ in these alone train and measure their cells alike.
 NOT_SETUP = {
     "name", "paths", "times", "weightings", "targets", "coupling", "divergence", "seeds", "only", "dedupe", "merged",
@@ -47,10 +47,10 @@ class Results:
 
     `cells`, `claims`, `curves`, `timings`: frames with the contract's columns (docs/results.md; numbers float64, text
     str, missing text empty), without rows where the file is missing. `cells` has besides, from the configuration,
-    `experiment`, `coupling`, `divergence`, and `setup`: the first experiment of the same data, network, training,
-    sampling and likelihood settings, so that cells of one setup can be compared. Units stand in the column names;
-    likelihoods are in nats, or bits a dimension where the name says so. `config`, `provenance`: the JSON files, `{}`
-    where missing. `missing`: what could not be read, and why.
+    `experiment`, and `setup`: the first experiment of the same data, network, training, sampling and likelihood
+    settings, so that cells of one setup can be compared. Units stand in the column names; likelihoods are in nats, or
+    bits a dimension where the name says so. `config`, `provenance`: the JSON files, `{}` where missing. `missing`: what
+    could not be read, and why.
     """
 
     folder: Path
@@ -87,17 +87,13 @@ class Results:
 
         Without a configuration they are read from the names in cells.csv. Raises `UsageError` for an unknown key.
         """
+        row = self._row(key)
         if key in self.grid:
             return self.grid[key]
-        rows = self.cells[self.cells["cell"] == key]
-        if rows.empty:
-            known = [*self.grid, *self.cells["cell"]]
-            raise UsageError(f"no cell {key!r} in {self.folder};{did_you_mean(key, known)} keys stand in cells.csv.")
-        row = rows.iloc[0]
         path, time, weighting = (specs.parse(row[kind], kind) for kind in ("path", "time", "weighting"))
-        names = {"process": row["process"], "dataset": row["dataset"], "target": row["target"]}
-        rest = {"seed": int(row["seed"]), "coupling": "independent", "divergence": specs.parse("squared")}
-        return Cell(key, row["experiment"], path=path, time=time, weighting=weighting, **names, **rest)
+        squared, seed = specs.parse("squared"), int(row["seed"])
+        names = (row["experiment"], row["process"], row["dataset"])
+        return Cell(key, *names, path, time, weighting, row["target"], seed, "independent", squared)
 
     def nouns(self, key: str) -> tuple[ProbabilityPath, TimeLaw, Weighting]:
         """A cell's path, time law and weighting, bound, as `canonical` takes them.
@@ -117,8 +113,16 @@ class Results:
 
         Images are integers (their grey levels), points are real. Raises `UsageError` for an unknown key.
         """
-        self.cell(key)
+        self._row(key)
         return read_samples(self.folder / "samples" / f"{key}.npz")
+
+    def _row(self, key: str) -> dict[str, Any]:
+        """The cell's row of cells.csv, empty for one that is in the configuration alone. Raises `UsageError`."""
+        rows = records(self.cells[self.cells["cell"] == key])
+        if not rows and key not in self.grid:
+            known = [*self.grid, *self.cells["cell"]]
+            raise UsageError(f"no cell {key!r} in {self.folder};{did_you_mean(key, known)} keys stand in cells.csv.")
+        return rows[0] if rows else {}
 
 
 def load_results(folder: str | Path) -> Results:
@@ -137,7 +141,9 @@ def load_results(folder: str | Path) -> Results:
     provenance, config = (read_object(folder / name, missing) for name in ("provenance.json", "config.json"))
     experiments = _experiments(config, missing)
     cells = tables["cells"].sort_values(CELL_ORDER, kind="stable", ignore_index=True)
-    cells = pd.concat([cells, _added(cells["cell"], experiments)], axis=1)
+    added = _added(cells["cell"], experiments)
+    # cells.csv says coupling and divergence itself, unless it is of an older version.
+    cells = cells.assign(**{name: added[name].where(added[name] != "", cells.get(name, "")) for name in ADDED})
     return Results(
         folder, cells, tables["claims"], tables["curves"], timings, provenance, config, tuple(missing), experiments
     )
@@ -188,9 +194,9 @@ def _all_cells(experiment: Experiment) -> list[Cell]:
 def _added(keys: pd.Series, experiments: tuple[Experiment, ...]) -> pd.DataFrame:
     """The columns `ADDED` of the cells with these keys, empty where the configuration does not have them."""
     first: dict[str, str] = {}
-    known = {}
+    known: dict[str, tuple[str, str]] = {}
     for each in experiments:
         setup = first.setdefault(files.digest(each.model_dump(mode="json", exclude=NOT_SETUP)), each.name)
-        known |= {c.key: (each.name, setup, c.coupling, str(c.divergence)) for c in _all_cells(each)}
-    rows = [known.get(key, ("",) * len(ADDED)) for key in keys]
+        known |= {cell.key: (each.name, setup) for cell in _all_cells(each)}
+    rows = [known.get(key, ("", "")) for key in keys]
     return pd.DataFrame(rows, columns=ADDED, index=keys.index, dtype="object")

@@ -82,21 +82,17 @@ def label(row: dict[str, Any]) -> str:
 def finding(rows: list[dict[str, Any]]) -> str:
     """One sentence about a block of the comparison: the lowest mean, and what the paired interval says about it."""
     heading, decimals = HEADINGS[rows[0]["metric"]]
+    axis = rows[0]["axis"]
     seen = [row for row in rows if row["n"]]
     lowest = min(seen, key=lambda row: row["mean"])
-    head = f"{heading}: {lowest['weighting']} is lowest at {number(lowest['mean'], decimals)}"
+    head = f"{heading}: {lowest[axis]} is lowest at {number(lowest['mean'], decimals)}"
     if len(seen) < 2:
-        return f"{heading}: {lowest['weighting']} has {number(lowest['mean'], decimals)}, nothing to compare it with."
+        return f"{heading}: {lowest[axis]} has {number(lowest['mean'], decimals)}, nothing to compare it with."
     if lowest["best"]:
-        return f"{head}, below every other weighting at 95\u00a0%."
+        return f"{head}, below every other {axis_word(axis)} at 95\u00a0%."
     if lowest["verdict"] == "reference":
-        return f"{head} (the reference), not separated from every other weighting."
+        return f"{head} (the reference), not separated from every other {axis_word(axis)}."
     if lowest["verdict"] == "too few seeds":
         return f"{head}; {plural(lowest['pairs'], 'pair')} of seeds with {lowest['reference']}, no interval."
     against = f"{number(lowest['difference'], decimals, True)} {interval(lowest, decimals)}"
     return f"{head}; against {lowest['reference']} {against}: {lowest['verdict']}."
-
-
-def plural(n: int, noun: str) -> str:
-    """`1 cell`, `2 cells`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,8 +16,8 @@ from reproflow.claims.policy import row_ok
 from reproflow.evaluation.collect import CELL_COLUMNS
 from reproflow.foundation.files import write_text
 from reproflow.reporting.comparison import AXES, MIN_SEEDS, comparison_table
-from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence, unplaced
-from reproflow.reporting.results import ADDED, Results, load_results, natural, records, write_frame
+from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence
+from reproflow.reporting.results import Results, load_results, natural, records, write_frame
 from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text
 
 IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
@@ -43,8 +42,9 @@ def write_tables(results: str | Path) -> list[Path]:
     shown, note = show_comparison(comparison), _joined(COMPARISON_NOTE, broken)
     bold = [{axis_word(row["axis"]).capitalize(), "Mean"} if row["best"] else set() for row in records(comparison)]
     written += write_table(comparison, folder, "comparison", shown, note, bold)
-    equal = equivalence_table(read)
-    note = _joined(NOTE, unplaced(read), broken)
+    unplaced: list[str] = []
+    equal = equivalence_table(read, unplaced)
+    note = _joined(NOTE, f"Not placed: {'; '.join(unplaced)}." if unplaced else "", broken)
     return written + write_table(equal, folder, "equivalence", show_equivalence(equal), note)
 
 
@@ -64,7 +64,8 @@ def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
 def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """The comparison as text for reading; coupling, divergence and setup stand there only where they vary."""
     varied = [key for key in ("coupling", "divergence", "setup") if frame[key].nunique() > 1]
-    keys = [key for key in ("dataset", "process", *AXES, "steps", "setup") if key not in ADDED or key in varied]
+    rare = {"coupling", "divergence", "setup"} - set(varied)
+    keys = [key for key in ("dataset", "process", *AXES, "steps", "setup") if key not in rare]
     rows = []
     for row in records(frame):
         heading, decimals = HEADINGS[row["metric"]]
@@ -112,11 +113,10 @@ def write_table(
 
 
 def _dressed(shown: pd.DataFrame, bold: Sequence[set[str]], escape: Callable[[str], str], strong: str) -> pd.DataFrame:
-    dressed = shown.map(escape)
+    dressed = shown.map(escape).astype("object")
     for position, columns in enumerate(bold):
-        for column in columns:
-            value = dressed.iat[position, place := shown.columns.get_loc(column)]
-            dressed.iat[position, place] = strong.format(value)
+        for place in (list(shown.columns).index(column) for column in sorted(columns)):
+            dressed.iat[position, place] = strong.format(dressed.iat[position, place])
     return dressed.rename(columns=escape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
@@ -11,16 +12,24 @@ HEADINGS = {
     "fid_test": ("FID, held out", 2),
     "nll_nats": ("NLL, nats", 3),
     "bound_bits_per_dim": ("Bound, bits/dim", 4),
+    "ode_bits_per_dim": ("Flow, bits/dim", 4),
 }
 # noun -> what it is called in prose
 AXIS_WORDS = {"time": "time law"}
-USUAL = {"path": "linear", "time": "uniform"}
+# what a noun is where nothing else is said; labels leave it out
+USUAL = {"path": "linear", "time": "uniform", "coupling": "independent", "divergence": "squared"}
 DASH = "–"
 
 
 def axis_word(axis: str) -> str:
     """The axis of a comparison in prose: weighting, time law, path, .."""
     return AXIS_WORDS.get(axis, axis)
+
+
+def label(names: Mapping[str, Any], keys: Iterable[str] = ("path", "time")) -> str:
+    """A weighting, and what is unusual among `keys`: `uniform`, `uniform · vp path`, `uniform · mode time law`."""
+    said = [(key, text(names[key])) for key in keys if names[key] not in ("", USUAL.get(key))]
+    return " · ".join([names["weighting"], *(f"{value} {axis_word(key)}" for key, value in said)])
 
 
 def number(value: float, decimals: int | None = None, signed: bool = False, digits: int = 4) -> str:

@@ -2,8 +2,9 @@ r"""Couplings: which noise is paired with which data in a batch.
 
 A coupling has the marginals of independent noise and data over the batch, so the conditional path from x0 to x1 is as
 before, and its average over pairs transports noise to data all the same (Tong et al. 2024, Pooladian et al. 2023). What
-changes is the posterior of the pair given x_t, hence the field that is learned: its paths become straighter. x0, x1
-have shape (n, D); data and labels keep their places, the noise is rearranged.
+changes is the posterior of the pair given x_t, hence the field that is learned: its paths become straighter. Only for
+independent pairs is -E[eps|x_t] / sigma the score, and is a weighted loss related to a likelihood. x0, x1 have shape
+(n, D); data and labels keep their places, the noise is rearranged.
 """
 
 from __future__ import annotations

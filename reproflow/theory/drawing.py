@@ -44,7 +44,8 @@ def antithetic(u: Tensor) -> Tensor:
 def low_discrepancy(u: Tensor) -> Tensor:
     """A regular grid with one random shift, (u_0 + i/n) mod 1, of the first uniform alone.
 
-    Kingma et al. (2021) and, after them, the code of Shi et al. (2024) call this antithetic sampling.
+    Kingma et al. (2021) and, after them, the code of Shi et al. (2024) call this antithetic sampling. The variance is
+    of order n^-2 where L(0) and L(1) differ: less than `stratify` gives in small batches, more in large ones.
     """
     return (u[:1] + _places(u) / len(u)).remainder(1.0)
 

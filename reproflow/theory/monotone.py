@@ -19,6 +19,7 @@ SPLIT = 8
 REFINED = 2048
 ROUNDS = 3
 PLATEAU = 1e-3
+SNAP = 1e-10
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ def _runs(on: Sampled) -> list[tuple[int, int]]:
 
 
 def _extrema(v: np.ndarray) -> list[int]:
-    """The indices of both ends, and of every value that is not between its neighbours or equals one of them."""
+    """The indices of both ends, and of every value at which f turns, or begins or ceases to be constant."""
     step = np.sign(np.diff(v))
-    inner = np.flatnonzero((step[1:] != step[:-1]) | (step[1:] == 0)) + 1
+    inner = np.flatnonzero(step[1:] != step[:-1]) + 1
     return [0, *inner.tolist(), len(v) - 1]
 
 
@@ -107,7 +108,8 @@ def _locate(f: Function, on: Sampled, index: int, sign: int) -> float:
         tied = np.flatnonzero(v >= v.max() - slack)
         i = int(tied[-1] if sign < 0 else tied[0])
         best, low, high = t[i], t[max(i - 1, 0)], t[min(i + 1, len(t) - 1)]
-    return float(best)
+    ends = [end for end in (on.t[0], on.t[-1]) if abs(best - end) < SNAP]
+    return float(ends[0] if ends else best)
 
 
 def _bent(t: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -129,16 +131,16 @@ def _between(t: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def _isolated(f: Function, t: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Whether the value at a grid point differs from both neighbours', and from those a few last places away."""
+    """Whether a value stands out from both neighbours', and from those of f a few last places to either side."""
+    with np.errstate(invalid="ignore"):
+        least = np.minimum(np.abs(v[1:]), np.abs(v[:-1]))
+        turn = np.sign(np.diff(v)) * (np.abs(np.diff(v)) > RELATIVE * least)
+    suspects = np.flatnonzero(turn[:-1] * turn[1:] < 0)[:1000] + 1
+    left, right = (f(t[suspects] + ulps * np.spacing(t[suspects])) for ulps in (-4, 4))
     found = np.zeros(len(t), dtype=bool)
-    step = np.diff(v) > RELATIVE * np.abs(v[:-1])
-    drop = np.diff(v) < -RELATIVE * np.abs(v[:-1])
-    suspects = np.flatnonzero((step[:-1] & drop[1:]) | (drop[:-1] & step[1:])) + 1
-    suspects = suspects[:: max(1, len(suspects) // 1000)]
-    beside = [f(t[suspects] + ulps * np.spacing(t[suspects])) for ulps in (-4, 4)]
-    for i, left, right in zip(suspects, *beside, strict=True):
-        apart = abs(v[i] - left) + abs(v[i] - right)
-        found[i] = not abs(left - right) <= 0.01 * apart if np.isnan(apart) else abs(left - right) < 0.01 * apart
+    with np.errstate(invalid="ignore"):
+        apart = np.minimum(np.abs(v[suspects] - left), np.abs(v[suspects] - right))
+        found[suspects] = np.abs(left - right) < 0.01 * apart
     return found
 
 

@@ -21,6 +21,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 OCTAVES = (50, 40)  # towards 0 numbers keep their digits, towards 1 they do not
 NEAR = 34  # a pole's place inside is known to 1e-16: nearer than 1e-11, distances to it have too few digits
+RUNGS = 20  # for the slope of a ladder
 PIECES = 2048  # at least, so that no feature wider than 5e-4 is passed over
 MARGIN = 0.01
 ROUNDING = 1e-5
@@ -109,8 +110,8 @@ class _Part:
 def _part(f: Function, low: float, high: float, octaves: tuple[int, int]) -> _Part:
     """One interval without a known pole inside; an infinite one is not added up."""
     width = high - low
-    left = low + width * 2.0 ** -np.arange(1, _depth(low, width, octaves[0]) + 1)
-    right = high - width * 2.0 ** -np.arange(1, _depth(high, width, octaves[1]) + 1)
+    left = low + width * _ladder(_depth(low, width, octaves[0]))
+    right = high - width * _ladder(_depth(high, width, octaves[1]))
     with np.errstate(all="ignore"):
         poles, tails = zip(*(_end(f, x, end) for x, end in ((left, low), (right, high))), strict=True)
         if any(pole.verdict == "infinite" for pole in poles):
@@ -123,7 +124,12 @@ def _part(f: Function, low: float, high: float, octaves: tuple[int, int]) -> _Pa
 
 def _depth(end: float, width: float, octaves: int) -> int:
     """How many octaves can be told apart from the end itself, to ten bits."""
-    return min(octaves, int(np.log2(width / np.spacing(abs(end)))) - 10) if end else octaves
+    return max(2, min(octaves, int(np.log2(width / np.spacing(abs(end)))) - 10)) if end else octaves
+
+
+def _ladder(octaves: int) -> np.ndarray:
+    """1/2, 1/4, .. to 2^-octaves, in smaller steps where those are few."""
+    return 2.0 ** -np.linspace(1, octaves, max(octaves, RUNGS))
 
 
 def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float]:

@@ -91,3 +91,25 @@ def test_rules_call_the_command_line_and_keep_a_log() -> None:
         assert "log:" in rule, name
         assert "run:" not in rule.replace("{RUN}", ""), name
     assert "checkpoint " not in text
+
+
+OWN = """
+name: own
+experiments:
+  - name: toy
+    process: gaussian
+    dataset: eight_gaussians
+    paths: [linear]
+    weightings: [elbo, {name: mine, spec: "my.py:weight", on: x1}]
+    seeds: [0]
+"""
+
+
+def test_a_users_function_is_planned_and_a_missing_one_is_refused(clone: Path) -> None:
+    (clone / "own.yaml").write_text(OWN)
+    (clone / "my.py").write_text("def wait(t, lam):\n    return t\n")
+    answer = snakemake(clone, "-n", "--configfile", "own.yaml")
+    assert answer.returncode != 0
+    assert "my.py has no function 'weight'; did you mean 'wait'?" in answer.stderr + answer.stdout
+    (clone / "my.py").write_text("def weight(t, lam):\n    return t\n")
+    assert planned(snakemake(clone, "-n", "--configfile", "own.yaml"))["train"] == 1

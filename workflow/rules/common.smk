@@ -1,4 +1,4 @@
-# The checked configuration, its grid, and where results go. Nothing here imports torch.
+# The checked configuration, its grid, and where results go. Only an experiment with `dedupe` makes this import torch.
 import os
 import subprocess
 import sys
@@ -12,6 +12,10 @@ from reproflow.reporting.figures import NAMES as FIGURES
 
 try:
     CONFIG = configuration.check(config, ", ".join(map(str, workflow.configfiles)))
+    if any(experiment.dedupe and not experiment.merged for experiment in CONFIG.experiments):
+        from reproflow.theory.equivalence import dedupe
+
+        CONFIG = dedupe(CONFIG)
     SHARDS = grid.shards(CONFIG)
     grid.expand(CONFIG)
 except ReproflowError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAMES = (
     "fid_likelihood",
-    "weightings",
+    "gallery",
     "losses",
     "samples_gaussian",
     "samples_masked",
@@ -37,16 +37,16 @@ def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
     from reproflow.reporting.figures import (
         fid_likelihood,
+        gallery,
         losses,
         paths_fields,
         samples_images,
         samples_points,
-        weightings,
     )
 
     draws: list[Draw] = [
         fid_likelihood.draw,
-        weightings.draw,
+        gallery.draw,
         losses.draw,
         functools.partial(samples_images.draw, process="gaussian"),
         functools.partial(samples_images.draw, process="masked"),

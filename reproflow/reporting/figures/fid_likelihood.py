@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reproflow.reporting.figures import style
 from reproflow.reporting.results import load_results
-from reproflow.reporting.tables import text
+from reproflow.reporting.wording import text
 
 X, Y = "bound_bits_per_dim", "fid_train"
 POINT = ["dataset", "process", "path", "time", "target", "steps", "weighting"]

@@ -1,25 +1,32 @@
-"""Training curves, one small panel an experiment, with the loss that no network can go below."""
+"""Training curves, one small panel each, with the loss that no network can go below."""
 
 from __future__ import annotations
 
+import math
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
 from reproflow.reporting.figures import style
 from reproflow.reporting.results import Results, load_results
+from reproflow.reporting.wording import axis_word, label
 
-EXPERIMENT = ["dataset", "process", "path", "time", "target"]
-COLUMNS = [*EXPERIMENT, "weighting", "step", "loss", "low", "high", "floor", "seeds"]
-BINS = 80
+BLOCK = ["dataset", "process"]
+NOUNS = ["path", "time", "target", "coupling", "divergence", "setup"]
+COLUMNS = [*BLOCK, *NOUNS, "weighting", "step", "loss", "low", "high", "floor", "floor_se", "seeds"]
+BINS, ACROSS, WRAP = 60, 6, 25
+LINE, FLOOR = "#0173b2", "#c44e00"
 CAPTION = (
     "Training loss over steps, in units of the linear-Gaussian denoiser's loss (masked: of the uniform guess). Line: "
-    "mean over seeds; band: lowest to highest seed; dashed: the irreducible loss, where it is known. The floor is not "
-    "zero, and losses under different weightings are different quantities: compare a line with its own floor, not with "
-    "another line."
+    "mean over seeds; band: lowest to highest seed; dashed: the irreducible loss with its 95 % interval, where it is "
+    "known. Every panel has its own scale, which leaves out the first tenth of the steps: the floor is not zero, and losses under different "
+    "objectives are different quantities. Compare a line with its own floor, not with another line."
 )
 
 
@@ -30,47 +37,70 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     if frame.empty:
         why = read.why_missing("curves.csv", "cells.csv") or "no training curves"
         return style.placeholder(why), frame, CAPTION
-    looks = style.looks(read.cells["weighting"])
-    groups = list(frame.groupby(EXPERIMENT, sort=True))
-    columns = min(3 if len(groups) > 4 else 2, len(groups))
-    rows = -(-len(groups) // columns)
-    figure, grid = style.panels(rows, columns, 2.5 * rows + 0.2)
-    flat = [axes for row in grid for axes in row]
-    for axes, (key, group) in zip(flat, groups, strict=False):
-        _panel(axes, group, looks)
-        axes.set_title("{} · {}\n{} path, {} time, {}".format(*key), fontsize=8.5)
-    for axes in flat[len(groups) :]:
-        axes.remove()
-    figure.draw_without_rendering()
-    for axes, (_, group) in zip(flat, groups, strict=False):
-        last = group.dropna(subset="loss").groupby("weighting", sort=True).last()
-        style.label_ends(axes, [(row.loss, str(name), looks[str(name)]["color"]) for name, row in last.iterrows()])
+    blocks = [_panels(rows) for _, rows in frame.groupby(BLOCK, sort=True)]
+    rows = [-(-len(block) // ACROSS) for block in blocks]
+    figure = style.canvas(1.35 * sum(rows) + 0.35 * len(blocks))
+    rooms = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=[1.35 * n + 0.35 for n in rows])
+    for block, room in zip(blocks, rooms[:, 0], strict=True):
+        _draw_block(room, block)
     return figure, frame, CAPTION
 
 
 def averaged(read: Results) -> pd.DataFrame:
     """Mean, lowest and highest loss over seeds in at most `BINS` bins of steps; `step` is the mean step of a bin."""
-    joined = read.curves.merge(read.cells[[*EXPERIMENT, "weighting", "seed", "cell"]], on="cell", how="inner")
+    joined = read.curves.merge(read.cells[[*BLOCK, *NOUNS, "weighting", "seed", "cell"]], on="cell", how="inner")
     joined = joined[np.isfinite(joined["loss"])]
     if joined.empty:
         return pd.DataFrame(columns=COLUMNS)
     width = max(1.0, (joined["step"].max() + 1) / BINS)
     joined["bin"] = (joined["step"] // width).astype(int)
-    keys = [*EXPERIMENT, "weighting", "bin"]
-    seeds = joined.groupby([*keys, "seed"], sort=True)[["step", "loss", "floor"]].mean().reset_index()
+    keys = [*BLOCK, *NOUNS, "weighting", "bin"]
+    seeds = joined.groupby([*keys, "seed"], sort=True)[["step", "loss", "floor", "floor_se"]].mean().reset_index()
     named = {"step": ("step", "mean"), "loss": ("loss", "mean"), "low": ("loss", "min"), "high": ("loss", "max")}
-    named |= {"floor": ("floor", "mean"), "seeds": ("seed", "size")}
+    named |= {"floor": ("floor", "mean"), "floor_se": ("floor_se", "mean"), "seeds": ("seed", "size")}
     return seeds.groupby(keys, sort=True).agg(**named).reset_index()[COLUMNS]
 
 
-def _panel(axes: Axes, group: pd.DataFrame, looks: dict) -> None:
-    for name, curve in group.groupby("weighting", sort=True):
-        axes.fill_between(
-            curve["step"], curve["low"], curve["high"], color=looks[name]["color"], alpha=0.14, linewidth=0
-        )
-        axes.plot(curve["step"], curve["loss"], linewidth=1.4, **looks[name])
-        axes.plot(curve["step"], curve["floor"], color=looks[name]["color"], linestyle=(0, (2, 2)), linewidth=1)
-    positive = group.loc[group["loss"] > 0, "loss"]
-    if len(positive) and positive.max() > 8 * positive.min():
-        axes.set_yscale("log")
-    axes.set(xlabel="step", ylabel="loss", xlim=(0, group["step"].max()))
+def _panels(rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The curves of a data set and process with what they are of, usual path and time law first."""
+    keys = [*BLOCK, *NOUNS, "weighting"]
+    found = [(dict(zip(keys, key, strict=True)), own) for key, own in rows.groupby(keys, sort=True)]
+    return sorted(found, key=lambda each: style.order(each[0] | {"steps": 0}))
+
+
+def _draw_block(room: SubFigure, block: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
+    names = [each for each, _ in block]
+    varies = [key for key in NOUNS if len({each[key] for each in names}) > 1]
+    same = [f"{names[0][key]} {axis_word(key)}" for key in ("path", "time", "target") if key not in varies]
+    head = " · ".join([names[0]["dataset"], names[0]["process"], *same])
+    room.suptitle(head, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    grid = room.subplots(-(-len(block) // ACROSS), ACROSS, squeeze=False)
+    flat = list(grid.flat)
+    for axes, (each, curve) in zip(flat, block, strict=False):
+        _panel(axes, curve)
+        axes.set_title(textwrap.fill(label(each, varies), WRAP), fontsize=6.8, linespacing=1.15, pad=3)
+    for axes in flat[len(block) :]:
+        axes.remove()
+    for axes in flat[max(len(block) - ACROSS, 0) : len(block)]:
+        axes.set_xlabel("step", fontsize=7, labelpad=1)
+
+
+def _panel(axes: Axes, curve: pd.DataFrame) -> None:
+    axes.fill_between(curve["step"], curve["low"], curve["high"], color=LINE, alpha=0.18, linewidth=0)
+    axes.plot(curve["step"], curve["loss"], color=LINE, linewidth=1.1)
+    axes.fill_between(curve["step"], *_band(curve), color=FLOOR, alpha=0.18, linewidth=0)
+    axes.plot(curve["step"], curve["floor"], color=FLOOR, linestyle=(0, (4, 2)), linewidth=1)
+    last = curve["step"].max()
+    seen = curve[curve["step"] >= 0.1 * last][["low", "high", "floor"]].to_numpy()
+    low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
+    room = 0.06 * (high - low) or 0.01 * max(abs(high), math.ulp(1))
+    axes.set(xlim=(0, last), ylim=(low - room, high + room))
+    axes.tick_params(labelsize=6.3, length=2, pad=1.5)
+    axes.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _band(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """The floor's 95 % interval, by its own standard error."""
+    reach = 1.96 * curve["floor_se"].fillna(0)
+    return curve["floor"] - reach, curve["floor"] + reach

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.figures import style
 from reproflow.reporting.results import Results
+from reproflow.reporting.wording import label
 
 IDENTITY = ["dataset", "path", "time", "target", "weighting", "cell"]
+DISTINCT = ["dataset", "weighting", "time", "path", "target", "coupling", "divergence", "setup", "steps"]
 Row = dict[Any, Any]
 
 
-def load_samples(folder: Path, cell: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """`samples` and `labels` (zeros where there are none) of a cell, or None where there is no such .npz."""
-    try:
-        with np.load(folder / "samples" / f"{cell}.npz", allow_pickle=False) as archive:
-            samples = archive["samples"]
-            labels = archive["labels"] if "labels" in archive.files else np.zeros(len(samples), dtype=np.int64)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    return (samples, labels) if len(samples) else None
-
-
 def chosen(read: Results, process: str) -> list[Row]:
-    """The ok cells of a process, the lowest seed of each experiment and weighting, ELBO first."""
+    """The ok cells of a process, the lowest seed of each: usual path and time law first, then ELBO first."""
     cells = read.cells[(read.cells["process"] == process) & (read.cells["status"] == "ok")]
-    keys = ["dataset", "path", "time", "target", "steps", "weighting"]
-    first = cells.sort_values([*keys, "seed"], kind="stable").groupby(keys, sort=True, dropna=False).head(1)
-    order = {name: (name != style.REFERENCE, name) for name in first["weighting"].unique()}
-    return sorted(first.to_dict("records"), key=lambda row: (row["dataset"], order[row["weighting"]]))
+    first = cells.sort_values([*DISTINCT, "seed"], kind="stable").groupby(DISTINCT, sort=True, dropna=False).head(1)
+    return sorted(first.to_dict("records"), key=style.order)
 
 
 def left_out(read: Results, process: str, shown: list[Row]) -> str:
@@ -45,9 +30,9 @@ def left_out(read: Results, process: str, shown: list[Row]) -> str:
 
 
 def title(row: Row, rows: list[Row]) -> str:
-    """The weighting, and whatever else tells this panel from the others."""
-    varies = [key for key in ("dataset", "path", "time", "target", "steps") if len({each[key] for each in rows}) > 1]
-    return " · ".join([row["weighting"], *(f"{row[key]:g}" if key == "steps" else row[key] for key in varies)])
+    """The weighting, and whatever else tells this panel from the others of its data set."""
+    peers = [each for each in rows if each["dataset"] == row["dataset"]]
+    return label(row, [key for key in DISTINCT[2:] if len({each[key] for each in peers}) > 1])
 
 
 def dataset_or_none(name: str) -> Any:

@@ -15,7 +15,6 @@ from reproflow.reporting.figures.sample_files import (
     chosen,
     dataset_or_none,
     left_out,
-    load_samples,
     title,
 )
 from reproflow.reporting.results import load_results
@@ -33,7 +32,7 @@ CAPTION = (
 def draw(results: Path, process: str) -> tuple[Figure, pd.DataFrame, str]:
     """The sheet of one process; `pixels` in the CSV are an image's bytes in hexadecimal."""
     read = load_results(results)
-    found = [(row, loaded) for row in chosen(read, process) if (loaded := load_samples(read.folder, row["cell"]))]
+    found = [(row, loaded) for row in chosen(read, process) if (loaded := read.samples(row["cell"]))]
     blocks = [(row, samples, labels) for row, (samples, labels) in found if samples.ndim > 2]
     rows = [row for row, *_ in blocks]
     if not blocks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reproflow.foundation.files import atomic
+from reproflow.reporting.wording import USUAL
 
 WIDTH = 8.4  # inches; the report shows figures at about this width
 GREY = "#6b7280"
@@ -62,10 +63,16 @@ def styled() -> Iterator[None]:
             yield
 
 
-def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of the house's width with rows x columns axes, without pyplot's global state."""
+def canvas(height: float) -> Figure:
+    """An empty figure of the house's width, without pyplot's global state."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with rows x columns axes."""
+    figure = canvas(height)
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs).tolist()
 
 
@@ -86,6 +93,12 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, object]]:
         for i, name in enumerate(others)
     }
     return {REFERENCE: {"color": INK, "linestyle": "-"}, **styles}
+
+
+def order(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Sort key of panels: by data set; usual path and time law before others; ELBO before other weightings."""
+    unusual = [(row[key] != USUAL[key], row[key]) for key in ("path", "time")]
+    return (row["dataset"], *unusual, row["target"], row["weighting"] != REFERENCE, row["weighting"], row["steps"])
 
 
 def _faint(colour: Sequence[float]) -> bool:

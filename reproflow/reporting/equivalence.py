@@ -1,0 +1,155 @@
+"""Equal objectives: do cells that share one ideal objective agree once they are trained? What came out, with intervals.
+
+Objectives of one process with proportional canonical weights have one ideal minimiser and, up to a constant factor, one
+ideal gradient (`theory.canonical`). Trained networks may differ all the same. For each class of such objectives, each
+pair of its members and each metric, the row holds
+
+    d = mean_s [m_a(s) - m_b(s)]    with its 95 % t-interval over the seeds that both have,
+
+and Holm's adjusted p over all comparisons of the class. Verdicts: `agree` (the interval contains zero), `differ` (it
+does not, and Holm's p is below 0.05), `unclear` (only the interval separates them), `too few seeds`, `no result`.
+Members whose networks came out the same in every number are `identical`: the later one stands beside the first and is
+not tested again. `trained once`: `dedupe` let one network stand for both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from reproflow.evaluation.statistics import mean_interval
+from reproflow.reporting.comparison import FIXED, METRICS, MIN_SEEDS, NOTHING, Seeds, adjust, by_seed, difference
+from reproflow.reporting.objectives import NOUNS, Group, Member, groups
+from reproflow.reporting.results import Results, records
+from reproflow.reporting.wording import DASH, HEADINGS, interval, label, listed, number, p_text, plural, text
+
+SIDES = [f"{what}_{side}" for side in "ab" for what in (*NOUNS, "lam_low", "lam_high")]
+NUMBERS = [
+    "mean_a", "mean_b", "pairs", "difference", "difference_se", "difference_low", "difference_high", "p", "p_holm",
+]  # fmt: skip
+EQUIVALENCE_COLUMNS = [*FIXED, "target", "coupling", "class", *SIDES, "metric", *NUMBERS, "verdict"]
+AGREE, DIFFER, IDENTICAL, ONCE = "agree", "differ", "identical", "trained once"
+WHY = (
+    "In theory the members of a class have one minimiser and, up to a constant factor, one gradient; trained networks "
+    "may still differ, because the path sets the scale and the log-SNRs of what a network sees, the time law and the "
+    "form of the factor set the noise of its gradient, and a network of finite size and training does not reach the "
+    "minimiser."
+)
+NOTE = (
+    f"{WHY} Difference: a minus b, paired over seeds, with a 95 % t-interval; p: Holm-adjusted over all comparisons of "
+    "the class. Agree: the interval contains zero, so a difference as large as its ends is not excluded; differ: it "
+    "does not, and Holm's p is below 0.05; unclear: only the interval separates them; identical: every number is the "
+    f"same, so b is not compared with the others again; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval."
+)
+
+
+def equivalence_table(read: Results, unplaced: list[str] | None = None) -> pd.DataFrame:
+    """One row a pair of members and metric, columns `EQUIVALENCE_COLUMNS`; `class` counts the classes from 1.
+
+    Objectives whose nouns cannot be found are said in `unplaced`.
+    """
+    rows: list[dict[str, Any]] = []
+    count = itertools.count(1)
+    for group in groups(read, [] if unplaced is None else unplaced):
+        for members in group.classes:
+            if len(members) > 1:
+                rows += [{"class": number, **row} for number in [next(count)] for row in _class(read, group, members)]
+    return pd.DataFrame(rows, columns=EQUIVALENCE_COLUMNS)
+
+
+def show_equivalence(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table as text for reading."""
+    rows = []
+    for row in records(frame):
+        heading, decimals = HEADINGS.get(row["metric"], ("", 2))
+        a, b = sides(row)
+        rows.append({
+            "Class": text(row["class"]), "Dataset": row["dataset"], "Process": row["process"],
+            "Target": row["target"], "Steps": text(row["steps"]), "a": a, "b": b, "Metric": heading or DASH,
+            "Pairs": text(row["pairs"]), "Mean a": number(row["mean_a"], decimals),
+            "Mean b": number(row["mean_b"], decimals), "Difference": number(row["difference"], decimals, True),
+            "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": spoken(row["verdict"]),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=None if rows else ["Class", "a", "b", "Verdict"])
+
+
+def sides(row: dict[str, Any]) -> tuple[str, str]:
+    """What the two members of a row are called."""
+    a, b = (label({noun: row[f"{noun}_{side}"] for noun in NOUNS}) for side in "ab")
+    return a, b
+
+
+def spoken(verdict: str) -> str:
+    """A verdict in plain words."""
+    return "agree within the interval" if verdict == AGREE else verdict
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """One sentence about a class: how many of its comparisons agree, and how the others came out."""
+    compared = [row["verdict"] for row in rows if row["verdict"] != ONCE]
+    counts = Counter(compared)
+    said = [f"{counts[verdict]} {spoken(verdict)}" for verdict in _ORDER if counts[verdict]]
+    merged = len(rows) - len(compared)
+    once = f"{plural(merged, 'pair')} trained once" if merged else ""
+    return (
+        "; ".join(filter(None, [f"{plural(len(compared), 'comparison')}: {listed(said)}" if said else "", once])) + "."
+    )
+
+
+_ORDER = (IDENTICAL, AGREE, DIFFER, "unclear", "too few seeds", "no result")
+
+
+def _class(read: Results, group: Group, members: list[Member]) -> list[dict[str, Any]]:
+    """The rows of a class. Members whose networks came out the same stand in one row with the first of them only."""
+    trained = [member for member in members if len(member.cells)]
+    metrics = [metric for metric in METRICS if any(by_seed(each.cells, metric) for each in trained)]
+    first = {each.key: next(a for a in trained if a is each or _identical(a, each, metrics)) for each in trained}
+    distinct = [each for each in trained if first[each.key] is each]
+    rows = [_row(a, b, metric) for metric in metrics for a, b in itertools.combinations(distinct, 2)]
+    adjust(rows, AGREE)
+    rows += [_same(first[each.key], each, metric) for each in trained if each not in distinct for metric in metrics]
+    rows += [_once(read, trained, member) for member in members if member.merged]
+    return [group.same | row for row in rows]
+
+
+def _identical(a: Member, b: Member, metrics: list[str]) -> bool:
+    """Whether the members have one value of every metric at every seed, and at least one."""
+    values = [(by_seed(a.cells, metric), by_seed(b.cells, metric)) for metric in metrics]
+    return any(x for x, _ in values) and all(x == y for x, y in values)
+
+
+def _row(a: Member, b: Member, metric: str) -> dict[str, Any]:
+    x, y = (by_seed(each.cells, metric) for each in (a, b))
+    found = difference(x, y)
+    found["verdict"] = {"tied": AGREE, "better": DIFFER, "worse": DIFFER}.get(found["verdict"], found["verdict"])
+    return _names(a, b) | {"metric": metric} | _means(x, y) | found | {"p_holm": math.nan}
+
+
+def _same(a: Member, b: Member, metric: str) -> dict[str, Any]:
+    x = by_seed(a.cells, metric)
+    found = {"pairs": len(x), **NOTHING, "difference": 0.0 if x else math.nan, "p_holm": math.nan}
+    return _names(a, b) | {"metric": metric} | _means(x, x) | found | {"verdict": IDENTICAL}
+
+
+def _means(x: Seeds, y: Seeds) -> dict[str, float]:
+    return {"mean_a": mean_interval(list(x.values())).mean, "mean_b": mean_interval(list(y.values())).mean}
+
+
+def _once(read: Results, trained: list[Member], member: Member) -> dict[str, Any]:
+    """The row of an objective that was not trained, because another member's networks stand for it."""
+    other = read.merged[member.key]
+    stands = next(each for each in trained if other in set(each.cells["cell"]))
+    nothing = {"mean_a": math.nan, "mean_b": math.nan, **NOTHING, "p_holm": math.nan}
+    return _names(stands, member) | {"metric": "", "pairs": len(member.merged), **nothing, "verdict": ONCE}
+
+
+def _names(a: Member, b: Member) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for side, each in (("a", a), ("b", b)):
+        named |= {f"{noun}_{side}": name for noun, name in each.names.items()}
+        named |= dict(zip((f"lam_low_{side}", f"lam_high_{side}"), each.reach, strict=True))
+    return named

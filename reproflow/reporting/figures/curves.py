@@ -1,0 +1,136 @@
+"""Canonical weights as curves over the log-SNR: what the registry holds and what the results add, equal ones together.
+
+A weighting on a prediction (uniform on the velocity, SNR on x1) has a curve only with a path and a time law; it is
+drawn with uniform time on the path it was proposed for (`HOME`, else linear). A canonical weighting is its own curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reproflow.foundation import registry
+from reproflow.foundation.errors import UsageError
+from reproflow.reporting.objectives import SQUARED
+from reproflow.reporting.results import Results, records
+from reproflow.theory.bounds import Bound, analyse
+from reproflow.theory.canonical import canonical, invert_lam
+from reproflow.theory.equivalence import proportional
+from reproflow.theory.paths import Path, get_path
+from reproflow.theory.times import TimeLaw, get_time_law
+from reproflow.theory.weightings import Weighting, get_weighting
+
+REACH = 8.0
+LAM = torch.linspace(-REACH, REACH, 161, dtype=torch.float64)
+# The SNR family weighs the x1 error of variance-preserving diffusion with a cosine schedule (Salimans & Ho 2022).
+HOME = dict.fromkeys(("snr", "truncated_snr", "min_snr", "soft_min_snr"), "cosine")
+POINTS = 2001
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The canonical weight of one objective: w and its derivative in lam at `LAM`, NaN where no t in (0, 1) reaches."""
+
+    path: Path
+    law: TimeLaw
+    weighting: Weighting
+    w: np.ndarray
+    slope: np.ndarray
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the objective is called, and the process."""
+        nouns = {"weighting": self.weighting, "path": self.path, "time": self.law}
+        return {"process": self.path.process, **{key: noun.name for key, noun in nouns.items()}}
+
+    @property
+    def label(self) -> str:
+        """The weighting; with its path, and a time law that is not uniform, where these matter."""
+        if self.weighting.on == "canonical":
+            return self.weighting.name
+        law = [] if self.law.name == "uniform" else [self.law.name]
+        return f"{self.weighting.name} ({', '.join([self.path.name, *law])})"
+
+
+@dataclass
+class Panel:
+    """One curve up to a factor: the objectives that have it, and whether it is monotone."""
+
+    curves: list[Curve]
+    bound: Bound
+    registered: bool
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the weight nowhere rises with lam, so that it is certified as a sum of bounds."""
+        return not self.bound.rises
+
+
+def panels(read: Results, unplaced: list[str]) -> list[Panel]:
+    """All panels, the registry's first; objectives whose nouns cannot be found are said in `unplaced`."""
+    found: list[Panel] = []
+    for curve in registered():
+        _enter(curve, found, True)
+    for curve in _of_results(read, unplaced):
+        _enter(curve, found, False)
+    return found
+
+
+def registered() -> Iterable[Curve]:
+    """Every registered weighting of each process, with uniform time on its own path."""
+    for process in registry.PROCESSES:
+        for entry in registry.entries("weighting", process):
+            path = HOME.get(entry.name, "linear") if process == "gaussian" else "linear"
+            yield curve(get_path(path, process), get_time_law("uniform"), get_weighting(entry.name, process))
+
+
+def _of_results(read: Results, unplaced: list[str]) -> Iterable[Curve]:
+    """The objectives of the results' cells with the squared error or cross-entropy, each once, merged ones too."""
+    rows = records(read.cells[read.cells["divergence"].isin(SQUARED)])
+    found = {(row["process"], row["weighting"], row["path"], row["time"]): row["cell"] for row in reversed(rows)}
+    for key in read.merged:
+        cell = read.cell(key)
+        found.setdefault((cell.process, str(cell.weighting), str(cell.path), str(cell.time)), key)
+    for names, key in sorted(found.items()):
+        try:
+            yield curve(*read.nouns(key))
+        except UsageError as error:
+            unplaced.append(f"{names[1]} ({str(error).splitlines()[0]})")
+
+
+def curve(path: Path, law: TimeLaw, weighting: Weighting) -> Curve:
+    """The curve of an objective; the derivative is (dw/dt) / (dlam/dt), by forward-mode differentiation."""
+    t = invert_lam(path, LAM)
+    reached = t.isfinite()
+    inside = t[reached]
+    one = torch.ones_like(inside)
+    value, derivative = torch.func.jvp(lambda t: canonical(path, law, weighting, t), (inside,), (one,))[:2]
+    w, slope = (np.full(len(LAM), np.nan) for _ in range(2))
+    w[reached], slope[reached] = value, derivative / path.at(inside).dlam
+    return Curve(path, law, weighting, w, slope)
+
+
+def bound(each: Curve) -> Bound:
+    """The verdict of `theory.bounds` on the part of the curve that is drawn."""
+    ends = invert_lam(each.path, LAM)
+    ends = ends[ends.isfinite()][[0, -1]]
+    path, law, weighting = each.path, each.law, each.weighting
+    return analyse(
+        lambda t: canonical(path, law, weighting, torch.as_tensor(t)).numpy(),
+        lambda t: path.at(torch.as_tensor(t)).lam.numpy(),
+        (float(ends[0]), float(ends[1])),
+        POINTS,
+    )
+
+
+def _enter(each: Curve, found: list[Panel], is_registered: bool) -> None:
+    """Adds a curve to the panel that has it, else to a panel of its own; the same name twice is entered once."""
+    for panel in found:
+        if proportional(torch.as_tensor(each.w), torch.as_tensor(panel.curves[0].w)) is not None:
+            if (each.label, each.path.process) not in {(c.label, c.path.process) for c in panel.curves}:
+                panel.curves.append(each)
+            return
+    found.append(Panel([each], bound(each), is_registered))

@@ -1,0 +1,117 @@
+"""The gallery: every canonical weight as a small panel of its own, marked monotone or not, equal ones together."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from reproflow.foundation import registry
+from reproflow.reporting.figures import style
+from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
+from reproflow.reporting.results import load_results
+
+ACROSS = 4
+WRAP = 37
+FALLS, RISES, SHADE = "#0173b2", "#c44e00", "#f6d9c3"
+YLIM = (1e-3, 1e3)
+COLUMNS = ["panel", "process", "weighting", "path", "time", "lam", "w", "dw_dlam", "monotone", "rises"]
+HEADS = {True: "Registered weightings", False: "Further objectives of these results"}
+CAPTION = (
+    "The canonical weight w(λ) of every registered weighting, and of every further objective in these results, "
+    "relative to the ELBO integrand and divided by its value at λ = 0. One panel a curve: the names above it are one "
+    "objective up to a factor within a process, and one function of the log-SNR across processes (masked: λ = "
+    "log(α/(1-α))). A weighting on a prediction stands with its path in brackets, and its time law where that is not "
+    "uniform: that is where it was proposed, or where the results have it. Noise is on the left. A weight that never "
+    "rises with λ is a sum of bounds with positive coefficients; where one rises (shaded) it is not."
+)
+
+
+def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+    """The figure; the registry's part does not depend on the results."""
+    read = load_results(results)
+    unplaced: list[str] = []
+    found = panels(read, unplaced)
+    parts = {head: [panel for panel in found if panel.registered is own] for own, head in HEADS.items()}
+    parts = {head: part for head, part in parts.items() if part}
+    rows = [-(-len(part) // ACROSS) for part in parts.values()]
+    figure = style.canvas(sum(rows) * 1.75 + 0.35 * len(parts))
+    rooms = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=rows)
+    for (head, part), room in zip(parts.items(), rooms[:, 0], strict=True):
+        _part(room, part, head)
+    note = f" Not drawn: {'; '.join(unplaced)}." if unplaced else ""
+    return figure, _tidy(found), CAPTION + note
+
+
+def _part(room: SubFigure, part: list[Panel], head: str) -> None:
+    room.suptitle(head, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    grid = room.subplots(-(-len(part) // ACROSS), ACROSS, squeeze=False, sharex=True, sharey=True)
+    flat = list(grid.flat)
+    for axes, panel in zip(flat, part, strict=False):
+        _panel(axes, panel)
+    for axes in flat[len(part) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("w(λ) / w(0)", fontsize=7.5)
+    for axes in flat[max(len(part) - ACROSS, 0) : len(part)]:
+        axes.set_xlabel("λ", fontsize=8, labelpad=1)
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    first, colour = panel.curves[0], FALLS if panel.monotone else RISES
+    for rise in panel.bound.rises:
+        axes.axvspan(*rise.lam, color=SHADE, linewidth=0)
+    axes.axhline(1, color=style.GREY, linewidth=0.5, alpha=0.6)
+    axes.axvline(0, color=style.GREY, linewidth=0.5, alpha=0.6)
+    axes.plot(LAM, first.w / np.interp(0, LAM, first.w), color=colour)
+    axes.set(yscale="log", ylim=YLIM, xlim=(-REACH, REACH), xticks=[-8, -4, 0, 4, 8], yticks=[1e-3, 1, 1e3])
+    axes.tick_params(labelsize=7, labelbottom=True)
+    axes.minorticks_off()
+    # The title's last line is left to the verdict, which has the curve's colour.
+    axes.set_title("\n".join([*members(panel), ""]), fontsize=7.2, linespacing=1.2, pad=3)
+    axes.annotate(
+        verdict(panel), (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=7.2,
+        color=colour, fontweight="bold", annotation_clip=False,
+    )  # fmt: skip
+
+
+def verdict(panel: Panel) -> str:
+    """Monotone or not in words, with the intervals of lam on which the weight rises."""
+    if panel.monotone:
+        return "monotone"
+    pieces = [f"{_end(rise.lam[0])} to {_end(rise.lam[1])}" for rise in panel.bound.rises]
+    shown = ", ".join(pieces[:2]) + (f" and {len(pieces) - 2} more" if len(pieces) > 2 else "")
+    return f"not monotone, rises {shown}"
+
+
+def members(panel: Panel) -> list[str]:
+    """The names of a panel, by process, as lines that fit its width."""
+    by_process = {
+        process: " = ".join(each.label for each in panel.curves if each.path.process == process)
+        for process in registry.PROCESSES
+    }
+    lines = [f"{process}: {names}" for process, names in by_process.items() if names]
+    if len(set(by_process.values())) == 1:
+        lines = [f"{next(iter(by_process.values()))} (both processes)"]
+    return [part for line in lines for part in textwrap.wrap(line, WRAP, subsequent_indent="   ")]
+
+
+def _end(lam: float) -> str:
+    text = f"{lam:.1f}" if abs(lam) >= 0.05 else "0"
+    return text.replace("-", "−")
+
+
+def _tidy(found: list[Panel]) -> pd.DataFrame:
+    frames = [_rows(number, panel, each) for number, panel in enumerate(found, start=1) for each in panel.curves]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+def _rows(number: int, panel: Panel, each: Curve) -> pd.DataFrame:
+    rises = ";".join(f"{rise.lam[0]:.17g}:{rise.lam[1]:.17g}" for rise in panel.bound.rises)
+    columns = {"panel": number, **each.names, "lam": LAM.numpy(), "w": each.w, "dw_dlam": each.slope}
+    frame = pd.DataFrame(columns | {"monotone": panel.monotone, "rises": rises})
+    return frame[COLUMNS]

@@ -1,0 +1,105 @@
+"""The page's sections as plain values for its templates: ledger, comparisons, equal objectives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reproflow.foundation.errors import ReproflowError
+from reproflow.reporting.comparison import METRICS, block_key, comparison_table
+from reproflow.reporting.equivalence import equivalence_table, sides, summary
+from reproflow.reporting.reading import Missing
+from reproflow.reporting.results import Results, records
+from reproflow.reporting.summary import finding
+
+FOLD = 6  # cases of one claim that came out alike, from which on they stand behind one row
+ALIKE = ("id", "tier", "title", "source", "kind", "verdict", "expected", "control_verdict")
+
+
+def ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of the ledger; many cases of a claim that are all as they should be are one row, with `cases`.
+
+    Such a row has the largest statistic of its cases, and their tolerance where it is one.
+    """
+    rows = records(claims)
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault((*(row[key] for key in ALIKE), row["ok"]), []).append(row)
+    folded = {key for key, own in alike.items() if key[-1] and len(own) >= FOLD}
+    shown, seen = [], set()
+    for row in rows:
+        key = (*(row[key] for key in ALIKE), row["ok"])
+        if key not in folded:
+            shown.append(row | {"cases": []})
+        elif key not in seen:
+            shown.append(_folded(alike[key]))
+            seen.add(key)
+    return shown
+
+
+def _folded(cases: list[dict[str, Any]]) -> dict[str, Any]:
+    tolerances = {row["tolerance"] for row in cases}
+    statistics = [row["statistic"] for row in cases if row["statistic"] == row["statistic"]]
+    return cases[0] | {
+        "case": f"{len(cases)} cases",
+        "statistic": max(statistics, default=math.nan),
+        "tolerance": tolerances.pop() if len(tolerances) == 1 else math.nan,
+        "cases": cases,
+    }
+
+
+def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[str, Any]]]:
+    """axis -> its blocks, each one table: its values in order, for each the row of every metric, and a sentence a
+    metric."""
+    try:
+        comparison = comparison_table(read.cells)
+    except ReproflowError as error:
+        missing.append(Missing("paired comparison", str(error)))
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for axis, own in comparison.groupby("axis", sort=False):
+        several = own["setup"].nunique() > 1
+        for _, rows in own.groupby(block_key(str(axis)), sort=False):
+            found.setdefault(str(axis), []).append(_block(str(axis), rows, several))
+    return found
+
+
+def _block(axis: str, rows: pd.DataFrame, several: bool) -> dict[str, Any]:
+    metrics = {metric: rows[rows["metric"] == metric] for metric in METRICS if (rows["metric"] == metric).any()}
+    first = rows.iloc[0]
+    said = [(key, first[key]) for key in ("weighting", "path", "time", "target") if key != axis]
+    said += [(key, first[key]) for key in ("coupling", "divergence") if key != axis and first[key] not in USUAL]
+    return {
+        "axis": axis, "dataset": first["dataset"], "process": first["process"], "steps": first["steps"],
+        "fixed": [*said, *([("settings of", first["setup"])] if several else [])], "metrics": list(metrics),
+        "rows": {w: own.set_index("metric").to_dict("index") for w, own in rows.groupby(axis, sort=False)},
+        "references": {metric: own["reference"].iloc[0] for metric, own in metrics.items()},
+        "findings": {metric: finding(records(own)) for metric, own in metrics.items()},
+    }  # fmt: skip
+
+
+USUAL = ("independent", "squared", "")
+
+
+def equal_objectives(read: Results, missing: list[Missing]) -> list[dict[str, Any]]:
+    """Every class of equal objectives: where, its members with the log-SNRs they see, a sentence, and its rows."""
+    unplaced: list[str] = []
+    try:
+        table = equivalence_table(read, unplaced)
+    except ReproflowError as error:
+        missing.append(Missing("equal objectives", str(error)))
+        return []
+    missing += [Missing("equal objectives", f"not placed: {each}") for each in unplaced]
+    return [_class(records(rows)) for _, rows in table.groupby("class", sort=True)]
+
+
+def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    members = {}
+    for row in rows:
+        for side, name in zip("ab", sides(row), strict=True):
+            members[name] = (row[f"lam_low_{side}"], row[f"lam_high_{side}"])
+    shown = [row | dict(zip(("a", "b"), sides(row), strict=True)) for row in rows]
+    where = {key: rows[0][key] for key in ("class", "dataset", "process", "target", "steps")}
+    return where | {"members": members, "summary": summary(rows), "rows": shown}

@@ -1,0 +1,152 @@
+r"""The bound property: is a weighted loss a sum of variational bounds with positive coefficients?
+
+With w the canonical weight and s = 1 - t the noise-time,
+
+.. math:: \int w \ell_\theta - C_w = \int KL(q \| p_\theta^{(s)}) \, \nu(ds) + \dots \ge 0,
+          \qquad w(s) = \nu([s_{min}, s]), \quad \nu \ge 0,
+
+so w has to be finite, not negative, and must not rise with t, that is with lam (001 Theorem 2, Kingma & Gao 2023). The
+sum is unique for a network that is conditioned on t, so a weight that rises somewhere has no such representation; a
+network without time input may do with less. Whatever w >= 0 is, it certifies its running minimum, the greatest weight
+below it that never rises; its running maximum from the data end is the smallest certified weight above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reproflow.theory import monotone
+from reproflow.theory.monotone import Sampled
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+DEFAULT_RANGE = (1e-4, 1 - 1e-4)
+POINTS = 100_101
+CERTIFIED, NOT_REPRESENTABLE = "certified", "not_representable"
+
+
+@dataclass(frozen=True)
+class Rise:
+    """A stretch on which w rises with lam: its ends in t and in lam."""
+
+    t: tuple[float, float]
+    lam: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The verdict on a canonical weight, over the t of `range`.
+
+    `rises` are the pieces on which it rises; `minorant` is the share of the integral of w dlam that its running minimum
+    holds, None where w is not a weight; `resolution` is the number of times looked at. `lam`, `w` and `majorant` are
+    the weight as sampled and its running maximum from the data end.
+    """
+
+    verdict: str
+    reason: str
+    rises: tuple[Rise, ...]
+    minorant: float | None
+    resolution: int
+    lam: np.ndarray
+    w: np.ndarray
+    majorant: np.ndarray
+
+    @property
+    def hull(self) -> Rise | None:
+        """From the first rise to the last."""
+        if not self.rises:
+            return None
+        first, last = self.rises[0], self.rises[-1]
+        return Rise((first.t[0], last.t[1]), (first.lam[0], last.lam[1]))
+
+
+def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_RANGE, points: int = POINTS) -> Bound:
+    """The bound property of w(t) on a range of t.
+
+    w and lam are callables on float64 arrays of t, lam increasing. The grid has `points` times uniform in t and as many
+    uniform in lam, and is refined where w bends.
+    """
+    on = monotone.sample(w, grid(lam, t_range, points))
+    rises = [Rise((low, high), _pair(lam, low, high)) for low, high in monotone.rises(w, _finite(on))]
+    on = _with_ends(w, on, rises)
+    fault = _fault(on)
+    reason = fault or _risen(rises) if fault or rises else "w is finite, not negative and nowhere rises with lam"
+    finite = _finite(on).v
+    return Bound(
+        NOT_REPRESENTABLE if fault or rises else CERTIFIED,
+        reason,
+        tuple(rises),
+        _minorant(lam(on.t), on.v, bool(rises)),
+        len(on.t),
+        lam(on.t),
+        on.v,
+        np.maximum.accumulate(finite[::-1])[::-1],
+    )
+
+
+def grid(lam: Function, t_range: tuple[float, float], points: int) -> np.ndarray:
+    """Times of which `points` are uniform in t and as many uniform in lam (to interpolation), in order."""
+    low, high = t_range
+    uniform = np.linspace(low, high, points)
+    near = (high - low) * np.geomspace(1e-12, 0.5, 4000)
+    known = np.unique(np.concatenate([uniform, low + near, high - near]))
+    at = lam(known)
+    return np.unique(np.concatenate([uniform, np.interp(np.linspace(at[0], at[-1], points), at, known)]))
+
+
+def _pair(lam: Function, low: float, high: float) -> tuple[float, float]:
+    at = lam(np.array([low, high]))
+    return float(at[0]), float(at[1])
+
+
+def _finite(on: Sampled) -> Sampled:
+    """Infinite values as very large ones, so that differences stay numbers."""
+    large = np.finfo(float).max / 1e10
+    return Sampled(on.t, np.nan_to_num(on.v, posinf=large, neginf=-large), on.noise)
+
+
+def _with_ends(w: Function, on: Sampled, rises: list[Rise]) -> Sampled:
+    """The sample with the located ends of every rise."""
+    ends = np.setdiff1d(np.array([end for rise in rises for end in rise.t]), on.t)
+    at = np.searchsorted(on.t, ends)
+    noise = np.insert(on.noise, at, 0.0)
+    return Sampled(np.insert(on.t, at, ends), np.insert(on.v, at, w(ends)), noise) if len(ends) else on
+
+
+def _fault(on: Sampled) -> str:
+    """Why w is not a weight at all, or nothing."""
+    infinite, negative = ~np.isfinite(on.v), on.v < -8 * on.noise
+    if negative.any():
+        first, last = on.t[negative][0], on.t[negative][-1]
+        least = float(on.v[negative].min())
+        return f"w is negative between t = {first:.6g} and {last:.6g}, down to {least:.3g}; a measure is not"
+    if infinite.any():
+        return f"w is infinite at t = {on.t[infinite][0]:.6g}, inside the range"
+    return "" if (on.v > 0).any() else "zero objective: w is zero everywhere, there is nothing to bound"
+
+
+def _risen(rises: list[Rise]) -> str:
+    """What rises, in words."""
+    low, high = rises[0], rises[-1]
+    where = f"lam from {low.lam[0]:.4g} to {high.lam[1]:.4g} (t from {low.t[0]:.4g} to {high.t[1]:.4g})"
+    pieces = "" if len(rises) == 1 else f" in {len(rises)} pieces"
+    kind = "steps up" if all(rise.t[1] - rise.t[0] < 1e-12 for rise in rises) else "rises"
+    return f"w {kind} with lam{pieces}: {where}; as a sum of bounds it would need negative coefficients there"
+
+
+def _minorant(lam: np.ndarray, w: np.ndarray, rises: bool) -> float | None:
+    """The share of the integral of w dlam under its running minimum; infinite values at single times are left out."""
+    infinite = np.isinf(w)
+    if (w < 0).any() or not (w > 0).any():
+        return None
+    if (infinite[1:] & infinite[:-1]).any():
+        return 0.0
+    lam, w = lam[~infinite], w[~infinite]
+    return _area(lam, np.minimum.accumulate(w)) / _area(lam, w) if rises else 1.0
+
+
+def _area(x: np.ndarray, y: np.ndarray) -> float:
+    return float((np.diff(x) * (y[1:] + y[:-1])).sum() / 2)
