@@ -31,8 +31,9 @@ FORMS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[float, float, float]]] 
 
 
 def _edm(odds: Tensor) -> Tensor:
-    """EDM's weight at exp(-lam) = odds that a token is masked: the normal density of lam, times odds + 1/4."""
-    return torch.exp(torch.distributions.Normal(2.4, 2.4).log_prob(-odds.log())) * (odds + 0.25)
+    """EDM's weight at exp(-lam) = odds that a token is masked: the density N(lam; 2.4, 2.4²), times odds + 1/4."""
+    z = (odds.log() + 2.4) / 2.4
+    return torch.exp(-(z**2) / 2) / (2.4 * math.sqrt(2 * math.pi)) * (odds + 0.25)
 
 
 def _cases() -> tuple[str, ...]:
