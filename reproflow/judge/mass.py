@@ -58,7 +58,7 @@ def noise_limit(objective: Objective) -> Limit:
     if abs(exponent) < 1e-3:
         return Limit(float(w[-1]), f"w tends to {w[-1]:.4g} at the noise end")
     word = "infinity" if exponent < 0 else "zero"
-    return Limit(math.inf if exponent < 0 else 0.0, f"w tends to {word} at the noise end, like t^{exponent:.3g}")
+    return Limit(math.inf if exponent < 0 else 0.0, f"w tends to {word} at the noise end")
 
 
 def _inner(octaves: tuple[int, int], t_range: Interval) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """Judging a weighting: admissible, identified, a bound, and what it is equivalent to.
 
-The verdicts are independent of each other. `admissible` asks for every hypothesis of Lemma 4.7 of 000: with the time law
-D and the coefficient w of the loss, w >= 0, E_{t~D}[w] finite, w > 0 almost everywhere, and D dominating Lebesgue's
-measure. `identified` asks whether the minimiser is unique (BIL-3, BIL-5): w pi > 0 almost everywhere. `bound` asks for
-the bound property of the canonical weight (`theory.bounds`).
+The verdicts are independent of each other. `admissible` asks for every hypothesis of Lemma 4.7 of 000: with the time
+law D and the coefficient w of the loss, w >= 0, E_{t~D}[w] finite, w > 0 almost everywhere, and D dominating Lebesgue's
+measure. A canonical weighting names no prediction, so its coefficient is taken on the usual output, the velocity
+(masked: the cross-entropy). `identified` asks whether the minimiser is unique (BIL-3, BIL-5): w pi > 0 almost
+everywhere. `bound` asks for the bound property of the canonical weight (`theory.bounds`).
 """
 
 from __future__ import annotations
@@ -233,15 +234,15 @@ def _minorant(bound: Bound) -> str:
 
 
 def _advice(bound: Bound, lam: Sequence[float]) -> dict[str, Any] | None:
-    """The smallest certified weight above w, divided by its largest value; nothing where w is certified, or no weight."""
+    """The smallest certified weight above w, over its largest value; None where w is certified, or is no weight."""
     if bound.verdict == CERTIFIED or bound.minorant is None or bound.hull is None or np.isinf(bound.w).any():
         return None
     scale = bound.majorant[0]
     inside = [each for each in lam if bound.lam[0] <= each <= bound.lam[-1]]
     curve = np.interp(inside, bound.lam, bound.majorant / scale)
     text = (
-        "use the running maximum from the data end, max of w(lam') over lam' >= lam: the smallest certified weight above "
-        f"this one, level where w rises; here divided by {scale:.4g}, so that it is 1 at the noise end"
+        "use the running maximum from the data end, max of w(lam') over lam' >= lam: the smallest certified weight "
+        f"above this one, level where w rises; here divided by {scale:.4g}, so that it is 1 at the noise end"
     )
     return {"text": text, "lam": inside, "w": curve.tolist()}
 

@@ -27,9 +27,9 @@ def axis_word(axis: str) -> str:
 
 
 def label(names: Mapping[str, Any], keys: Iterable[str] = ("path", "time")) -> str:
-    """A weighting, and what is unusual among `keys`: `uniform`, `uniform · vp path`, `uniform · mode time law`."""
+    """A weighting, and what is unusual among `keys`: `uniform`, `uniform · vp path`, `uniform · mode law`."""
     said = [(key, text(names[key])) for key in keys if names[key] not in ("", USUAL.get(key))]
-    return " · ".join([names["weighting"], *(f"{value} {axis_word(key)}" for key, value in said)])
+    return " · ".join([names["weighting"], *(f"{value} {'law' if key == 'time' else key}" for key, value in said)])
 
 
 def number(value: float, decimals: int | None = None, signed: bool = False, digits: int = 4) -> str:

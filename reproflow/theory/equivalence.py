@@ -74,7 +74,7 @@ def equivalents(path: Path, law: TimeLaw, weighting: Weighting) -> list[Combinat
 
 @functools.cache
 def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
-    """Every registered combination with its canonical weight at `LAM`; a canonical weighting once, with any path and law.
+    """Every registered combination with its weight at `LAM`; a canonical weighting once, with any path and law.
 
     What depends on the path alone, and on path and law, is computed once for all weightings.
     """

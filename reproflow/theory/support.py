@@ -1,8 +1,8 @@
 """Supports: the times a time law never draws, and the times where a weight is zero.
 
-Lemma 4.7 of 000 wants a law that dominates Lebesgue's measure and a weight that is positive almost everywhere; both fail
-on sets of positive length, which this file locates. Atoms of a law do no harm. What a function is at single times does
-not count, and neither does a value that is zero in float64 only because it is too small (under 1e-290 beside it).
+Lemma 4.7 of 000 wants a law that dominates Lebesgue's measure and a weight that is positive almost everywhere; both
+fail on sets of positive length, which this file locates. Atoms of a law do no harm. What a function is at single times
+does not count, and neither does a value that is zero in float64 only because it is too small (below 1e-290 beside it).
 """
 
 from __future__ import annotations

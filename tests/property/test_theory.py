@@ -14,9 +14,10 @@ import reproflow.theory
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.theory import canonical
+from reproflow.theory.drawing import stratify
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
-from reproflow.theory.times import get_time_law, stratify
+from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 T = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)

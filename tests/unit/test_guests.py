@@ -49,6 +49,8 @@ def misses(t): return t, 1 - 0.9 * t
 def law(u): return u**3
 def backwards(u): return 1 - u
 def outside(u): return 2 * u
+def cubic(a, b, t, x): return ((a - b).abs() ** 3).sum(1)
+def rooted(a, b, t, x): return (a - b).log().sum(1)
 def gap(u): return torch.where(u < 0.5, 0.6 * u, 0.4 + 0.6 * u)
 """
 
@@ -136,6 +138,16 @@ def test_a_configuration_refuses_what_cannot_be_trained(tiny_config: dict, value
         experiment[axis] = [{"name": f"mine_{f.lower()}", "spec": f"g.py:{f}"} for f in functions]
     with pytest.raises(UsageError, match=message):
         admission.admit_config(config.check(tiny_config))
+
+
+@pytest.mark.parametrize(("function", "message"), [("rooted", "NaN|not finite"), ("one", "cannot be called as one")])
+def test_a_users_divergence_is_tried_too(tiny_config: dict, function: str, message: str) -> None:
+    experiment = tiny_config["experiments"][0]
+    experiment |= {"weightings": ["uniform"], "divergence": {"name": "mine", "spec": f"g.py:{function}"}}
+    with pytest.raises(UsageError, match=message):
+        admission.admit_config(config.check(tiny_config))
+    experiment["divergence"]["spec"] = "g.py:cubic"
+    admission.admit_config(config.check(tiny_config))
 
 
 def test_good_ones_are_admitted(tiny_config: dict) -> None:

@@ -18,7 +18,7 @@ from reproflow.reporting.objectives import SQUARED
 from reproflow.reporting.results import Results, records
 from reproflow.theory.bounds import Bound, analyse
 from reproflow.theory.canonical import canonical, invert_lam
-from reproflow.theory.equivalence import proportional
+from reproflow.theory.equivalence import proportional, signature
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import TimeLaw, get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
@@ -28,6 +28,7 @@ LAM = torch.linspace(-REACH, REACH, 161, dtype=torch.float64)
 # The SNR family weighs the x1 error of variance-preserving diffusion with a cosine schedule (Salimans & Ho 2022).
 HOME = dict.fromkeys(("snr", "truncated_snr", "min_snr", "soft_min_snr"), "cosine")
 POINTS = 2001
+STEP = 1e-4
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,9 @@ def _of_results(read: Results, unplaced: list[str]) -> Iterable[Curve]:
 
 
 def curve(path: Path, law: TimeLaw, weighting: Weighting) -> Curve:
-    """The curve of an objective; the derivative is (dw/dt) / (dlam/dt), by forward-mode differentiation."""
-    t = invert_lam(path, LAM)
-    reached = t.isfinite()
-    inside = t[reached]
-    one = torch.ones_like(inside)
-    value, derivative = torch.func.jvp(lambda t: canonical(path, law, weighting, t), (inside,), (one,))[:2]
-    w, slope = (np.full(len(LAM), np.nan) for _ in range(2))
-    w[reached], slope[reached] = value, derivative / path.at(inside).dlam
-    return Curve(path, law, weighting, w, slope)
+    """The curve of an objective; its slope by central differences (error of order 1e-8 of w)."""
+    low, w, high = (signature(path, law, weighting, LAM + shift).numpy() for shift in (-STEP, 0.0, STEP))
+    return Curve(path, law, weighting, w, (high - low) / (2 * STEP))
 
 
 def bound(each: Curve) -> Bound:

@@ -16,7 +16,7 @@ from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
 from reproflow.reporting.results import load_results
 
 ACROSS = 4
-WRAP = 37
+WRAP = 35
 FALLS, RISES, SHADE = "#0173b2", "#c44e00", "#f6d9c3"
 YLIM = (1e-3, 1e3)
 COLUMNS = ["panel", "process", "weighting", "path", "time", "lam", "w", "dw_dlam", "monotone", "rises"]
@@ -74,7 +74,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     # The title's last line is left to the verdict, which has the curve's colour.
     axes.set_title("\n".join([*members(panel), ""]), fontsize=7.2, linespacing=1.2, pad=3)
     axes.annotate(
-        verdict(panel), (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=7.2,
+        verdict(panel), (0, 1), (0, 3), xycoords="axes fraction", textcoords="offset points", fontsize=7,
         color=colour, fontweight="bold", annotation_clip=False,
     )  # fmt: skip
 
@@ -101,8 +101,7 @@ def members(panel: Panel) -> list[str]:
 
 
 def _end(lam: float) -> str:
-    text = f"{lam:.1f}" if abs(lam) >= 0.05 else "0"
-    return text.replace("-", "−")
+    return f"{round(lam, 1) + 0.0:g}".replace("-", "−")
 
 
 def _tidy(found: list[Panel]) -> pd.DataFrame:

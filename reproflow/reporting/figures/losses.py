@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ LINE, FLOOR = "#0173b2", "#c44e00"
 CAPTION = (
     "Training loss over steps, in units of the linear-Gaussian denoiser's loss (masked: of the uniform guess). Line: "
     "mean over seeds; band: lowest to highest seed; dashed: the irreducible loss with its 95 % interval, where it is "
-    "known. Every panel has its own scale, which leaves out the first tenth of the steps: the floor is not zero, and losses under different "
-    "objectives are different quantities. Compare a line with its own floor, not with another line."
+    "known. Every panel has its own scale, which leaves out the first tenth of the steps. The floor is not zero, and "
+    "losses under different objectives are different quantities: compare a line with its own floor, not with another "
+    "line."
 )
 
 
@@ -78,7 +78,7 @@ def _draw_block(room: SubFigure, block: list[tuple[dict[str, Any], pd.DataFrame]
     flat = list(grid.flat)
     for axes, (each, curve) in zip(flat, block, strict=False):
         _panel(axes, curve)
-        axes.set_title(textwrap.fill(label(each, varies), WRAP), fontsize=6.8, linespacing=1.15, pad=3)
+        axes.set_title(style.heading(label(each, varies), WRAP), fontsize=6.8, linespacing=1.15, pad=3)
     for axes in flat[len(block) :]:
         axes.remove()
     for axes in flat[max(len(block) - ACROSS, 0) : len(block)]:
@@ -88,9 +88,12 @@ def _draw_block(room: SubFigure, block: list[tuple[dict[str, Any], pd.DataFrame]
 def _panel(axes: Axes, curve: pd.DataFrame) -> None:
     axes.fill_between(curve["step"], curve["low"], curve["high"], color=LINE, alpha=0.18, linewidth=0)
     axes.plot(curve["step"], curve["loss"], color=LINE, linewidth=1.1)
-    axes.fill_between(curve["step"], *_band(curve), color=FLOOR, alpha=0.18, linewidth=0)
-    axes.plot(curve["step"], curve["floor"], color=FLOOR, linestyle=(0, (4, 2)), linewidth=1)
-    last = curve["step"].max()
+    last, floor = curve["step"].max(), curve[["floor", "floor_se"]].iloc[-1].fillna(0)
+    if curve["floor"].notna().any():
+        axes.axhspan(
+            *(floor["floor"] + 1.96 * floor["floor_se"] * np.array([-1, 1])), color=FLOOR, alpha=0.18, linewidth=0
+        )
+        axes.axhline(floor["floor"], color=FLOOR, linestyle=(0, (4, 2)), linewidth=1)
     seen = curve[curve["step"] >= 0.1 * last][["low", "high", "floor"]].to_numpy()
     low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
     room = 0.06 * (high - low) or 0.01 * max(abs(high), math.ulp(1))
@@ -98,9 +101,3 @@ def _panel(axes: Axes, curve: pd.DataFrame) -> None:
     axes.tick_params(labelsize=6.3, length=2, pad=1.5)
     axes.xaxis.set_major_locator(MaxNLocator(2, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(3))
-
-
-def _band(curve: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The floor's 95 % interval, by its own standard error."""
-    reach = 1.96 * curve["floor_se"].fillna(0)
-    return curve["floor"] - reach, curve["floor"] + reach

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +59,7 @@ def _lines(name: str, shown: list[tuple[Row, np.ndarray]], rows: list[Row]) -> l
     panels = [(heading, dict.fromkeys(COLUMNS, "") | {"dataset": name, "weighting": TRUTH}, density)]
     for row, samples in ((row, samples) for row, samples in shown if row["dataset"] == name):
         counts, _, _ = np.histogram2d(samples[:, 0], samples[:, 1], bins=BINS, range=[(-HALF, HALF)] * 2)
-        panels.append((textwrap.fill(title(row, rows), WRAP), row, counts))
+        panels.append((style.heading(title(row, rows), WRAP), row, counts))
     return [panels[i : i + ACROSS] for i in range(0, len(panels), ACROSS)]
 
 

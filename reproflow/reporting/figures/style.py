@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +97,11 @@ def looks(names: Iterable[str]) -> dict[str, dict[str, object]]:
     return {REFERENCE: {"color": INK, "linestyle": "-"}, **styles}
 
 
+def heading(text: str, width: int) -> str:
+    """A label over a small panel: the weighting on its own line, the rest below, cut at `width` characters."""
+    return "\n".join(line for part in text.split(" · ", 1) for line in textwrap.wrap(part, width))
+
+
 def order(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     """Sort key of panels: by data set; usual path and time law before others; ELBO before other weightings."""
     unusual = [(row[key] != USUAL[key], row[key]) for key in ("path", "time")]
@@ -148,11 +155,22 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
     """Writes `stem.svg` and `stem.png`, the caption as their description: no date, fixed ids, so the same bytes."""
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
-    title = stem.name
+    tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.06}
+    metadata = {"Title": stem.name, "Description": caption}
     with atomic(svg) as temporary:
-        metadata = {"Date": None, "Title": title, "Description": caption}
-        figure.savefig(temporary, format="svg", metadata=metadata, bbox_inches="tight", pad_inches=0.06)
+        figure.savefig(temporary, format="svg", metadata={"Date": None, **metadata}, **tight)
+        temporary.write_text(rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
     with atomic(png) as temporary:
-        metadata = {"Title": title, "Description": caption}
-        figure.savefig(temporary, format="png", metadata=metadata, dpi=200, bbox_inches="tight", pad_inches=0.06)
+        figure.savefig(temporary, format="png", metadata=metadata, dpi=200, **tight)
     return [svg, png]
+
+
+def rounded(svg: str) -> str:
+    """An SVG with the coordinates of its paths rounded to a hundredth of a point, which halves it."""
+    return _PATH.sub(
+        lambda path: _NUMBER.sub(lambda each: f"{float(each[0]):.2f}".rstrip("0").rstrip("."), path[0]), svg
+    )
+
+
+_PATH = re.compile(r'(?<= d=")[^"]*')
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
