@@ -1,35 +1,79 @@
 """reproflow: executed evidence for statements about flow-matching and diffusion losses.
 
-What a user imports: the decorators `path`, `time_law`, `weighting`, `target`, `divergence`, `claim`, the module `judge`
-(`judge.weighting("expr:exp(-lam/2)")`), and `load_results`. Names are imported on first use, so that
-`import reproflow` costs nothing.
+What a user imports (docs/api.md has an example of each):
+
+===================================================  ==================================================================
+`path`, `time_law`, `weighting`, `target`,           decorators that register a noun, one function each
+`divergence`, `coupling`
+`claim`                                              the decorator of a statement with its negative controls
+`get_path`, `get_time_law`, `get_weighting`          a noun by its spec (`min_snr:gamma=3`, `my.py:f`, `expr:exp(-lam/2)`)
+`canonical`                                          the weight of any loss relative to the ELBO integrand
+`judge`                                              the module that judges one new thing: `judge.weighting(spec)`
+`load_results`                                       a results folder as pandas tables
+===================================================  ==================================================================
+
+Names are imported on first use, so that `import reproflow` costs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reproflow import judge
+    from reproflow.claims.policy import claim
+    from reproflow.reporting.results import load_results
+    from reproflow.theory.canonical import canonical
+    from reproflow.theory.couplings import coupling
+    from reproflow.theory.divergences import divergence
+    from reproflow.theory.paths import get_path, path
+    from reproflow.theory.targets import target
+    from reproflow.theory.times import get_time_law, time_law
+    from reproflow.theory.weightings import get_weighting, weighting
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "path": "reproflow.theory.paths",
-    "time_law": "reproflow.theory.times",
-    "weighting": "reproflow.theory.weightings",
-    "target": "reproflow.theory.targets",
-    "divergence": "reproflow.theory.divergences",
-    "claim": "reproflow.claims.policy",
+    "path": "theory.paths",
+    "time_law": "theory.times",
+    "weighting": "theory.weightings",
+    "target": "theory.targets",
+    "divergence": "theory.divergences",
+    "coupling": "theory.couplings",
+    "claim": "claims.policy",
+    "get_path": "theory.paths",
+    "get_time_law": "theory.times",
+    "get_weighting": "theory.weightings",
+    "canonical": "theory.canonical",
+    "load_results": "reporting.results",
 }
 
-# Modules that are used by their own name.
-_MODULES = ("judge",)
-
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = [
+    "__version__",
+    "canonical",
+    "claim",
+    "coupling",
+    "divergence",
+    "get_path",
+    "get_time_law",
+    "get_weighting",
+    "judge",
+    "load_results",
+    "path",
+    "target",
+    "time_law",
+    "weighting",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"reproflow.{name}")
+    if name == "judge":
+        return importlib.import_module("reproflow.judge")
     if name not in _HOMES:
         raise AttributeError(f"module 'reproflow' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"reproflow.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -93,11 +93,10 @@ def summary(rows: list[dict[str, Any]]) -> str:
     compared = [row["verdict"] for row in rows if row["verdict"] != ONCE]
     counts = Counter(compared)
     said = [f"{counts[verdict]} {spoken(verdict)}" for verdict in _ORDER if counts[verdict]]
+    said = [spoken(compared[0])] if len(compared) == 1 else said
+    head = f"{plural(len(compared), 'comparison')}: {listed(said)}" if said else ""
     merged = len(rows) - len(compared)
-    once = f"{plural(merged, 'pair')} trained once" if merged else ""
-    return (
-        "; ".join(filter(None, [f"{plural(len(compared), 'comparison')}: {listed(said)}" if said else "", once])) + "."
-    )
+    return "; ".join(filter(None, [head, f"{plural(merged, 'objective')} not trained" if merged else ""])) + "."
 
 
 _ORDER = (IDENTICAL, AGREE, DIFFER, "unclear", "too few seeds", "no result")

@@ -116,6 +116,24 @@ class Results:
         self._row(key)
         return read_samples(self.folder / "samples" / f"{key}.npz")
 
+    def comparison(self) -> pd.DataFrame:
+        """The paired comparisons along one noun, as `tables/comparison.csv` (`reporting.comparison`).
+
+        Raises `ReproflowError` where one seed occurs twice in a comparison.
+        """
+        from reproflow.reporting.comparison import comparison_table
+
+        return comparison_table(self.cells)
+
+    def equivalence(self) -> pd.DataFrame:
+        """Differences between cells of one ideal objective, as `tables/equivalence.csv` (`reporting.equivalence`).
+
+        Raises `ReproflowError` where one seed occurs twice in a comparison.
+        """
+        from reproflow.reporting.equivalence import equivalence_table
+
+        return equivalence_table(self)
+
     def _row(self, key: str) -> dict[str, Any]:
         """The cell's row of cells.csv, empty for one that is in the configuration alone. Raises `UsageError`."""
         rows = records(self.cells[self.cells["cell"] == key])

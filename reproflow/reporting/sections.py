@@ -21,7 +21,7 @@ ALIKE = ("id", "tier", "title", "source", "kind", "verdict", "expected", "contro
 def ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of the ledger; many cases of a claim that are all as they should be are one row, with `cases`.
 
-    Such a row has the largest statistic of its cases, and their tolerance where it is one.
+    Such a row has the statistic and the tolerance of the case that is nearest to its tolerance.
     """
     rows = records(claims)
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -40,19 +40,23 @@ def ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _folded(cases: list[dict[str, Any]]) -> dict[str, Any]:
-    tolerances = {row["tolerance"] for row in cases}
-    statistics = [row["statistic"] for row in cases if row["statistic"] == row["statistic"]]
-    return cases[0] | {
-        "case": f"{len(cases)} cases",
-        "statistic": max(statistics, default=math.nan),
-        "tolerance": tolerances.pop() if len(tolerances) == 1 else math.nan,
-        "cases": cases,
-    }
+    nearest = max(cases, key=_nearness)
+    return nearest | {"case": f"{len(cases)} cases", "cases": cases}
+
+
+def _nearness(row: dict[str, Any]) -> float:
+    """How much of its tolerance a statistic takes up."""
+    statistic, tolerance = row["statistic"], row["tolerance"]
+    if math.isnan(statistic):
+        return -math.inf
+    return abs(statistic) / tolerance if tolerance > 0 else statistic
 
 
 def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[str, Any]]]:
-    """axis -> its blocks, each one table: its values in order, for each the row of every metric, and a sentence a
-    metric."""
+    """axis -> its blocks, each one table: its values, for each the row of every metric, and a sentence a metric.
+
+    Blocks of one data set and process stand together, large ones first.
+    """
     try:
         comparison = comparison_table(read.cells)
     except ReproflowError as error:
@@ -60,9 +64,10 @@ def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[st
         return {}
     found: dict[str, list[dict[str, Any]]] = {}
     for axis, own in comparison.groupby("axis", sort=False):
-        several = own["setup"].nunique() > 1
-        for _, rows in own.groupby(block_key(str(axis)), sort=False):
-            found.setdefault(str(axis), []).append(_block(str(axis), rows, several))
+        for _, place in own.groupby(["dataset", "process"], sort=True):
+            several = place["setup"].nunique() > 1
+            blocks = [_block(str(axis), rows, several) for _, rows in place.groupby(block_key(str(axis)), sort=False)]
+            found.setdefault(str(axis), []).extend(sorted(blocks, key=lambda block: -len(block["rows"])))
     return found
 
 

@@ -36,6 +36,8 @@ def number(value: float, decimals: int | None = None, signed: bool = False, digi
     """A number for reading: fixed decimals, else significant digits; a dash where there is none."""
     if math.isnan(value):
         return DASH
+    if signed and value == 0:
+        return "0"
     sign = "+" if signed else ""
     # A small number never reads as zero: "−0.00" would hide on which side of zero an interval ends.
     small = decimals is not None and value != 0 and round(value, decimals) == 0

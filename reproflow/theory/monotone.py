@@ -117,7 +117,8 @@ def _bent(t: np.ndarray, v: np.ndarray) -> np.ndarray:
     share = (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
     between = v[:-2] * (1 - share) + v[2:] * share
     scale = np.maximum(np.maximum(np.abs(v[:-2]), np.abs(v[2:])), 1e-300)
-    error = np.nan_to_num(np.abs(v[1:-1] - between) / scale, nan=np.inf)
+    with np.errstate(invalid="ignore"):
+        error = np.nan_to_num(np.abs(v[1:-1] - between) / scale, nan=np.inf)
     wide = t[2:] - t[:-2] > 1e-12
     worst = np.argsort(np.where(wide, error, 0.0))[-REFINED:]
     return np.sort(worst[error[worst] > 1e-12]) + 1

@@ -54,6 +54,9 @@ def test_every_cell_is_a_row_with_its_likelihood(results: Run) -> None:
         row[name] for row in found for name in ("device", "solver", "nfe", "ema", "batch", "split", "fingerprint")
     )
     assert all(float(row["nll_nats_se"]) > 0 for row in found)
+    assert {(row["coupling"], row["divergence"]) for row in found} == {("independent", "squared")}
+    with open(results.folder / "curves.csv") as stream:
+        assert all(0 < float(row["floor_se"]) < float(row["floor"]) for row in csv.DictReader(stream))
     assert sorted(row["cell"] for row in found) == sorted(cell.key for cell in grid.expand(results.config))
 
 

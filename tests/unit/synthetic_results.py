@@ -24,7 +24,7 @@ SEEDS = (0, 1, 2)
 IMAGES = {"gaussian": ("elbo", "fm", "sigmoid", "iddpm", "uniform"), "masked": ("elbo", "fm", "sigmoid", "simple")}
 TOYS = ("eight_gaussians", "two_moons")
 TOY_WEIGHTINGS = ("elbo", "fm", "sigmoid")
-# on eight Gaussians besides: (path, time law, weighting) -> what it adds to the likelihood of linear, uniform, weighting
+# more cells on eight Gaussians: what they add to the NLL of their weighting with linear path and uniform time
 FURTHER = {
     ("cosine", "uniform", "elbo"): 0.0,
     ("cosine", "uniform", "fm"): 0.3,

@@ -1,6 +1,8 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
-TABLES = ["cells", "comparison", "claims"]
+TABLES = ["cells", "comparison", "claims", "equivalence"]
+# The gallery and the paths' figure show what is registered, trained or not.
+REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
 rule tables:
@@ -13,7 +15,13 @@ rule tables:
             expand(RESULTS / "tables" / "{table}.csv", table=["comparison"]),
             caption="../report/comparison.rst",
             category="Comparison",
-            labels={"table": "weightings, paired over seeds"},
+            labels={"table": "paired over seeds"},
+        ),
+        report(
+            expand(RESULTS / "tables" / "{table}.csv", table=["equivalence"]),
+            caption="../report/equivalence.rst",
+            category="Comparison",
+            labels={"table": "equal objectives"},
         ),
         expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims"]),
     log:
@@ -44,7 +52,7 @@ rule figures:
         "../envs/reproflow.yaml"
     params:
         config=str(RESOLVED),
-        source=fingerprint.source("reproflow.reporting.figures"),
+        source=fingerprint.source("reproflow.reporting.figures", *REGISTERED),
     shell:
         "python -m reproflow figures --config {params.config} &> {log}"
 

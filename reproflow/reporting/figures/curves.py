@@ -48,12 +48,11 @@ class Curve:
         return {"process": self.path.process, **{key: noun.name for key, noun in nouns.items()}}
 
     @property
-    def label(self) -> str:
-        """The weighting; with its path, and a time law that is not uniform, where these matter."""
+    def place(self) -> str:
+        """The path, and a time law that is not uniform, where they matter; nothing for a canonical weighting."""
         if self.weighting.on == "canonical":
-            return self.weighting.name
-        law = [] if self.law.name == "uniform" else [self.law.name]
-        return f"{self.weighting.name} ({', '.join([self.path.name, *law])})"
+            return ""
+        return ", ".join([self.path.name, *([] if self.law.name == "uniform" else [self.law.name])])
 
 
 @dataclass
@@ -125,7 +124,11 @@ def _enter(each: Curve, found: list[Panel], is_registered: bool) -> None:
     """Adds a curve to the panel that has it, else to a panel of its own; the same name twice is entered once."""
     for panel in found:
         if proportional(torch.as_tensor(each.w), torch.as_tensor(panel.curves[0].w)) is not None:
-            if (each.label, each.path.process) not in {(c.label, c.path.process) for c in panel.curves}:
+            if _key(each) not in {_key(other) for other in panel.curves}:
                 panel.curves.append(each)
             return
     found.append(Panel([each], bound(each), is_registered))
+
+
+def _key(each: Curve) -> tuple[str, str, str]:
+    return each.path.process, each.weighting.name, each.place

@@ -25,9 +25,10 @@ CAPTION = (
     "The canonical weight w(λ) of every registered weighting, and of every further objective in these results, "
     "relative to the ELBO integrand and divided by its value at λ = 0. One panel a curve: the names above it are one "
     "objective up to a factor within a process, and one function of the log-SNR across processes (masked: λ = "
-    "log(α/(1-α))). A weighting on a prediction stands with its path in brackets, and its time law where that is not "
-    "uniform: that is where it was proposed, or where the results have it. Noise is on the left. A weight that never "
-    "rises with λ is a sum of bounds with positive coefficients; where one rises (shaded) it is not."
+    "log(α/(1-α))); 'masked too' says that the masked ones have the same names. A weighting on a prediction stands "
+    "with its path in brackets, and its time law where that is not uniform: that is where it was proposed, or where "
+    "the results have it. Noise is on the left. A weight that never rises with λ is a sum of bounds with positive "
+    "coefficients; where one rises (shaded) it is not."
 )
 
 
@@ -90,14 +91,26 @@ def verdict(panel: Panel) -> str:
 
 def members(panel: Panel) -> list[str]:
     """The names of a panel, by process, as lines that fit its width."""
-    by_process = {
-        process: " = ".join(each.label for each in panel.curves if each.path.process == process)
-        for process in registry.PROCESSES
-    }
-    lines = [f"{process}: {names}" for process, names in by_process.items() if names]
-    if len(set(by_process.values())) == 1:
-        lines = [f"{next(iter(by_process.values()))} (both processes)"]
+    own = {p: _places(panel, p) for p in registry.PROCESSES}
+    shown = {process: " = ".join(_placed(*each) for each in names.items()) for process, names in own.items() if names}
+    if own["gaussian"].keys() == own["masked"].keys():
+        lines = [f"{shown['gaussian']}; masked too"]
+    else:
+        lines = [f"{process}: {names}" for process, names in shown.items()]
     return [part for line in lines for part in textwrap.wrap(line, WRAP, subsequent_indent="   ")]
+
+
+def _places(panel: Panel, process: str) -> dict[str, list[str]]:
+    """weighting -> the places (path, time law) where it has this curve."""
+    found: dict[str, list[str]] = {}
+    for each in panel.curves:
+        if each.path.process == process:
+            found.setdefault(each.weighting.name, []).extend(filter(None, [each.place]))
+    return found
+
+
+def _placed(name: str, places: list[str]) -> str:
+    return f"{name} ({'; '.join(places)})" if places else name
 
 
 def _end(lam: float) -> str:
