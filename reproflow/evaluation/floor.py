@@ -33,8 +33,8 @@ from reproflow.learning.data import ImageData, ToyData
 from reproflow.learning.training.draws import Objective, objective
 from reproflow.theory.admission import midpoints
 from reproflow.theory.canonical import canonical, coefficient, elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.drawing import stratify
 from reproflow.theory.paths import Coefficients
-from reproflow.theory.times import stratify
 
 REPLICATES = 16
 DRAWS = {"gaussian": 1024, "masked": 256}

@@ -80,15 +80,6 @@ def get_time_law(spec: str | Spec) -> TimeLaw:
     return TimeLaw(**vars(resolve("time", spec)))
 
 
-def stratify(u: Tensor) -> Tensor:
-    """Stratified quantiles: the i-th of n i.i.d. uniforms is moved into [i/n, (i+1)/n) (003, "Stratified").
-
-    u has shape (n, ...); each stratum is hit once along the first dimension.
-    """
-    strata = torch.arange(len(u), dtype=u.dtype, device=u.device).view(-1, *[1] * (u.ndim - 1))
-    return (strata + u) / len(u)
-
-
 def _ones(t: Tensor) -> Tensor:
     return torch.ones_like(t)
 

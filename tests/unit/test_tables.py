@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import math
 import re
 from pathlib import Path
@@ -32,17 +33,19 @@ def few(tmp_path: Path) -> Path:
     return write_results(tmp_path / "few", (0, 1))
 
 
-def values(cells: pd.DataFrame, row: pd.Series, weighting: str) -> pd.Series:
-    """The metric of a comparison row's block by seed, straight from cells.csv."""
-    own = cells[(cells["weighting"] == weighting) & (cells["status"] == "ok")]
-    for key in ("dataset", "process", "target"):
+def values(cells: pd.DataFrame, row: pd.Series, value: str) -> pd.Series:
+    """The metric of one value of a comparison row's block by seed, straight from cells.csv."""
+    own = cells[(cells[row["axis"]] == value) & (cells["status"] == "ok")]
+    for key in {"dataset", "process", "target", "path", "time", "weighting"} - {row["axis"]}:
         own = own[own[key] == row[key]]
     return own.set_index("seed")[row["metric"]].sort_index()
 
 
 def compared(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The cells, and the comparison; `block` numbers its blocks."""
     cells = pd.read_csv(results / "cells.csv")
-    return cells, comparison_table(load_results(results).cells)
+    found = comparison_table(load_results(results).cells)
+    return cells, found.assign(block=(found["verdict"] == "reference").cumsum())
 
 
 def test_differences_are_those_of_a_paired_t_test(results: Path) -> None:
@@ -50,14 +53,61 @@ def test_differences_are_those_of_a_paired_t_test(results: Path) -> None:
     tested = comparison[comparison["p"].notna()]
     assert len(tested) >= 15
     for _, row in tested.iterrows():
-        a, b = values(cells, row, row["weighting"]), values(cells, row, row["reference"])
+        a, b = values(cells, row, row[row["axis"]]), values(cells, row, row["reference"])
         common = a.index.intersection(b.index)
+        if (a[common] == b[common]).all():
+            assert (row["difference"], row["p"], row["verdict"]) == (0, 1, "tied")
+            continue
         expected = stats.ttest_rel(a[common], b[common])
         interval = expected.confidence_interval(0.95)
         assert row["pairs"] == len(common)
         found = row[["difference", "difference_low", "difference_high", "p"]].to_numpy(float)
         expected_numbers = [(a[common] - b[common]).mean(), interval.low, interval.high, expected.pvalue]
         np.testing.assert_allclose(found, expected_numbers, rtol=1e-7, atol=1e-13)
+
+
+def test_a_block_varies_one_noun_and_nothing_else(results: Path) -> None:
+    cells, comparison = compared(results)
+    names = ["weighting", "path", "time", "target", "coupling", "divergence", "dataset", "process", "setup", "steps"]
+    for _, block in comparison.groupby("block"):
+        varies = {name for name in names if block[name].nunique() > 1}
+        assert varies == {block["axis"].iloc[0]}
+    axes = set(comparison["axis"])
+    assert axes == {"weighting", "path", "time"}
+    # Every pair of cells that differ in one noun alone is in a block of that noun.
+    ok = cells[cells["status"] == "ok"].drop_duplicates(["dataset", "process", "path", "time", "weighting"])
+    for a, b in itertools.combinations(ok.to_dict("records"), 2):
+        differs = [name for name in ("dataset", "process", "path", "time", "weighting") if a[name] != b[name]]
+        if len(differs) == 1 and differs[0] in axes:
+            own = comparison[
+                (comparison["axis"] == differs[0]) & (comparison[differs[0]].isin([a[differs[0]], b[differs[0]]]))
+            ]
+            for name in ("dataset", "process", "path", "time", "weighting"):
+                own = own[(own[name] == a[name]) | (name == differs[0])]
+            assert (own.groupby("block").size() == 2).any(), (a["cell"], b["cell"])
+
+
+def test_cells_of_other_settings_are_not_compared(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "r", (0, 1, 2))
+    config = json.loads((folder / "config.json").read_text())
+    wide = next(each for each in config["experiments"] if each["name"] == "paths")
+    wide["model"]["width"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+    comparison = comparison_table(load_results(folder).cells)
+    assert "path" not in set(comparison["axis"])
+    cosine = comparison[(comparison["path"] == "cosine") & (comparison["axis"] == "weighting")]
+    assert set(cosine["weighting"]) == {"elbo", "fm"}
+    assert set(cosine["setup"]) == {"paths"}
+
+
+def test_a_lone_cell_still_shows_its_mean(tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "r", (0, 1, 2))
+    rows = [row for row in csv.DictReader((folder / "cells.csv").open()) if row["weighting"] == "iddpm"]
+    write_csv(folder / "cells.csv", CELL_COLUMNS, rows)
+    comparison = comparison_table(load_results(folder).cells)
+    assert (comparison["axis"] == "weighting").all()
+    shown = comparison.set_index("metric")["mean"]
+    assert math.isclose(shown["fid_train"], np.mean([float(row["fid_train"]) for row in rows]))
 
 
 def test_pairing_removes_what_a_seed_shares(results: Path) -> None:
@@ -72,7 +122,7 @@ def test_pairing_removes_what_a_seed_shares(results: Path) -> None:
 def test_holm_is_closed_testing_with_bonferroni(results: Path) -> None:
     """Adjusted p of one hypothesis = the largest Bonferroni p over all sets of hypotheses that contain it."""
     _, comparison = compared(results)
-    for _, block in comparison[comparison["p"].notna()].groupby(["dataset", "process", "metric"]):
+    for _, block in comparison[comparison["p"].notna()].groupby("block"):
         p = block["p"].to_list()
         sets = [s for n in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), n)]
         expected = [max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))]
@@ -98,10 +148,11 @@ def test_verdicts_say_what_interval_and_p_say(results: Path) -> None:
 def test_best_is_lowest_and_separated_from_all_others(results: Path) -> None:
     cells, comparison = compared(results)
     best = 0
-    for _, block in comparison.groupby(["dataset", "process", "metric"]):
+    for _, block in comparison.groupby("block"):
         lowest = block.loc[block["mean"].idxmin()]
-        own = values(cells, lowest, lowest["weighting"])
-        others = [values(cells, lowest, name) for name in block["weighting"] if name != lowest["weighting"]]
+        axis = lowest["axis"]
+        own = values(cells, lowest, lowest[axis])
+        others = [values(cells, lowest, name) for name in block[axis] if name != lowest[axis]]
         common = [own.index.intersection(other.index) for other in others]
         separated = all(
             stats.ttest_rel(own[seeds], other[seeds]).confidence_interval(0.95).high < 0
@@ -110,12 +161,12 @@ def test_best_is_lowest_and_separated_from_all_others(results: Path) -> None:
         assert block["best"].sum() == separated
         assert bool(lowest["best"]) == separated
         best += separated
-    assert 0 < best < len(comparison.groupby(["dataset", "process", "metric"]))
+    assert 0 < best < len(comparison.groupby("block"))
 
 
 def test_two_seeds_give_a_mean_and_no_interval(few: Path) -> None:
     comparison = comparison_table(load_results(few).cells)
-    others = comparison[comparison["weighting"] != comparison["reference"]]
+    others = comparison[comparison["verdict"] != "reference"]
     assert set(others["verdict"]) == {"too few seeds"}
     assert others[["difference_low", "difference_high", "p", "p_holm"]].isna().all(axis=None)
     assert others["difference"].notna().all()
@@ -157,8 +208,8 @@ def test_a_weighting_without_any_result_is_still_a_row(tmp_path: Path) -> None:
 def test_one_seed_twice_is_refused(tmp_path: Path) -> None:
     folder = write_results(tmp_path / "r", (0, 1, 2))
     rows = list(csv.DictReader((folder / "cells.csv").open()))
-    write_csv(folder / "cells.csv", CELL_COLUMNS, [*rows, rows[0] | {"cell": "the-other", "nfe": 64}])
-    with pytest.raises(ReproflowError, match=r"seed 0 more than once.*the-other"):
+    write_csv(folder / "cells.csv", CELL_COLUMNS, [*rows, rows[0] | {"nfe": 64}])
+    with pytest.raises(ReproflowError, match=rf"seed 0 more than once.*{re.escape(rows[0]['cell'])}"):
         comparison_table(load_results(folder).cells)
 
 
@@ -178,7 +229,7 @@ def test_same_bytes_whatever_the_order_of_rows(tmp_path: Path) -> None:
         write_csv(second / f"{name}.csv", list(rows[0]), rows[::-1])
     for one, other in zip(write_tables(first), write_tables(second), strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
-    assert len(list((first / "tables").iterdir())) == 9
+    assert len(list((first / "tables").iterdir())) == 12
 
 
 def test_bold_rows_are_the_best_rows(results: Path) -> None:
@@ -223,7 +274,7 @@ def test_a_broken_input_is_named_and_the_rest_is_written(
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_text(content)
-    assert len(write_tables(folder)) == 9
+    assert len(write_tables(folder)) == 12
     table = (folder / "tables" / name.replace("csv", "md")).read_text()
     assert name in table
     assert said in table
