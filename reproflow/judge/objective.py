@@ -117,10 +117,17 @@ class Objective:
         return min(OCTAVES[0], round(-np.log2(self.reach[0]))), min(OCTAVES[1], round(-np.log2(1 - self.reach[1])))
 
     @functools.cached_property
+    def resolved(self) -> float:
+        """The last t at which w has six digits: a density that comes from a quantile map fails where u is nearly 1."""
+        if self.weighting.on == "canonical" or self.law.entry.meta.get("density"):
+            return 1.0
+        return float(self.quantile(np.array([1 - 1e-9]))[0])
+
+    @functools.cached_property
     def dense(self) -> tuple[int, int]:
-        """The same where the time law's density is needed: one that comes from bisection is exact to 1e-16 only."""
-        most = 50 if self.weighting.on == "canonical" or self.law.entry.meta.get("density") else 20
-        return min(most, self.octaves[0]), min(most, self.octaves[1])
+        """The same as `octaves`, where w is needed and not only the weighting's value."""
+        near = int(-np.log2(1 - self.resolved)) if self.resolved < 1 else OCTAVES[1]
+        return self.octaves[0], min(near, self.octaves[1])
 
     @functools.cached_property
     def ladder(self) -> np.ndarray:
@@ -135,7 +142,8 @@ class Objective:
 
     def _path_fault(self) -> str:
         t = (np.arange(8192) + 0.5) / 8192
-        alpha, sigma = (self._number(lambda t, i=i: self.path(t)[i], t, f"path {self.path.name!r}") for i in (0, 1))
+        what = f"path {self.path.name!r}"
+        alpha, sigma = (self._number(part, t, what) for part in (lambda t: self.path(t)[0], lambda t: self.path(t)[1]))
         cure = "see reproflow check path"
         for name, value in (("alpha", alpha), ("sigma", sigma)):
             bad = ~(np.isfinite(value) & (value > 0))

@@ -138,4 +138,5 @@ def _deduped(experiment: Experiment) -> Experiment:
 
 def _on_times(cell: Cell, t: Tensor) -> Tensor:
     weighting = get_weighting(cell.weighting, cell.process)
-    return canonical(get_path(cell.path, cell.process), get_time_law(cell.time), weighting, t)
+    path, law = quick_path(get_path(cell.path, cell.process)), quick_law(get_time_law(cell.time))
+    return canonical(path, law, weighting, t)

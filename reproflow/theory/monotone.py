@@ -20,6 +20,8 @@ REFINED = 2048
 ROUNDS = 3
 PLATEAU = 1e-3
 SNAP = 1e-10
+MANY = 500
+UNDERFLOW = 1e-300
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,17 @@ def sample(f: Function, t: np.ndarray) -> Sampled:
 
 
 def rises(f: Function, on: Sampled) -> list[tuple[float, float]]:
-    """The pieces [t0, t1] on which f rises, in order; an upward step has t0 and t1 on its two sides."""
+    """The pieces [t0, t1] on which f rises, in order; an upward step has t0 and t1 on its two sides.
+
+    Their ends are located, unless there are more than 500: then they are times of the grid.
+    """
+    pieces = [piece for run in _runs(on) for piece in _without_plateaus(on, *run)]
+    if len(pieces) > MANY:
+        return [(float(on.t[start]), float(on.t[stop])) for start, stop in pieces]
     found = []
-    for first, last in _runs(on):
-        for start, stop in _without_plateaus(on, first, last):
-            low = _locate(f, on, start, -1)
-            found.append((low, max(low, _locate(f, on, stop, 1))))
+    for start, stop in pieces:
+        low = _locate(f, on, start, -1)
+        found.append((low, max(low, _locate(f, on, stop, 1))))
     return found
 
 
@@ -153,4 +160,4 @@ def _noise(f: Function, t: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = np.nan_to_num(np.median(np.abs(np.diff(values, axis=1)), axis=1) * 2, nan=0.0, posinf=0.0)
     place = np.searchsorted(some, np.arange(len(t))).clip(1, len(some) - 1)
-    return np.maximum(spread[place - 1], spread[place])
+    return np.maximum(np.maximum(spread[place - 1], spread[place]), UNDERFLOW)

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
-from reproflow.reporting import html
+from reproflow.reporting import html, plates
 from reproflow.reporting.figures import figures
 from reproflow.reporting.html import write_report
 from reproflow.reporting.results import load_results
+from reproflow.reporting.sections import ledger
 from reproflow.reporting.summary import gate_state
 from reproflow.reporting.tables import claims_table
 
@@ -81,6 +82,67 @@ def test_figure_list_of_the_page_is_the_registry() -> None:
     assert set(html.FIGURES) == set(figures())
 
 
+def many_cases(n: int) -> list[dict]:
+    """One claim with n cases as expected, of growing statistic, and one that is refuted."""
+    first = claims()[0]
+    rows = [first | {"id": "ST-9", "case": f"case_{i}", "statistic": 1e-14 * i, "tolerance": 1e-10} for i in range(n)]
+    return [*rows, rows[0] | {"case": "odd_one", "verdict": "refuted", "statistic": 0.3}]
+
+
+def test_many_cases_alike_are_one_row_and_the_odd_one_keeps_its_own(copy: Path) -> None:
+    rows = [*claims(), *many_cases(9)]
+    write_csv(copy / "claims.csv", CLAIM_COLUMNS, rows)
+    shown = ledger(claims_table(load_results(copy).claims))
+    folded = [row for row in shown if row["cases"]]
+    assert [row["case"] for row in folded] == ["9 cases"]
+    assert folded[0]["statistic"] == 8e-14  # the case nearest its tolerance
+    assert [row["case"] for row in folded[0]["cases"]] == [f"case_{i}" for i in range(9)]
+    assert "odd_one" in [row["case"] for row in shown]
+    assert len(shown) == len(rows) - 8
+    text = Page(write_report(copy)).text
+    for row in rows:
+        assert row["case"] in text
+    assert f"The ledger has {len(rows)} rows" in text
+
+
+def test_few_cases_or_unlike_ones_stay_rows(copy: Path) -> None:
+    for rows in (many_cases(5), [row | {"tier": "mc" if i % 2 else "exact"} for i, row in enumerate(many_cases(10))]):
+        write_csv(copy / "claims.csv", CLAIM_COLUMNS, rows)
+        shown = ledger(claims_table(load_results(copy).claims))
+        assert not any(row["cases"] for row in shown)
+        assert len(shown) == len(rows)
+
+
+def test_page_compares_along_every_noun_that_varies(reported: Path) -> None:
+    text = Page(reported / "report.html").text
+    comparison = load_results(reported).comparison()
+    for axis, words in (("weighting", "Weightings"), ("time", "Time laws"), ("path", "Paths")):
+        assert f"{words} compared" in text
+        blocks = comparison[(comparison["axis"] == axis) & (comparison["verdict"] == "reference")]
+        assert len(blocks)
+    assert "Targets compared" not in text
+    worse = comparison.query("axis == 'path' and path == 'cosine' and weighting == 'fm'").iloc[0]
+    assert worse["verdict"] == "worse"
+    assert f"+{worse['difference']:.3f}" in text
+
+
+def test_page_says_of_equal_objectives_what_the_table_says(reported: Path) -> None:
+    text = Page(reported / "report.html").text
+    table = load_results(reported).equivalence()
+    assert "Equal objectives: do they agree?" in text
+    fm = table[(table["weighting_a"] == "fm") & (table["dataset"] == "eight_gaussians")]
+    counts = fm["verdict"].value_counts()
+    assert f"{len(fm)} comparisons: 1 identical and {counts['differ']} differ." in text
+    for row in table.to_dict("records"):
+        if row["verdict"] in ("agree", "differ"):
+            decimals = {"nll_nats": 3, "bound_bits_per_dim": 4}.get(row["metric"], 2)
+            assert f"{row['difference']:+.{decimals}f}".replace("-", "−") in text
+
+
+def test_page_is_small_enough_to_send(reported: Path) -> None:
+    assert (reported / "report.html").stat().st_size < 3_000_000
+
+
 def test_head_counts_are_those_of_the_files(reported: Path) -> None:
     text = Page(reported / "report.html").text
     cells, ledger = pd.read_csv(reported / "cells.csv"), pd.DataFrame(claims())
@@ -138,8 +200,10 @@ def test_page_renders_and_names_what_is_broken(copy: Path, name: str, damage: st
 
 
 def test_page_of_an_empty_folder_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "timings.csv").touch()
     text = Page(write_report(tmp_path)).text
-    for name in (*INPUTS, *(f"figures/{figure}" for figure in figures())):
+    assert "timings.csv : empty" in text
+    for name in (*(each for each in INPUTS if each != "timings.csv"), *(f"figures/{figure}" for figure in figures())):
         assert f"{name} : not there" in text
     assert "There is no ledger of claims." in text
     assert "passes" not in text
@@ -152,7 +216,7 @@ def test_a_clean_run_misses_nothing(reported: Path) -> None:
 
 
 def test_large_figures_go_in_as_png(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "LARGEST_SVG", 60_000)
+    monkeypatch.setattr(plates, "LARGEST_SVG", 60_000)
     large = [name for name in figures() if (copy / "figures" / f"{name}.svg").stat().st_size > 60_000]
     images = [a for tag, a in Page(write_report(copy)).tags if tag == "img"]
     assert 0 < len(images) == len(large)

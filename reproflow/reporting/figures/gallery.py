@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 
 from reproflow.foundation import registry
 from reproflow.reporting.figures import style
@@ -39,27 +39,15 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     found = panels(read, unplaced)
     parts = {head: [panel for panel in found if panel.registered is own] for own, head in HEADS.items()}
     parts = {head: part for head, part in parts.items() if part}
-    rows = [-(-len(part) // ACROSS) for part in parts.values()]
-    figure = style.canvas(sum(rows) * 1.75 + 0.35 * len(parts))
-    rooms = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=rows)
-    for (head, part), room in zip(parts.items(), rooms[:, 0], strict=True):
-        _part(room, part, head)
+    figure, rooms = style.sections({head: len(part) for head, part in parts.items()}, ACROSS, 1.75)
+    for part, room in zip(parts.values(), rooms, strict=True):
+        for i, (panel, axes) in enumerate(zip(part, room, strict=True)):
+            _panel(axes, panel)
+            axes.set_ylabel("" if i % ACROSS else "w(λ) / w(0)", fontsize=7.5)
+            axes.set_xlabel("λ" if i >= len(part) - ACROSS else "", fontsize=8, labelpad=1)
+            axes.tick_params(labelleft=not i % ACROSS)
     note = f" Not drawn: {'; '.join(unplaced)}." if unplaced else ""
     return figure, _tidy(found), CAPTION + note
-
-
-def _part(room: SubFigure, part: list[Panel], head: str) -> None:
-    room.suptitle(head, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
-    grid = room.subplots(-(-len(part) // ACROSS), ACROSS, squeeze=False, sharex=True, sharey=True)
-    flat = list(grid.flat)
-    for axes, panel in zip(flat, part, strict=False):
-        _panel(axes, panel)
-    for axes in flat[len(part) :]:
-        axes.remove()
-    for axes in grid[:, 0]:
-        axes.set_ylabel("w(λ) / w(0)", fontsize=7.5)
-    for axes in flat[max(len(part) - ACROSS, 0) : len(part)]:
-        axes.set_xlabel("λ", fontsize=8, labelpad=1)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
@@ -70,7 +58,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.axvline(0, color=style.GREY, linewidth=0.5, alpha=0.6)
     axes.plot(LAM, first.w / np.interp(0, LAM, first.w), color=colour)
     axes.set(yscale="log", ylim=YLIM, xlim=(-REACH, REACH), xticks=[-8, -4, 0, 4, 8], yticks=[1e-3, 1, 1e3])
-    axes.tick_params(labelsize=7, labelbottom=True)
+    axes.tick_params(labelsize=7)
     axes.minorticks_off()
     # The title's last line is left to the verdict, which has the curve's colour.
     axes.set_title("\n".join([*members(panel), ""]), fontsize=7.2, linespacing=1.2, pad=3)

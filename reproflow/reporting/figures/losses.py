@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproflow.reporting.figures import style
@@ -20,6 +20,7 @@ BLOCK = ["dataset", "process"]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup"]
 COLUMNS = [*BLOCK, *NOUNS, "weighting", "step", "loss", "low", "high", "floor", "floor_se", "seeds"]
 BINS, ACROSS, WRAP = 60, 6, 25
+Block = list[tuple[dict[str, Any], pd.DataFrame]]  # the panels of one data set and process
 LINE, FLOOR = "#0173b2", "#c44e00"
 CAPTION = (
     "Training loss over steps, in units of the linear-Gaussian denoiser's loss (masked: of the uniform guess). Line: "
@@ -38,11 +39,13 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
         why = read.why_missing("curves.csv", "cells.csv") or "no training curves"
         return style.placeholder(why), frame, CAPTION
     blocks = [_panels(rows) for _, rows in frame.groupby(BLOCK, sort=True)]
-    rows = [-(-len(block) // ACROSS) for block in blocks]
-    figure = style.canvas(1.35 * sum(rows) + 0.35 * len(blocks))
-    rooms = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=[1.35 * n + 0.35 for n in rows])
-    for block, room in zip(blocks, rooms[:, 0], strict=True):
-        _draw_block(room, block)
+    figure, rooms = style.sections({_heading(block): len(block) for block in blocks}, ACROSS, 1.35)
+    for block, room in zip(blocks, rooms, strict=True):
+        for i, ((each, curve), axes) in enumerate(zip(block, room, strict=True)):
+            _panel(axes, curve)
+            name = style.heading(label(each, _varies(block)), WRAP)
+            axes.set_title(name, fontsize=6.8, linespacing=1.15, pad=3)
+            axes.set_xlabel("step" if i >= len(block) - ACROSS else "", fontsize=7, labelpad=1)
     return figure, frame, CAPTION
 
 
@@ -61,28 +64,21 @@ def averaged(read: Results) -> pd.DataFrame:
     return seeds.groupby(keys, sort=True).agg(**named).reset_index()[COLUMNS]
 
 
-def _panels(rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+def _panels(rows: pd.DataFrame) -> Block:
     """The curves of a data set and process with what they are of, usual path and time law first."""
     keys = [*BLOCK, *NOUNS, "weighting"]
     found = [(dict(zip(keys, key, strict=True)), own) for key, own in rows.groupby(keys, sort=True)]
     return sorted(found, key=lambda each: style.order(each[0] | {"steps": 0}))
 
 
-def _draw_block(room: SubFigure, block: list[tuple[dict[str, Any], pd.DataFrame]]) -> None:
-    names = [each for each, _ in block]
-    varies = [key for key in NOUNS if len({each[key] for each in names}) > 1]
-    same = [f"{names[0][key]} {axis_word(key)}" for key in ("path", "time", "target") if key not in varies]
-    head = " · ".join([names[0]["dataset"], names[0]["process"], *same])
-    room.suptitle(head, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
-    grid = room.subplots(-(-len(block) // ACROSS), ACROSS, squeeze=False)
-    flat = list(grid.flat)
-    for axes, (each, curve) in zip(flat, block, strict=False):
-        _panel(axes, curve)
-        axes.set_title(style.heading(label(each, varies), WRAP), fontsize=6.8, linespacing=1.15, pad=3)
-    for axes in flat[len(block) :]:
-        axes.remove()
-    for axes in flat[max(len(block) - ACROSS, 0) : len(block)]:
-        axes.set_xlabel("step", fontsize=7, labelpad=1)
+def _heading(block: Block) -> str:
+    first, varies = block[0][0], _varies(block)
+    same = [f"{first[key]} {axis_word(key)}" for key in ("path", "time", "target") if key not in varies]
+    return " · ".join([first["dataset"], first["process"], *same])
+
+
+def _varies(block: Block) -> list[str]:
+    return [key for key in NOUNS if len({each[key] for each, _ in block}) > 1]
 
 
 def _panel(axes: Axes, curve: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from reproflow.foundation.files import atomic
 from reproflow.reporting.wording import USUAL
 
+HEAD = 0.3  # inches of a heading over panels
 WIDTH = 8.4  # inches; the report shows figures at about this width
 GREY = "#6b7280"
 INK = "#1f2933"
@@ -65,17 +66,32 @@ def styled() -> Iterator[None]:
             yield
 
 
-def canvas(height: float) -> Figure:
-    """An empty figure of the house's width, without pyplot's global state."""
+def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of the house's width with rows x columns axes, without pyplot's global state."""
+    figure = _canvas(height)
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs).tolist()
+
+
+def sections(sizes: Mapping[str, int], across: int, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of small panels under headings: for each heading its axes, `across` in a row of `height` inches."""
+    rows = [-(-size // across) for size in sizes.values()]
+    ratios = [ratio for count in rows for ratio in (HEAD, *[height] * count)]
+    figure = _canvas(sum(ratios))
+    grid = figure.add_gridspec(len(ratios), across, height_ratios=ratios)
+    found, top = [], 0
+    for (heading, size), count in zip(sizes.items(), rows, strict=True):
+        above = figure.add_subplot(grid[top, :])
+        above.set_axis_off()
+        above.text(0, 0, heading, fontsize=10, fontweight="bold", va="bottom")
+        found.append([figure.add_subplot(grid[top + 1 + i // across, i % across]) for i in range(size)])
+        top += 1 + count
+    return figure, found
+
+
+def _canvas(height: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def panels(rows: int, columns: int, height: float, **kwargs) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with rows x columns axes."""
-    figure = canvas(height)
-    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs).tolist()
 
 
 def placeholder(reason: str) -> Figure:
@@ -155,6 +171,7 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
     """Writes `stem.svg` and `stem.png`, the caption as their description: no date, fixed ids, so the same bytes."""
     svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    _freeze(figure)
     tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.06}
     metadata = {"Title": stem.name, "Description": caption}
     with atomic(svg) as temporary:
@@ -163,6 +180,15 @@ def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
     with atomic(png) as temporary:
         figure.savefig(temporary, format="png", metadata=metadata, dpi=200, **tight)
     return [svg, png]
+
+
+def _freeze(figure: Figure) -> None:
+    """Ends the layout, with places rounded: the layout's solver orders its sums by memory address."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, low, width, height = (round(value, 5) for value in axes.get_position(original=True).bounds)
+        axes.set_position((left, low, width, height))
 
 
 def rounded(svg: str) -> str:
