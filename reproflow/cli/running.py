@@ -185,7 +185,7 @@ def collect(config: ConfigOption, results: ResultsOption = None) -> None:
 
 
 def tables(config: ConfigOption, results: ResultsOption = None) -> None:
-    """Write tables/: cells, weighting comparison, claims, as CSV, Markdown and LaTeX.
+    """Write tables/: cells, paired comparisons, equal objectives, claims, as CSV, Markdown and LaTeX.
 
     Example: reproflow tables --config configs/demo.yaml
     """
@@ -201,7 +201,7 @@ def figures(
 ) -> None:
     """Write figures/: each as SVG, PNG and the CSV of its numbers.
 
-    Example: reproflow figures --config configs/demo.yaml weightings
+    Example: reproflow figures --config configs/demo.yaml gallery
     """
     from reproflow.reporting.figures import write_figures
 

@@ -106,7 +106,7 @@ def measured(page: str, width: int, script: str, folder: Path) -> dict:
 
 
 WIDTHS = "{inner: d.documentElement.clientWidth, whole: d.documentElement.scrollWidth}"
-ROWS = '[...d.querySelectorAll("#claims-table tbody tr")]'
+ROWS = '[...d.querySelectorAll("#claims-table > tbody > tr")]'
 
 
 @pytest.mark.parametrize("width", [PHONE, 768, DESKTOP])
@@ -124,6 +124,30 @@ def test_tables_scroll_within_their_boxes_on_a_phone(page: str, tmp_path: Path) 
     found = measured(page, PHONE, f"{{boxes: {boxes}}}", tmp_path)["boxes"]
     assert max(whole - shown for shown, whole, _ in found) > 100
     assert {overflow for *_, overflow in found} == {"auto"}
+
+
+def test_figures_stay_readable_on_a_phone_and_scroll_within_their_plates(page: str, tmp_path: Path) -> None:
+    """The smallest type of a figure is 6.3 points at 605 points' width; on the screen it is not below 7.5 pixels."""
+    plates = """[...d.querySelectorAll(".plate")].map((p) => [p.clientWidth, p.scrollWidth,
+        p.firstElementChild.getBoundingClientRect().width, getComputedStyle(p).overflowX])"""
+    for width in (PHONE, DESKTOP):
+        found = measured(page, width, f"{{plates: {plates}}}", tmp_path)["plates"]
+        assert len(found) == 7
+        for shown, whole, image, overflow in found:
+            assert image * 6.3 / 605 >= 7.5
+            assert shown < width
+            assert whole <= shown or overflow == "auto"
+
+
+def test_folded_cases_open_inside_their_row(page: str, tmp_path: Path) -> None:
+    """The nested table is no row of the ledger, so sorting and filtering leave it in its place."""
+    inner = '<table class="cases"><tbody><tr><td>inner</td></tr></tbody></table>'
+    folded = page.replace("</div>\n</details></td>", f"</div>{inner}</details></td>", 1)
+    assert inner in folded
+    click = 'd.querySelectorAll("#claims-table th button")[4].click()'
+    script = f"({click}, {{rows: {ROWS}.length, inner: {ROWS}.filter((r) => r.querySelector('.cases')).length}})"
+    found = measured(folded, DESKTOP, script, tmp_path)
+    assert found == {"rows": 7, "inner": 1}
 
 
 def test_the_browser_fetches_the_page_and_nothing_else(page: str, address: str, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import load_results
-from reproflow.reporting.wording import text
+from reproflow.reporting.results import load_results, records
+from reproflow.reporting.wording import label
 
 X, Y = "bound_bits_per_dim", "fid_train"
-POINT = ["dataset", "process", "path", "time", "target", "steps", "weighting"]
+NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]
+POINT = ["dataset", "process", *NOUNS, "weighting"]
 COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
 CAPTION = (
     "FID against the training images over the bound on the negative log-likelihood; lower is better in both. Mean "
@@ -71,13 +72,12 @@ def _panel(axes: Axes, group: pd.DataFrame, looks: dict, marker: str) -> None:
 
 def _label(axes: Axes, group: pd.DataFrame, looks: dict) -> None:
     """A name at the right for each point, joined by a thin line; and what tells equal names apart."""
-    shared = [key for key in ("path", "time", "target", "steps") if group[key].nunique() > 1]
-    records = sorted(group.to_dict("records"), key=lambda row: (row[Y], row["weighting"]))
-    _, spread = style.heights(axes, [row[Y] for row in records])
-    for row, y in zip(records, spread, strict=True):
-        name = " ".join([row["weighting"], *(text(row[key]) for key in shared)])
+    varies = [key for key in NOUNS if group[key].nunique() > 1]
+    rows = sorted(records(group), key=lambda row: (row[Y], row["weighting"]))
+    _, spread = style.heights(axes, [row[Y] for row in rows])
+    for row, y in zip(rows, spread, strict=True):
         axes.annotate(
-            name, xy=(row[X], row[Y]), xytext=(1.03, y), textcoords="axes fraction", va="center", fontsize=8,
-            color=looks[row["weighting"]]["color"], annotation_clip=False, zorder=1,
+            label(row, varies), xy=(row[X], row[Y]), xytext=(1.03, y), textcoords="axes fraction", va="center",
+            fontsize=8, color=looks[row["weighting"]]["color"], annotation_clip=False, zorder=1,
             arrowprops=LEADER,
         )  # fmt: skip

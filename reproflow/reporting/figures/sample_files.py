@@ -23,10 +23,13 @@ def chosen(read: Results, process: str) -> list[Row]:
 
 def left_out(read: Results, process: str, shown: list[Row]) -> str:
     """A sentence that names what the shown data sets have and the sheet lacks, or the empty string."""
-    have = {(row["dataset"], row["weighting"]) for row in shown}
-    own = read.cells[(read.cells["process"] == process) & read.cells["dataset"].isin({name for name, _ in have})]
-    absent = sorted(set(zip(own["dataset"], own["weighting"], strict=True)) - have)
-    return f" Not shown, for want of samples: {', '.join(' '.join(pair) for pair in absent)}." if absent else ""
+    keys = [key for key in DISTINCT if key != "steps"]  # a cell that did not end well has others
+    datasets = {row["dataset"] for row in shown}
+    own = read.cells[(read.cells["process"] == process) & read.cells["dataset"].isin(datasets)].drop_duplicates(keys)
+    have = [[row[key] for key in keys] for row in shown]
+    absent = [row for row in own.to_dict("records") if [row[key] for key in keys] not in have]
+    names = [f"{row['dataset']} {title(row, [*shown, *absent])}" for row in absent]
+    return f" Not shown, for want of samples: {', '.join(names)}." if absent else ""
 
 
 def title(row: Row, rows: list[Row]) -> str:

@@ -130,20 +130,6 @@ def _faint(colour: Sequence[float]) -> bool:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.68
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, str, object]], gap: float = 12.5) -> None:
-    """Labels (y in data units, text, colour) right of the axes, moved apart so that lines are `gap` points apart.
-
-    To be called when limits and layout are final.
-    """
-    order = sorted(ends, key=lambda end: end[:2])
-    for (_, text, colour), natural, y in zip(order, *heights(axes, [end[0] for end in order], gap), strict=True):
-        axes.annotate(
-            text, xy=(1.005, min(max(natural, 0.0), 1.0)), xytext=(1.06, y), xycoords="axes fraction",
-            textcoords="axes fraction", color=colour, va="center", fontsize=8, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkB": 0},
-        )  # fmt: skip
-
-
 def heights(axes: Axes, values: Sequence[float], gap: float = 12.5) -> tuple[list[float], list[float]]:
     """Heights of increasing y values as fractions of the axes, and the same moved `gap` points apart."""
     natural = [float(axes.transAxes.inverted().transform(axes.transData.transform((1, y)))[1]) for y in values]
