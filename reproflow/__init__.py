@@ -6,7 +6,7 @@ What a user imports (docs/api.md has an example of each):
 `path`, `time_law`, `weighting`, `target`,           decorators that register a noun, one function each
 `divergence`, `coupling`
 `claim`                                              the decorator of a statement with its negative controls
-`get_path`, `get_time_law`, `get_weighting`          a noun by its spec (`min_snr:gamma=3`, `my.py:f`, `expr:exp(-lam/2)`)
+`get_path`, `get_time_law`, `get_weighting`          a noun by its spec (`min_snr:gamma=3`, `my.py:f`, `expr:exp(-lam)`)
 `canonical`                                          the weight of any loss relative to the ELBO integrand
 `judge`                                              the module that judges one new thing: `judge.weighting(spec)`
 `load_results`                                       a results folder as pandas tables

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from reproflow.cli import asking, checking, running
+from reproflow.cli import asking, baseline, checking, running
 from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
@@ -25,6 +25,7 @@ app.command("list")(asking.list_)
 for verb in (asking.verify, asking.why, asking.doctor, *running.VERBS):
     app.command()(verb)
 app.add_typer(checking.app, name="check")
+app.add_typer(baseline.app, name="baseline")
 
 
 # Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.

@@ -1,12 +1,12 @@
 r"""The rotation test: which of many correlated rows are shifted upwards, from a handful of replicates of all of them.
 
-The rows (cells and metrics) of one replicate (a seed) share initial weights and data, so they move together; how much, a
-few seeds cannot tell. Under normality they need not: write the data of row g as u_g in R^{nu+1}, first the normed
+The rows (cells and metrics) of one replicate (a seed) share initial weights and data, so they move together; how much,
+a few seeds cannot tell. Under normality they need not: write the data of row g as u_g in R^{nu+1}, first the normed
 contrast, then its nu residual degrees of freedom. Where no row is shifted, U = (u_1, ..) has the law of R U for every
 rotation R *whatever the covariance of the rows*, so that the maximum of any statistic, evaluated on random rotations of
-the data at hand, is a null distribution that needs no estimate of a correlation (Langsrud 2005, Statistics and Computing
-15; Wu et al. 2010, ROAST, Bioinformatics 26). Used step-down it is Holm's procedure with the rows' joint law in place of
-Bonferroni's bound (Westfall & Young 1993): the chance of one or more false alarms is at most the level.
+the data at hand, is a null distribution that needs no estimate of a correlation (Langsrud 2005, Statistics and
+Computing 15; Wu et al. 2010, ROAST, Bioinformatics 26). Used step-down it is Holm's procedure with the rows' joint law
+in place of Bonferroni's bound (Westfall & Young 1993): the chance of one or more false alarms is at most the level.
 
 The statistic borrows strength, as in Smyth (2004): with s_g² the variance of row g and s̄² the mean over its family,
 
@@ -15,8 +15,7 @@ The statistic borrows strength, as in Smyth (2004): with s_g² the variance of r
     T_A = u_{A0} \Big/ \sqrt{\frac{k\, v_A + \nu s_A^2}{k + \nu}},\quad v_A = \sum_g w_g^2 \tilde s_g^2
 
 for cells and for weighted means A of cells; v_A is the variance of the mean if its cells were independent. The
-strengths d_0 and k decide power only, never the level, since every rotation is treated like the data. Fitting d_0 (limma's
-moments) gained nothing over fixed strengths at 3 to 10 seeds.
+strengths d_0 and k decide power only, never the level, since every rotation is treated like the data.
 """
 
 from __future__ import annotations

@@ -122,7 +122,9 @@ def _series(group: Group, rows: list[dict[str, str]], name: str, folder: Path) -
     fingerprints = files.digest(sorted(row.get("fingerprint", "") for row in rows))[:16]
     found = {}
     for metric in METRICS:
-        measured = {seed: number(row.get(metric, "")) for seed, row in sorted(zip(seeds, rows, strict=True), key=_first)}
+        measured = {
+            seed: number(row.get(metric, "")) for seed, row in sorted(zip(seeds, rows, strict=True), key=_first)
+        }
         values = {seed: value for seed, value in measured.items() if value is not None}
         features = _joined(row.get("fid_features", "") for row in rows) if metric.startswith(("fid", "kid")) else ""
         if values:

@@ -52,11 +52,22 @@ def cpu() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def _git(*arguments: str) -> str:
-    """git's answer for the package's folder, or the empty string outside a clone."""
+def commit(folder: Path) -> str:
+    """The commit of the repository that holds a folder, or nothing."""
+    return _git("rev-parse", "HEAD", folder=folder)
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Tracked files of the repository that holds a folder whose changes are not committed, those in it left out."""
+    lines = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){folder}", folder=Path())
+    return [line.split(maxsplit=1)[1] for line in lines.splitlines()]
+
+
+def _git(*arguments: str, folder: Path = Path(__file__).parent) -> str:
+    """git's answer for a folder (the package's by default), or the empty string outside a repository."""
     try:
         answer = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -17,6 +17,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Metric = Literal["fid_train", "fid_test", "kid", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim"]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
@@ -195,6 +196,18 @@ class Claims(Closed):
     network: str | None = None
 
 
+class Regression(Closed):
+    """When a number counts as worse than its baseline: beyond its metric's margin, at family-wise level `alpha`.
+
+    `baseline` is the name of a baseline, by default the configuration's; margins left out are the usual ones, absolute
+    in nats and bits/dim, a share of the baseline's mean in FID and KID.
+    """
+
+    baseline: Id | None = None
+    alpha: Fraction = 0.05
+    margins: dict[Metric, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+
+
 class Config(Closed):
     """A whole run; results go to `results/<name>/`."""
 
@@ -202,6 +215,7 @@ class Config(Closed):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     claims: Claims = Claims()
+    regression: Regression = Regression()
 
     @property
     def guests(self) -> list[specs.Spec]:

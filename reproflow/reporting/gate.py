@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from reproflow.foundation.errors import ReproflowError, UndecidedError, VerdictError
+from reproflow.foundation.errors import RegressionError, ReproflowError, UndecidedError, VerdictError
 from reproflow.reporting.results import load_results
 from reproflow.reporting.summary import FAILS, PASSES, summarise
 from reproflow.reporting.tables import claims_table
@@ -14,13 +15,29 @@ def judge(results: Path) -> None:
     """Passes in silence.
 
     Raises `VerdictError` (exit 3) for a claim decided other than expected or a control that was not refuted,
-    `ReproflowError` (1) for cells that diverged or failed, `UndecidedError` (exit 5) for what is only inconclusive.
+    `RegressionError` (exit 4) for a number worse than its baseline, `ReproflowError` (1) for cells that diverged or
+    failed, `UndecidedError` (exit 5) for what is only inconclusive. A baseline of another device decides nothing here.
     """
     read = load_results(results)
     summary = summarise(read, claims_table(read.claims))
+    worse = regressions(results)
+    if worse and not summary.claims["surprises"]:
+        raise RegressionError(f"the gate of {results} fails: worse than its baseline: {'; '.join(worse)}")
     if summary.gate == PASSES:
         return
     message = f"the gate of {results} {summary.gate}: " + "; ".join(summary.reasons)
     if summary.gate != FAILS:
         raise UndecidedError(message)
     raise VerdictError(message) if summary.claims["surprises"] else ReproflowError(message)
+
+
+def regressions(results: Path) -> list[str]:
+    """What `regression.json` says is worse, or lost; nothing where no baseline was compared."""
+    try:
+        found = json.loads((results / "regression.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if found.get("exit_code") != RegressionError.exit_code:
+        return []
+    worse = [f"{row['what']}, {row['metric']}" for row in found.get("rows", []) if row["verdict"] == "worse"]
+    return [*worse, *found.get("broken", [])]

@@ -61,6 +61,7 @@ rule report:
     input:
         rules.tables.output,
         rules.figures.output,
+        REGRESSION,
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
     output:
@@ -81,6 +82,7 @@ rule gate:
     input:
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
+        regression=REGRESSION,
         # The page is written first, so that a failing gate leaves something to read.
         html=RESULTS / "report.html",
     output:

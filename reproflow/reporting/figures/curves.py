@@ -48,6 +48,12 @@ class Curve:
         return {"process": self.path.process, **{key: noun.name for key, noun in nouns.items()}}
 
     @property
+    def shown(self) -> np.ndarray:
+        """w over its value at lam = 0, or over its largest value where it has none there."""
+        middle = self.w[len(self.w) // 2]
+        return self.w / (middle if np.isfinite(middle) and middle > 0 else np.nanmax(np.abs(self.w)) or 1.0)
+
+    @property
     def place(self) -> str:
         """The path, and a time law that is not uniform, where they matter; nothing for a canonical weighting."""
         if self.weighting.on == "canonical":
@@ -70,12 +76,15 @@ class Panel:
 
 
 def panels(read: Results, unplaced: list[str]) -> list[Panel]:
-    """All panels, the registry's first; objectives whose nouns cannot be found are said in `unplaced`."""
+    """All panels, the registry's first; objectives whose nouns cannot be found or used are said in `unplaced`."""
     found: list[Panel] = []
     for curve in registered():
         _enter(curve, found, True)
-    for curve in _of_results(read, unplaced):
-        _enter(curve, found, False)
+    for name, key in _of_results(read):
+        try:
+            _enter(curve_of(*read.nouns(key)), found, False)
+        except UsageError as error:
+            unplaced.append(f"{name} ({str(error).splitlines()[0]})")
     return found
 
 
@@ -84,24 +93,20 @@ def registered() -> Iterable[Curve]:
     for process in registry.PROCESSES:
         for entry in registry.entries("weighting", process):
             path = HOME.get(entry.name, "linear") if process == "gaussian" else "linear"
-            yield curve(get_path(path, process), get_time_law("uniform"), get_weighting(entry.name, process))
+            yield curve_of(get_path(path, process), get_time_law("uniform"), get_weighting(entry.name, process))
 
 
-def _of_results(read: Results, unplaced: list[str]) -> Iterable[Curve]:
-    """The objectives of the results' cells with the squared error or cross-entropy, each once, merged ones too."""
+def _of_results(read: Results) -> list[tuple[str, str]]:
+    """Weighting and key of one cell for each objective with the squared error or cross-entropy, merged ones too."""
     rows = records(read.cells[read.cells["divergence"].isin(SQUARED)])
     found = {(row["process"], row["weighting"], row["path"], row["time"]): row["cell"] for row in reversed(rows)}
     for key in read.merged:
         cell = read.cell(key)
         found.setdefault((cell.process, str(cell.weighting), str(cell.path), str(cell.time)), key)
-    for names, key in sorted(found.items()):
-        try:
-            yield curve(*read.nouns(key))
-        except UsageError as error:
-            unplaced.append(f"{names[1]} ({str(error).splitlines()[0]})")
+    return [(names[1], key) for names, key in sorted(found.items())]
 
 
-def curve(path: Path, law: TimeLaw, weighting: Weighting) -> Curve:
+def curve_of(path: Path, law: TimeLaw, weighting: Weighting) -> Curve:
     """The curve of an objective; its slope by central differences (error of order 1e-8 of w)."""
     low, w, high = (signature(path, law, weighting, LAM + shift).numpy() for shift in (-STEP, 0.0, STEP))
     return Curve(path, law, weighting, w, (high - low) / (2 * STEP))

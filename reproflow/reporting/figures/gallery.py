@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -56,7 +55,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.axvspan(*rise.lam, color=SHADE, linewidth=0)
     axes.axhline(1, color=style.GREY, linewidth=0.5, alpha=0.6)
     axes.axvline(0, color=style.GREY, linewidth=0.5, alpha=0.6)
-    axes.plot(LAM, first.w / np.interp(0, LAM, first.w), color=colour)
+    axes.plot(LAM, first.shown, color=colour)
     axes.set(yscale="log", ylim=YLIM, xlim=(-REACH, REACH), xticks=[-8, -4, 0, 4, 8], yticks=[1e-3, 1, 1e3])
     axes.tick_params(labelsize=7)
     axes.minorticks_off()

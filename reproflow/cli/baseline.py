@@ -1,0 +1,117 @@
+"""Verbs about baselines: keep a run's numbers, and compare a later run with them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reproflow.foundation import files
+from reproflow.foundation.errors import UndecidedError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Baselines: numbers to hold later runs to.")
+
+NameArgument = Annotated[str, typer.Argument(help="The baseline's name, such as demo.")]
+ResultsOption = Annotated[Path | None, typer.Option("--results", help="The results folder; results/<name> by default.")]
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where baselines are kept.")]
+FOLDER = Path("results/baselines")
+
+
+@app.command("update")
+def update(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option(help="Why these numbers are the ones to hold to.")],
+    results: ResultsOption = None,
+    folder: FolderOption = FOLDER,
+    allow_failed: Annotated[bool, typer.Option("--allow-failed", help="Leave cells without numbers out.")] = False,
+) -> None:
+    """Make a run's numbers the baseline; refused with uncommitted changes or failed cells.
+
+    Example: reproflow baseline update demo --reason "first release"
+    """
+    from reproflow.evaluation import baselines, snapshot
+
+    run = snapshot.read_results(results or Path("results") / name)
+    print(baselines.update(name, run, reason, folder, allow_failed))
+
+
+@app.command("compare")
+def compare(
+    name: NameArgument,
+    results: ResultsOption = None,
+    folder: FolderOption = FOLDER,
+    alpha: Annotated[float | None, typer.Option(min=1e-4, max=0.5, help="The family-wise level.")] = None,
+    markdown: Annotated[str | None, typer.Option(help="Write the summary to this file; - is standard output.")] = None,
+    json_file: Annotated[str | None, typer.Option("--json", help="Write JSON to this file; - is stdout.")] = None,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Exit 0 whatever comes out.")] = False,
+) -> None:
+    """Compare a run with a baseline: exit 4 for a regression, 5 where nothing can be decided.
+
+    Level and margins are those of the run's configuration (key `regression`).
+    Example: reproflow baseline compare demo --markdown -
+    """
+    from reproflow.evaluation import baselines, regression, snapshot
+
+    run = snapshot.read_results(results or Path("results") / name)
+    settings = (run.about.get("config") or {}).get("regression") or {}
+    level = alpha or settings.get("alpha") or 0.05
+    try:
+        found = regression.compare(baselines.read(name, folder), run, settings.get("margins"), level)
+        text, answer, code = regression.markdown(found), found.as_dict(), found.exit_code
+    except UndecidedError as error:
+        if not evidence:
+            raise
+        answer, code = {"exit_code": error.exit_code, "reason": str(error)}, error.exit_code
+        text = f"### {run.name} against baseline {name}: cannot decide\n\n{error}\n"
+    if json_file:
+        _write(json_file, json.dumps(answer, indent=1) + "\n")
+    if markdown:
+        _write(markdown, text)
+    if not json_file and not markdown:
+        print(text.partition("<details>")[0].strip())
+    raise typer.Exit(0 if evidence else code)
+
+
+@app.command("list")
+def list_(
+    folder: FolderOption = FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the baselines: what they hold, when and why they were made.
+
+    Example: reproflow baseline list
+    """
+    from reproflow.evaluation import baselines
+
+    rows = [_about(each) for each in baselines.known_baselines(folder)]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print("  ".join(str(row[key]) for key in ("name", "date", "device", "groups", "seeds", "reason")))
+    if not rows:
+        print(f"no baselines in {folder}")
+
+
+def _about(baseline: Any) -> dict[str, Any]:
+    settings = sorted({each.setting for each in baseline.series.values()})
+    return {
+        "name": baseline.name,
+        "date": baseline.about.get("date", ""),
+        "commit": baseline.about.get("commit", ""),
+        "device": "+".join(sorted({setting[0] for setting in settings})),
+        "configuration": "+".join(sorted({setting[2] for setting in settings})),
+        "groups": len({group for group, _ in baseline.series}),
+        "seeds": ";".join(map(str, baseline.seeds)),
+        "reason": baseline.about.get("reason", ""),
+    }
+
+
+def _write(target: str, text: str) -> None:
+    if target == "-":
+        sys.stdout.write(text)
+    else:
+        files.write_text(target, text)

@@ -1,0 +1,107 @@
+"""Baselines: the numbers of a run, kept in the repository to compare later runs with.
+
+`<folder>/<name>.csv` holds one row a group and metric, keyed by device class, number format and configuration, with the
+value of every seed; `<folder>/<name>.json` says why it was made, when, and from what. Both are committed.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import statistics
+from pathlib import Path
+from typing import Any
+
+from reproflow.evaluation.snapshot import GROUP, SETTING, Series, Snapshot, number, read_json, read_rows
+from reproflow.foundation import files, provenance
+from reproflow.foundation.errors import UndecidedError, UsageError, did_you_mean
+
+FOLDER = Path("results/baselines")
+COLUMNS = [*SETTING, *GROUP, "metric", "features", "mean", "sd", "n", "seeds", "values", "fingerprints"]
+
+
+def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, allow_failed: bool = False) -> Path:
+    """Writes the snapshot as the baseline `name` and returns its CSV.
+
+    Raises `UsageError` for an empty reason, uncommitted changes (the numbers could not be traced to a commit), and,
+    unless `allow_failed`, cells that diverged or failed.
+    """
+    if not reason.strip():
+        raise UsageError('a baseline needs a reason: --reason "why these numbers are the ones to hold to".')
+    commit, changed = provenance.commit(Path()), provenance.changed_files(folder)
+    if changed:
+        raise UsageError(
+            f"the working tree has uncommitted changes ({', '.join(changed[:3])}{', ..' if len(changed) > 3 else ''}); "
+            "commit them, run again, and update then."
+        )
+    if snapshot.broken and not allow_failed:
+        raise UsageError(
+            f"{len(snapshot.broken)} cells have no numbers, the first is {snapshot.broken[0]}; "
+            "mend them, or give --allow-failed."
+        )
+    about = {
+        "reason": reason.strip(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": commit,
+        "configuration": snapshot.name,
+        "configuration_digest": files.digest(snapshot.about.get("config") or {})[:16],
+        "run": {
+            key: snapshot.about.get("provenance", {}).get(key) for key in ("git_commit", "dirty", "versions", "cpu")
+        },
+        "broken": [str(each) for each in snapshot.broken],
+    }
+    target = folder / f"{name}.csv"
+    files.write_text(target, _csv(snapshot))
+    files.write_json(target.with_suffix(".json"), about)
+    return target
+
+
+def read(name: str, folder: Path = FOLDER) -> Snapshot:
+    """A baseline as a snapshot. Raises `UndecidedError` (exit 5) where there is none of that name."""
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        known = [each.name for each in known_baselines(folder)]
+        raise UndecidedError(
+            f"no baseline {name!r} in {folder};{did_you_mean(name, known)} known: {', '.join(known) or 'none'}\n"
+            f'make one: reproflow baseline update {name} --reason ".."'
+        )
+    series = {}
+    for row in read_rows(path, set(COLUMNS)):
+        seeds, values = row["seeds"].split(";"), [number(text) for text in row["values"].split(";")]
+        if len(seeds) != len(values) or None in values:
+            raise UsageError(f"{path}: seeds {row['seeds']!r} and values {row['values']!r} do not match; restore it.")
+        pairs = {int(seed): value for seed, value in zip(seeds, values, strict=True) if value is not None}
+        setting = (row["device"], row["dtype"], row["configuration"])
+        key = tuple(row[column] for column in GROUP), row["metric"]
+        series[key] = Series(pairs, setting, row["features"], row["fingerprints"])
+    return Snapshot(name, series, about=read_json(path.with_suffix(".json")))
+
+
+def known_baselines(folder: Path = FOLDER) -> list[Snapshot]:
+    """Every baseline in the folder, by name."""
+    return [read(path.stem, folder) for path in sorted(folder.glob("*.csv"))]
+
+
+def _csv(snapshot: Snapshot) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(group, metric, series) for (group, metric), series in sorted(snapshot.series.items()))
+    return text.getvalue()
+
+
+def _row(group: tuple[str, ...], metric: str, series: Series) -> dict[str, Any]:
+    values = list(series.values.values())
+    return {
+        **dict(zip(SETTING, series.setting, strict=True)),
+        **dict(zip(GROUP, group, strict=True)),
+        "metric": metric,
+        "features": series.features,
+        "mean": f"{statistics.fmean(values):.17g}",
+        "sd": f"{statistics.stdev(values):.17g}" if len(values) > 1 else "",
+        "n": len(values),
+        "seeds": ";".join(map(str, series.values)),
+        "values": ";".join(f"{value:.17g}" for value in values),
+        "fingerprints": series.fingerprints,
+    }

@@ -1,0 +1,25 @@
+# The run against its baseline, where one is kept in results/baselines/. Like the claims it always exits 0 and leaves its
+# evidence; the gate fails for a regression.
+
+BASELINE = Path("results/baselines") / f"{CONFIG.regression.baseline or CONFIG.name}.csv"
+REGRESSION = [RESULTS / "regression.json", RESULTS / "regression.md"] if BASELINE.exists() else []
+
+
+rule regress:
+    input:
+        cells=RESULTS / "cells.csv",
+        baseline=BASELINE,
+    output:
+        json=RESULTS / "regression.json",
+        markdown=RESULTS / "regression.md",
+    log:
+        LOGS / "regress.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        results=str(RESULTS),
+        name=BASELINE.stem,
+        source=fingerprint.source("reproflow.evaluation.regression"),
+    shell:
+        "python -m reproflow baseline compare {params.name} --results {params.results} --json {output.json} "
+        "--markdown {output.markdown} --evidence &> {log}"
