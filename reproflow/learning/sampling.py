@@ -41,6 +41,7 @@ from reproflow.learning.models.heads import head_for
 from reproflow.learning.models.stacked import stack
 from reproflow.learning.training.shard import FINAL
 from reproflow.theory.paths import Path, get_path
+from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 
 SAMPLES = "samples.safetensors"
@@ -168,7 +169,7 @@ def load_denoiser(
     }
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
-    path = get_path(cell.path, cell.process)
+    path = quick_path(get_path(cell.path, cell.process))
     if cell.process == "masked":
         return MaskedDenoiser(network, head, path)
     return GaussianDenoiser(network, head, path, get_target(cell.target))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from reproflow.evaluation.shifts import WORSE
 from reproflow.foundation.errors import RegressionError, ReproflowError, UndecidedError, VerdictError
+from reproflow.reporting.regression import standing
 from reproflow.reporting.results import load_results
 from reproflow.reporting.summary import FAILS, PASSES, summarise
 from reproflow.reporting.tables import claims_table
@@ -33,11 +34,8 @@ def judge(results: Path) -> None:
 
 def regressions(results: Path) -> list[str]:
     """What `regression.json` says is worse, or lost; nothing where no baseline was compared."""
-    try:
-        found = json.loads((results / "regression.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+    found = standing(results)
     if found.get("exit_code") != RegressionError.exit_code:
         return []
-    worse = [f"{row['what']}, {row['metric']}" for row in found.get("rows", []) if row["verdict"] == "worse"]
+    worse = [f"{row['what']}, {row['metric']}" for row in found.get("rows", []) if row["verdict"] == WORSE]
     return [*worse, *found.get("broken", [])]

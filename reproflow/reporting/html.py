@@ -58,6 +58,7 @@ def _content(read: Results) -> dict[str, Any]:
         "note": COMPARISON_NOTE,
         "equal": sections.equal_objectives(read, missing),
         "merged": read.merged,
+        "regression": sections.regression(read.folder),
         "why": WHY,
         "figures": [
             figure(read.folder, name, title, missing) | {"command": figure_command(read.provenance, name)}

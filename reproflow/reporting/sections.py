@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -108,3 +110,14 @@ def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
     shown = [row | dict(zip(("a", "b"), sides(row), strict=True)) for row in rows]
     where = {key: rows[0][key] for key in ("class", "dataset", "process", "target", "steps")}
     return where | {"members": members, "summary": summary(rows), "rows": shown}
+
+
+def regression(folder: Path, shown: int = 12) -> dict[str, Any]:
+    """What `regression.json` says, with its first changed rows and the number of identical ones; empty without it."""
+    try:
+        found = json.loads((folder / "regression.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    rows = found.get("rows", [])
+    changed = [row for row in rows if row["verdict"] != "identical"]
+    return {"reason": ""} | found | {"shown": changed[:shown], "identical": len(rows) - len(changed)}

@@ -1,4 +1,4 @@
-"""Registered paths and time laws, differentiated backwards: for commands that live for a second.
+"""Registered paths and time laws, differentiated backwards: for jobs and commands that should start at once.
 
 torch's forward mode imports its compiler at first use, five seconds of computing; reverse mode does not. For a function
 of each t alone the derivative of the sum is the derivative of each, to the same digits. A user's own functions keep
@@ -58,7 +58,8 @@ def quick_law(law: TimeLaw) -> TimeLaw:
 
 
 def _with_slope(function: Callable[[Tensor], Tensor], t: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        t = t.detach().requires_grad_()
+    # Also within inference mode, whose own tensors cannot be differentiated.
+    with torch.inference_mode(False), torch.enable_grad():
+        t = t.detach().clone().requires_grad_()
         value = function(t)
         return value.detach(), torch.autograd.grad(value.sum(), t)[0]

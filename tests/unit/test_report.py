@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -221,3 +222,18 @@ def test_large_figures_go_in_as_png(copy: Path, monkeypatch: pytest.MonkeyPatch)
     images = [a for tag, a in Page(write_report(copy)).tags if tag == "img"]
     assert 0 < len(images) == len(large)
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
+
+
+def test_a_comparison_with_a_baseline_has_its_section(copy: Path) -> None:
+    """Rows of regression.json stand in the page, the worse one marked; without the file there is no such section."""
+    assert "Regression</h2>" not in write_report(copy).read_text()
+    row = {"what": "digits8 masked, mean of all", "metric": "fid_test", "cells": 5, "before": 0.39, "after": 0.44}
+    row |= {"difference": 0.05, "margin": 0.02, "p": 0.028, "alarm_at": None, "verdict": "worse"}
+    found = {"baseline": "demo", "run": "demo", "paired": True, "seeds": [3, 3], "alpha": 0.05, "rows": [row]}
+    found |= {"new": [], "vanished": ["toy fm"], "broken": [], "incomparable": [], "exit_code": 4}
+    (copy / "regression.json").write_text(json.dumps(found))
+    page = write_report(copy).read_text()
+    assert "digits8 masked, mean of all" in page
+    assert "toy fm" in page
+    (copy / "regression.json").write_text(json.dumps({"exit_code": 5, "reason": "device cuda against cpu"}))
+    assert "device cuda against cpu" in write_report(copy).read_text()

@@ -26,7 +26,10 @@ HEADER = "reproflow"
 def prepare(name: str, path: str | Path, process: str = "gaussian") -> str:
     """Writes the data set of that name to `path` and returns the SHA-256 of its arrays."""
     data = get_dataset(name, process)
-    return write_tensors(path, data.arrays(), {"kind": "dataset", "name": name, "process": process})
+    about: dict[str, Any] = {"kind": "dataset", "name": name, "process": process}
+    if isinstance(data, ImageData):
+        about["images"] = {"shape": list(data.shape), "levels": data.levels, "classes": data.classes}
+    return write_tensors(path, data.arrays(), about)
 
 
 def load(path: str | Path) -> ToyData | ImageData:
@@ -38,6 +41,9 @@ def load(path: str | Path) -> ToyData | ImageData:
     if about.get("kind") != "dataset":
         raise UsageError(f"{path} holds {about.get('kind', 'no')} data, not a data set; prepare it again.")
     arrays: dict[str, Any] = dict(tensors)
+    if images := about.get("images"):
+        # Images are their arrays: the library that they came from, seconds to import, is not asked again.
+        return ImageData(about["name"], tuple(images["shape"]), images["levels"], images["classes"], **arrays)
     return replace(get_dataset(about["name"], about["process"]), **arrays)
 
 

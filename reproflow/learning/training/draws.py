@@ -22,6 +22,7 @@ from reproflow.theory.divergences import Divergence, admit_divergence, get_diver
 from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -33,7 +34,7 @@ Objective = gaussian.Objective | masked.Objective
 
 def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
     """What a cell minimises. Raises `UsageError` for nouns that cannot be trained with."""
-    path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
+    path, law = quick_path(get_path(cell.path, cell.process)), get_time_law(cell.time)
     weighting, t_range = get_weighting(cell.weighting, cell.process), experiment.training.t_range
     admit(path, law, weighting, t_range)
     if cell.process == "masked":
