@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from reproflow.foundation import files
-from reproflow.foundation.errors import UndecidedError
+from reproflow.foundation.errors import UndecidedError, UsageError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Baselines: numbers to hold later runs to.")
 
@@ -54,24 +54,27 @@ def compare(
     Example: reproflow baseline compare demo --markdown -
     """
     from reproflow.evaluation import baselines, regression, snapshot
+    from reproflow.reporting import regression as summary
 
+    if markdown == json_file == "-":
+        raise UsageError("--markdown - and --json - would both write to standard output; name a file for one of them.")
     run = snapshot.read_results(results or Path("results") / name)
     settings = (run.about.get("config") or {}).get("regression") or {}
     level = alpha or settings.get("alpha") or 0.05
+    answer: dict[str, Any] = {"baseline": name, "file": str(folder / f"{name}.csv")}
     try:
         found = regression.compare(baselines.read(name, folder), run, settings.get("margins"), level)
-        text, answer, code = regression.markdown(found), found.as_dict(), found.exit_code
+        text, code = summary.markdown(found), found.exit_code
+        answer |= found.as_dict()
     except UndecidedError as error:
-        if not evidence:
-            raise
-        answer, code = {"exit_code": error.exit_code, "reason": str(error)}, error.exit_code
-        text = f"### {run.name} against baseline {name}: cannot decide\n\n{error}\n"
+        text, code = summary.undecided(run.name, name, str(error)), error.exit_code
+        answer |= {"exit_code": code, "reason": str(error)}
     if json_file:
         _write(json_file, json.dumps(answer, indent=1) + "\n")
     if markdown:
         _write(markdown, text)
-    if not json_file and not markdown:
-        print(text.partition("<details>")[0].strip())
+    if "-" not in (json_file, markdown):
+        print(text.partition("<details>")[0].strip(), file=sys.stderr if answer.get("reason") else sys.stdout)
     raise typer.Exit(0 if evidence else code)
 
 

@@ -9,27 +9,38 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reproflow.evaluation.snapshot import GROUP, SETTING, Series, Snapshot, number, read_json, read_rows
+from reproflow.evaluation.snapshot import GROUP, SETTING, Broken, Series, Snapshot, number, read_json, read_rows
 from reproflow.foundation import files, provenance
 from reproflow.foundation.errors import UndecidedError, UsageError, did_you_mean
 
+NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,59}")
 FOLDER = Path("results/baselines")
+# What a configuration may change and its numbers stay the same: repetition, cutting into shards, saving.
+INERT = {"seeds", "shard_size", "save_every", "log_every", "invariant"}
 COLUMNS = [*SETTING, *GROUP, "metric", "features", "mean", "sd", "n", "seeds", "values", "fingerprints"]
 
 
 def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, allow_failed: bool = False) -> Path:
     """Writes the snapshot as the baseline `name` and returns its CSV.
 
-    Raises `UsageError` for an empty reason, uncommitted changes (the numbers could not be traced to a commit), and,
-    unless `allow_failed`, cells that diverged or failed.
+    Raises `UsageError` for an unusable name, an empty reason, no commit or uncommitted changes (the numbers could not
+    be traced), no numbers, and, unless `allow_failed`, cells that diverged or failed.
     """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"a baseline's name is lower-case letters, digits, _ . and - (60 at most), not {name!r}.")
     if not reason.strip():
         raise UsageError('a baseline needs a reason: --reason "why these numbers are the ones to hold to".')
     commit, changed = provenance.commit(Path()), provenance.changed_files(folder)
+    if not commit:
+        raise UsageError(
+            f"{Path().resolve()} is in no git repository with a commit; a baseline says which one made it."
+        )
     if changed:
         raise UsageError(
             f"the working tree has uncommitted changes ({', '.join(changed[:3])}{', ..' if len(changed) > 3 else ''}); "
@@ -40,16 +51,18 @@ def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, al
             f"{len(snapshot.broken)} cells have no numbers, the first is {snapshot.broken[0]}; "
             "mend them, or give --allow-failed."
         )
+    if not snapshot.series:
+        raise UsageError("the results hold no number to keep; a baseline needs cells that ended well.")
     about = {
         "reason": reason.strip(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit,
         "configuration": snapshot.name,
-        "configuration_digest": files.digest(snapshot.about.get("config") or {})[:16],
+        "configuration_digest": experiments_digest(snapshot.about.get("config") or {}),
         "run": {
             key: snapshot.about.get("provenance", {}).get(key) for key in ("git_commit", "dirty", "versions", "cpu")
         },
-        "broken": [str(each) for each in snapshot.broken],
+        "broken": [asdict(each) for each in snapshot.broken],
     }
     target = folder / f"{name}.csv"
     files.write_text(target, _csv(snapshot))
@@ -75,12 +88,25 @@ def read(name: str, folder: Path = FOLDER) -> Snapshot:
         setting = (row["device"], row["dtype"], row["configuration"])
         key = tuple(row[column] for column in GROUP), row["metric"]
         series[key] = Series(pairs, setting, row["features"], row["fingerprints"])
-    return Snapshot(name, series, about=read_json(path.with_suffix(".json")))
+    about = read_json(path.with_suffix(".json"))
+    broken = tuple(Broken(**each | {"nouns": tuple(each["nouns"])}) for each in about.get("broken", []))
+    return Snapshot(name, series, broken, about)
 
 
 def known_baselines(folder: Path = FOLDER) -> list[Snapshot]:
     """Every baseline in the folder, by name."""
     return [read(path.stem, folder) for path in sorted(folder.glob("*.csv"))]
+
+
+def experiments_digest(config: dict[str, Any]) -> str:
+    """The digest of a resolved configuration's experiments but for what cannot change a number, or nothing."""
+    return files.digest(_telling(config["experiments"]))[:16] if config.get("experiments") else ""
+
+
+def _telling(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _telling(inner) for key, inner in value.items() if key not in INERT}
+    return [_telling(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _csv(snapshot: Snapshot) -> str:

@@ -24,6 +24,9 @@ LIBRARIES = (
 )
 
 
+SOURCES = (".py", ".yaml", ".yml", ".smk", "Snakefile")
+
+
 def describe(config_name: str, config_file: str, fingerprint: str) -> dict[str, Any]:
     """Everything that a reader needs to run it again."""
     return {
@@ -57,10 +60,20 @@ def commit(folder: Path) -> str:
     return _git("rev-parse", "HEAD", folder=folder)
 
 
-def changed_files(folder: Path) -> list[str]:
-    """Tracked files of the repository that holds a folder whose changes are not committed, those in it left out."""
-    lines = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", f":(exclude){folder}", folder=Path())
-    return [line.split(maxsplit=1)[1] for line in lines.splitlines()]
+def changed_files(kept: Path) -> list[str]:
+    """What is not committed in the working directory's repository: changes of tracked files, and untracked sources.
+
+    Files in the folder `kept`, and untracked ones among results, do not count.
+    """
+    root = Path(_git("rev-parse", "--show-toplevel", folder=Path()) or ".")
+    lines = _git("status", "--porcelain", "--untracked-files=all", folder=Path()).splitlines()
+    found = [(state, file.strip('"')) for state, file in (line.split(maxsplit=1) for line in lines)]
+    return [
+        file
+        for state, file in found
+        if not (root / file).resolve().is_relative_to(kept.resolve())
+        and (state != "??" or (file.endswith(SOURCES) and not {"results", ".snakemake"} & set(Path(file).parts)))
+    ]
 
 
 def _git(*arguments: str, folder: Path = Path(__file__).parent) -> str:

@@ -1,4 +1,4 @@
-"""The comparison with a baseline, for people: a Markdown summary for a pull request, and what a results folder holds."""
+"""The comparison with a baseline, for people: a summary for a pull request, and what a results folder holds."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.comparison import METRICS, block_key, comparison_table
 from reproflow.reporting.equivalence import equivalence_table, sides, summary
 from reproflow.reporting.reading import Missing
+from reproflow.reporting.regression import HEADS, lists, standing
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.summary import finding
 
@@ -114,10 +114,10 @@ def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def regression(folder: Path, shown: int = 12) -> dict[str, Any]:
     """What `regression.json` says, with its first changed rows and the number of identical ones; empty without it."""
-    try:
-        found = json.loads((folder / "regression.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    found = standing(folder)
+    if not found:
         return {}
     rows = found.get("rows", [])
     changed = [row for row in rows if row["verdict"] != "identical"]
-    return {"reason": ""} | found | {"shown": changed[:shown], "identical": len(rows) - len(changed)}
+    said = {"reason": "", "lists": lists(found), "state": HEADS[found["exit_code"]]}
+    return said | found | {"shown": changed[:shown], "identical": len(rows) - len(changed)}

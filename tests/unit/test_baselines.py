@@ -17,9 +17,10 @@ from reproflow.evaluation.rotation import contrasts, rotation_test
 from reproflow.evaluation.snapshot import Broken, Series, Snapshot, read_results
 from reproflow.foundation.errors import RegressionError, UndecidedError, UsageError
 from reproflow.reporting import gate
+from reproflow.reporting.regression import markdown
 
 SETTING = ("cpu", "float32", "demo")
-WEIGHTINGS = ("elbo", "fm", "simple", "iddpm")
+NO_MARGIN = {"bound_bits_per_dim": 0.0}
 
 
 def group(weighting: str) -> tuple[str, ...]:
@@ -36,11 +37,11 @@ def snapshot(values: np.ndarray, seeds: list[int], metric: str = "bound_bits_per
     return replace(Snapshot("demo", series), **changes)
 
 
-def drawn(generator: np.random.Generator, seeds: int, groups: int) -> np.ndarray:
-    """Numbers like a run's: groups of unequal spread that share half their variance between cells of a seed."""
+def drawn(generator: np.random.Generator, seeds: int, groups: int, shared: float = 0.5) -> np.ndarray:
+    """Numbers like a run's: groups of unequal spread that share part of their variance between cells of a seed."""
     spread = np.linspace(0.001, 0.004, groups)
-    common = generator.standard_normal((seeds, 1))
-    return 2 + spread * (common + generator.standard_normal((seeds, groups))) / np.sqrt(2)
+    common, own = generator.standard_normal((seeds, 1)), generator.standard_normal((seeds, groups))
+    return 2 + spread * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
 
 
 class TestCompare:
@@ -89,7 +90,7 @@ class TestCompare:
         found = regression.compare(before, replace(after, broken=(lost,)))
         assert found.exit_code == 4
         assert "seed 1: diverged (loss is nan)" in found.broken[0]
-        assert "loss is nan" in regression.markdown(found)
+        assert "loss is nan" in markdown(found)
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -107,8 +108,73 @@ class TestCompare:
 
     def test_two_seeds_decide_nothing(self) -> None:
         values = drawn(np.random.default_rng(10), 3, 2)
-        with pytest.raises(UndecidedError, match="3 of each are needed"):
-            regression.compare(snapshot(values, [0, 1, 2]), snapshot(values[:2], [5, 6]))
+        found = regression.compare(snapshot(values, [0, 1, 2]), snapshot(values[:2], [5, 6]))
+        assert found.exit_code == 5
+        assert "3 of each are needed" in found.incomparable[0]
+
+    def test_experiments_with_other_seeds_are_compared_too(self) -> None:
+        generator = np.random.default_rng(14)
+        many, few = drawn(generator, 5, 3), drawn(generator, 3, 2)
+        shifts = [1e-4 * generator.standard_normal(values.shape) for values in (many, few)]
+
+        def run(a: np.ndarray, b: np.ndarray) -> Snapshot:
+            other = snapshot(b, [0, 1, 2], metric="nll_nats")
+            return replace(other, series=other.series | snapshot(a, range(5)).series)
+
+        before = run(many, few)
+        assert regression.compare(before, run(many + shifts[0], few + shifts[1])).exit_code == 0
+        found = regression.compare(before, run(many + shifts[0], few + shifts[1] + 0.2))
+        assert {row.metric for row in found.worse} == {"nll_nats"}
+        assert {row.seeds for row in found.rows} == {"5 paired", "3 paired"}
+
+    def test_one_seed_can_be_identical_and_nothing_else(self) -> None:
+        values = drawn(np.random.default_rng(15), 1, 2)
+        before = snapshot(values, [0])
+        assert regression.compare(before, before).exit_code == 0
+        changed = regression.compare(before, snapshot(values + np.array([[0.0, 1e-9]]), [0]))
+        assert changed.exit_code == 5
+        assert len(changed.incomparable) == 1
+        assert "w1" in changed.incomparable[0]
+
+    def test_another_feature_network_leaves_fid_undecided(self) -> None:
+        values = drawn(np.random.default_rng(16), 3, 2)
+        before = snapshot(values, [0, 1, 2], metric="fid_test")
+        other = {key: replace(each, features="digits:other") for key, each in before.series.items()}
+        found = regression.compare(before, replace(before, series=other))
+        assert found.exit_code == 5
+        assert "another feature network" in found.incomparable[0]
+
+    def test_a_mean_of_fids_is_a_mean_relative_change(self) -> None:
+        """A group with ten times the FID does not outweigh the others."""
+        generator = np.random.default_rng(17)
+        base = np.array([0.2, 0.3, 3.0]) * (1 + 0.01 * generator.standard_normal((4, 3)))
+        after = base * np.array([1.3, 1.3, 0.9])
+        found = regression.compare(snapshot(base, range(4), "fid_test"), snapshot(after, range(4), "fid_test"))
+        (mean,) = [row for row in found.rows if row.cells == 3]
+        assert mean.difference / mean.before == pytest.approx((0.3 + 0.3 - 0.1) / 3)
+        assert mean.before == pytest.approx(stats.hmean(base.mean(0)))
+        assert mean.margin == pytest.approx(0.05 * mean.before)
+
+    def test_cells_lost_on_other_seeds_and_lost_before(self) -> None:
+        values = drawn(np.random.default_rng(18), 3, 2)
+        before = snapshot(values, [0, 1, 2])
+        now = snapshot(values, [5, 6, 7], broken=(Broken(group("w0")[:-1], 8, "diverged", ""),))
+        assert "seed 8" in regression.compare(before, now).broken[0]
+        old = replace(before, broken=(Broken(group("w0")[:-1], 3, "diverged", ""),))
+        found = regression.compare(old, now)
+        assert found.broken == ()
+        assert "the baseline has such cells too" in found.notes[0]
+
+    def test_other_experiments_are_noted_and_other_seeds_are_not(self) -> None:
+        def about(steps: int, seeds: list[int]) -> dict:
+            return {"experiments": [{"training": {"steps": steps}, "seeds": seeds, "shard_size": len(seeds)}]}
+
+        values = drawn(np.random.default_rng(19), 3, 2)
+        old = snapshot(values, [0, 1, 2])
+        old = replace(old, about={"configuration_digest": baselines.experiments_digest(about(5, [0, 1, 2]))})
+        same, other = (replace(old, about={"config": about(steps, [7])}) for steps in (5, 6))
+        assert regression.compare(old, same).notes == ()
+        assert "not those of the baseline" in regression.compare(old, other).notes[0]
 
 
 class TestRotation:
@@ -126,19 +192,40 @@ class TestRotation:
             wanted = test(after[:, 0], before[:, 0], alternative="greater").pvalue
             assert found.p[0] == pytest.approx(wanted, abs=4 * np.sqrt(wanted * (1 - wanted) / 9999))
 
-    @pytest.mark.parametrize("paired", [True, False])
-    def test_unchanged_runs_alarm_at_the_nominal_rate(self, paired: bool) -> None:
+    @pytest.mark.parametrize("shared", [0.0, 0.5, 0.95])
+    @pytest.mark.parametrize(("old", "new"), [([0, 1, 2], [0, 1, 2]), ([0, 1, 2], [3, 4, 5]), (range(8), [8, 9, 10])])
+    def test_unchanged_runs_alarm_at_the_nominal_rate(self, shared: float, old: list[int], new: list[int]) -> None:
         """Runs of one law on other seeds: alarms are binomial with the level as the chance, whatever correlates."""
         generator, runs, alpha = np.random.default_rng(11), 150, 0.1
         alarms = 0
         for _ in range(runs):
-            before, after = drawn(generator, 3, 12), drawn(generator, 3, 12)
-            seeds = [0, 1, 2] if paired else [3, 4, 5]
-            margins = {"bound_bits_per_dim": 0.0}
-            found = regression.compare(snapshot(before, [0, 1, 2]), snapshot(after, seeds), margins, alpha)
+            before, after = drawn(generator, len(old), 12, shared), drawn(generator, len(new), 12, shared)
+            found = regression.compare(snapshot(before, old), snapshot(after, new), NO_MARGIN, alpha)
             alarms += found.exit_code == 4
         assert alarms <= stats.binom.ppf(0.9999, runs, alpha)
         assert alarms >= stats.binom.ppf(0.0001, runs, alpha), "a test that never alarms on chance has lost its level"
+
+    def test_seeds_in_both_runs_alarm_less(self) -> None:
+        """Two samples that share seeds whose numbers resemble each other stay at or below the level."""
+        generator, runs, alpha = np.random.default_rng(12), 150, 0.1
+        alarms = 0
+        for _ in range(runs):
+            before = drawn(generator, 8, 12)
+            after = 2 + 0.8 * (before[:3] - 2) + 0.6 * (drawn(generator, 3, 12) - 2)
+            found = regression.compare(snapshot(before, range(8)), snapshot(after, [0, 1, 2]), NO_MARGIN, alpha)
+            assert not found.paired
+            alarms += found.exit_code == 4
+        assert alarms <= stats.binom.ppf(0.9999, runs, alpha)
+
+    def test_a_harm_to_all_is_found_where_no_single_group_shows_it(self) -> None:
+        """The means over groups see what single rows cannot; without them the same shift is found less often."""
+        generator, found = np.random.default_rng(13), []
+        for _ in range(60):
+            before, after = drawn(generator, 5, 12, 0.1), drawn(generator, 5, 12, 0.1) + 0.004
+            rows = regression.compare(snapshot(before, range(5)), snapshot(after, range(5)), NO_MARGIN).worse
+            found.append((any(row.cells > 1 for row in rows), any(row.cells == 1 for row in rows)))
+        of_means, of_groups = np.sum(found, axis=0)
+        assert of_means > of_groups
 
 
 CELLS = """process,dataset,path,time,weighting,target,seed,steps,cell,status,reason,nll_nats,device,fingerprint
@@ -204,6 +291,33 @@ class TestCommands:
         assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 2
         assert "uncommitted changes (code.py)" in capsys.readouterr().err
 
+    def test_sources_that_git_does_not_know_and_no_repository(
+        self, repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (repository / "notes.txt").write_text("not a source")
+        assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 0
+        (repository / "my_weighting.py").write_text("y = 1\n")
+        assert cli.run(["baseline", "update", "demo", "--reason", "x", "--folder", "/nowhere/else"]) == 2
+        assert "my_weighting.py" in capsys.readouterr().err
+        monkeypatch.setenv("GIT_DIR", str(repository / "none"))
+        assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 2
+        assert "no git repository" in capsys.readouterr().err
+
+    def test_a_summary_is_written_where_nothing_is_decided(
+        self, repository: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.run(["baseline", "compare", "demo", "--markdown", "r.md", "--json", "r.json"]) == 5
+        assert "cannot decide" in Path("r.md").read_text()
+        assert "no baseline 'demo'" in json.loads(Path("r.json").read_text())["reason"]
+        assert cli.run(["baseline", "compare", "demo", "--markdown", "-", "--json", "-"]) == 2
+        assert cli.run(["baseline", "update", "../demo", "--reason", "x"]) == 2
+
+    def test_a_baseline_with_failed_cells_against_itself(self, repository: Path) -> None:
+        file = repository / "results/demo/cells.csv"
+        file.write_text(file.read_text().replace("ok,,", "diverged,nan at 7,", 1))
+        assert cli.run(["baseline", "update", "demo", "--reason", "x", "--allow-failed"]) == 0
+        assert cli.run(["baseline", "compare", "demo"]) == 0
+
     def test_failed_cells_are_refused_unless_allowed(self, repository: Path) -> None:
         file = repository / "results/demo/cells.csv"
         file.write_text(file.read_text().replace("ok,,", "diverged,nan at 7,", 1))
@@ -227,6 +341,8 @@ def test_the_gate_fails_for_a_regression(tmp_path: Path) -> None:
     }
     (tmp_path / "regression.json").write_text(json.dumps(worse))
     assert gate.regressions(tmp_path) == ["w, kid", "w, seed 1: failed"]
+    (tmp_path / "regression.json").write_text(json.dumps(worse | {"file": str(tmp_path / "gone.csv")}))
+    assert gate.regressions(tmp_path) == [], "the baseline was taken away since"
     (tmp_path / "regression.json").write_text(json.dumps(worse | {"exit_code": 5}))
     assert gate.regressions(tmp_path) == []
     assert RegressionError.exit_code == 4

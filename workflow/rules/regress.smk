@@ -19,7 +19,7 @@ rule regress:
     params:
         results=str(RESULTS),
         name=BASELINE.stem,
-        source=fingerprint.source("reproflow.evaluation.regression"),
+        source=fingerprint.source("reproflow.reporting.regression"),
     shell:
         "python -m reproflow baseline compare {params.name} --results {params.results} --json {output.json} "
         "--markdown {output.markdown} --evidence &> {log}"

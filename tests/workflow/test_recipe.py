@@ -1,0 +1,113 @@
+"""The recipe of docs/regression.md, followed word for word in a repository of somebody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/regression.md").read_text().partition("# A recipe for your own repository")[2]
+ACTIONS = ROOT / "docs/recipes/regression.yml"
+# The same recipe in less time: its networks are not meant to be good here.
+SHORTER = {
+    "steps: 1000": "steps: 150",
+    "n: 1000": "n: 100",
+    "points: 500": "points: 60",
+    "t_range": "warmup: 10, t_range",
+}
+
+
+def blocks(language: str) -> list[str]:
+    """The page's code blocks of a language, without their indentation."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", PAGE, re.M | re.S)
+    return ["\n".join(line.removeprefix("   ") for line in block.splitlines()) + "\n" for block in found]
+
+
+class Repository:
+    """A git repository with the recipe's files; commands run in it as its owner would run them."""
+
+    def __init__(self, folder: Path, summary: Path) -> None:
+        self.folder, self.summary = folder, summary
+        (code,), (config,) = blocks("python"), blocks("yaml")
+        for long, short in SHORTER.items():
+            assert long in config
+            config = config.replace(long, short)
+        (folder / "configs").mkdir()
+        (folder / "my_weighting.py").write_text(code)
+        (folder / "configs/mine.yaml").write_text(config)
+        (folder / ".gitignore").write_text("results/*\n!results/baselines/\n.snakemake/\n__pycache__/\n")
+        for command in ("git init -q", "git add -A", "git commit -qm start"):
+            assert self.run(command).returncode == 0
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(command.replace("PATH/TO/reproflow", str(ROOT)).replace(".reproflow", str(ROOT)))
+        words = [os.path.expandvars(word.replace("$GITHUB_STEP_SUMMARY", str(self.summary))) for word in words]
+        identity = {f"GIT_{who}_{what}": "a@b.invalid" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        environment = {**os.environ, **identity, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment["PYTHONPATH"] = str(ROOT)
+        return subprocess.run(
+            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+        )
+
+
+def commands(step: str) -> str:
+    """The command of a named step of the GitHub Actions file."""
+    steps = yaml.safe_load(ACTIONS.read_text())["jobs"]["compare"]["steps"]
+    (found,) = [each["run"] for each in steps if each.get("name") == step]
+    return found
+
+
+@pytest.mark.slow
+def test_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    repository = Repository(tmp_path / "home", tmp_path / "summary.md")
+    (console,) = blocks("console")
+    for line in console.splitlines():
+        for command in line.removeprefix("$ ").split(" && "):
+            answer = repository.run(command)
+            assert answer.returncode == 0, command + answer.stdout + answer.stderr
+    assert (tmp_path / "home/results/baselines/mine.csv").is_file()
+
+    # A pull request that changes nothing.
+    assert repository.run(commands("Judge the weighting")).returncode in (0, 3)
+    assert repository.run(commands("Run")).returncode == 0
+    assert repository.run(commands("Compare with the baseline")).returncode == 0
+    assert "no regression" in repository.summary.read_text()
+
+    # One that breaks the weighting: nearly all of it lies where only noise is seen.
+    file = tmp_path / "home/my_weighting.py"
+    file.write_text(file.read_text().replace("torch.exp(lam).clamp(max=5.0)", "torch.exp(-3 * lam).clamp(max=1e4)"))
+    ran = repository.run(commands("Run"))
+    assert ran.returncode == 0, ran.stderr
+    compared = repository.run(commands("Compare with the baseline") + " --json found.json")
+    found = json.loads((tmp_path / "home/found.json").read_text())
+    assert compared.returncode == found["exit_code"] == 4
+    assert all("mine" in row["what"] for row in found["rows"] if row["verdict"] == "worse")
+    assert {row["verdict"] for row in found["rows"] if "mine" not in row["what"]} == {"identical"}
+    assert "REGRESSION" in repository.summary.read_text()
+
+    # The whole workflow keeps the evidence and fails at the gate.
+    whole = repository.run(f"snakemake --snakefile {ROOT}/Snakefile --cores 2 --configfile configs/mine.yaml")
+    assert whole.returncode == 1
+    assert "worse than its baseline" in whole.stdout + whole.stderr
+    results = tmp_path / "home/results/mine"
+    assert json.loads((results / "regression.json").read_text())["exit_code"] == 4
+    assert "Regression</h2>" in (results / "report.html").read_text()
+
+
+def test_the_actions_file_runs_what_the_page_says() -> None:
+    """The steps that the slow test runs are there, in that order, with the page's names of files."""
+    steps = [each.get("name") for each in yaml.safe_load(ACTIONS.read_text())["jobs"]["compare"]["steps"]]
+    wanted = ["Install", "Judge the weighting", "Run", "Compare with the baseline"]
+    assert [name for name in steps if name in wanted] == wanted
+    assert "my_weighting.py:weight" in commands("Judge the weighting")
+    assert "configs/mine.yaml" in commands("Run")
+    assert commands("Compare with the baseline").startswith("reproflow baseline compare mine --markdown")
