@@ -24,6 +24,7 @@ import numpy as np
 from scipy import stats
 
 from reproflow.evaluation.regression import MARGINS, compare
+from reproflow.evaluation.shifts import RATIOS
 from reproflow.evaluation.snapshot import METRICS, Snapshot, label, read_results
 from reproflow.foundation import provenance
 
@@ -95,8 +96,11 @@ def seen(old: Snapshot, new: Snapshot) -> Iterator[Seen]:
     for dataset, process, metric in sorted({(*group[:2], metric) for group, metric in old.series}):
         keys = [key for key in old.series if (*key[0][:2], key[1]) == (dataset, process, metric) and key in new.series]
         before, after = (np.array([[run.series[key].values[s] for key in keys] for s in seeds]) for run in (old, new))
+        # FID enters the mean over groups as a ratio, as in the test.
+        unit = before.mean(0) if metric in RATIOS else np.ones(len(keys))
+        means = [(each / unit).mean(1) / np.mean(1 / unit) for each in (before, after)]
         groups = [_seen(label(k[0]), metric, before[:, i], after[:, i], old is new) for i, k in enumerate(keys)]
-        yield _seen(f"{dataset} {process}, mean of all", metric, before.mean(1), after.mean(1), old is new)
+        yield _seen(f"{dataset} {process}, mean of all", metric, *means, old is new)
         if len(groups) > 1 and old is not new:
             yield max(groups, key=lambda each: each.effect)
 
