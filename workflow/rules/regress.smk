@@ -17,9 +17,8 @@ rule regress:
     conda:
         "../envs/reproflow.yaml"
     params:
-        results=str(RESULTS),
         name=BASELINE.stem,
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "python -m reproflow baseline compare {params.name} --results {params.results} --json {output.json} "
+        "python -m reproflow baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
         "--markdown {output.markdown} --evidence &> {log}"
