@@ -31,7 +31,7 @@ def sha256(coupling: str) -> str:
     path = Path(coupling)
     try:
         about = path.stat()
-        return _sha256(str(path.resolve()), about.st_mtime_ns, about.st_size)
+        return _sha256(str(path.resolve()), about.st_mtime_ns, about.st_size, about.st_ino)
     except FileNotFoundError:
         raise UsageError(
             f"coupling {coupling!r}: no such file in {Path.cwd()}; reproflow pairs CELL --out FILE writes one."
@@ -41,6 +41,6 @@ def sha256(coupling: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _sha256(path: str, modified: int, size: int) -> str:
-    """Once for each state of a file: every cell of a grid asks."""
+def _sha256(path: str, modified: int, size: int, node: int) -> str:
+    """Once for each state of a file: every cell of a grid asks. A file replaced within a clock tick has another node."""
     return files.sha256(path)
