@@ -42,5 +42,5 @@ def sha256(coupling: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _sha256(path: str, modified: int, size: int, node: int) -> str:
-    """Once for each state of a file: every cell of a grid asks. A file replaced within a clock tick has another node."""
+    """Once for each state of a file: every cell of a grid asks. One replaced within a clock tick has another node."""
     return files.sha256(path)
