@@ -6,6 +6,7 @@ import csv
 import importlib
 import inspect
 import io
+import pkgutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from reproflow.foundation import registry
 from reproflow.foundation.errors import ReproflowError, UsageError, did_you_mean
 from reproflow.foundation.files import write_text
 
-FAMILIES = ("paths", "losses", "conversions", "generator_matching", "bounds")
+FAMILIES = ("paths", "losses", "generator_matching", "bounds", "tutorials", "errata")
 NUMBERS = ("statistic", "tolerance")
 
 
@@ -52,7 +53,9 @@ def load() -> None:
     """Imports theory's nouns and every family of claims, which registers them."""
     importlib.import_module("reproflow.theory")
     for family in FAMILIES:
-        importlib.import_module(f"reproflow.claims.{family}")
+        package = importlib.import_module(f"reproflow.claims.{family}")
+        for theme in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
+            importlib.import_module(f"{package.__name__}.{theme}")
 
 
 def explain(id: str) -> str:

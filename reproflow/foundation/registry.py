@@ -54,7 +54,7 @@ def register(
     processes = (process,) if isinstance(process, str) else tuple(process)
 
     def enter(function: Function) -> Function:
-        code = function.__code__
+        code = inspect.unwrap(function).__code__
         where = f"{code.co_filename}:{code.co_firstlineno}"
         for each in processes:
             key = (kind, each, name)

@@ -10,7 +10,12 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from reproflow.claims import bounds, conversions, generator_matching, ledger, losses, paths, toy
+from reproflow.claims import ledger, toy
+from reproflow.claims.bounds import masked_matching as bounds
+from reproflow.claims.generator_matching import lemma as generator_matching
+from reproflow.claims.losses import conversions
+from reproflow.claims.losses import matching as losses
+from reproflow.claims.paths import velocity as paths
 from reproflow.claims.policy import Context, gate, run_claim
 from reproflow.foundation import registry
 from reproflow.theory.paths import Coefficients, get_path

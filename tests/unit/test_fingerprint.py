@@ -153,7 +153,7 @@ def test_engine_files_change_their_stage_and_later_ones(
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("claims/losses.py", "variant", "variant_"),
+        ("claims/losses/matching.py", "variant", "variant_"),
         ("claims/policy.py", "math.isnan", "math.isinf"),
         ("theory/weightings.py", "return torch.ones_like(lam)", "return 2 * torch.ones_like(lam)"),
         ("exact/mixture.py", "self.weights", "self.masses"),
