@@ -58,9 +58,19 @@ def load() -> None:
             importlib.import_module(f"{package.__name__}.{theme}")
 
 
-def explain(id: str) -> str:
-    """A claim in words for the terminal: per tier its title, source, kind, tolerances, controls and docstring."""
-    return "\n\n".join(_explain(entry) for entry in find([id]))
+HEADINGS = ("Statement", "Assumptions", "Proof idea", "Computed", "Source", "Refuted by")
+
+
+def statement(entry: registry.Entry) -> list[tuple[str, str]]:
+    """A claim's docstring as (heading, text): the headline without a heading, then its blocks in their order."""
+    blocks: list[tuple[str, list[str]]] = [("", [])]
+    for line in (inspect.getdoc(entry.function) or "").splitlines():
+        heading, colon, rest = line.partition(":")
+        if colon and heading in HEADINGS:
+            blocks.append((heading, []))
+            line = rest
+        blocks[-1][1].append(line.strip())
+    return [(heading, " ".join(filter(None, lines))) for heading, lines in blocks if any(lines)]
 
 
 def sort(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -88,21 +98,6 @@ def read_csv(path: str | Path) -> list[dict[str, Any]]:
     if rows is None or any(None in row or None in row.values() for row in rows):
         raise ReproflowError(f"{path} is not a whole claims.csv; make it again.")
     return [{**row, "n": int(row["n"]), **{key: _number(row[key]) for key in NUMBERS}} for row in rows]
-
-
-def _explain(entry: registry.Entry) -> str:
-    each = _of(entry)
-    cases = each.cases()
-    tolerances = dict.fromkeys(f"{each.tolerance(case):g}" for case in cases)
-    lines = [
-        f"{each.id} ({each.tier}): {each.title}",
-        f"source: {each.source}   kind: {each.kind}   tolerance: {', '.join(tolerances)}",
-        f"cases: {', '.join(case for case in cases if case) or '-'}",
-        f"controls: {'; '.join(dict.fromkeys(name for case in cases for name in each.controls(case))) or '-'}",
-        "",
-        inspect.getdoc(each.function) or "",
-    ]
-    return "\n".join(lines)
 
 
 def _of(entry: registry.Entry) -> Claim:

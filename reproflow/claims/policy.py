@@ -37,9 +37,9 @@ NO_POWER = "test has no power"
 
 COLUMNS = (
     "id", "title", "source", "kind", "tier", "case", "verdict", "expected", "reason", "statistic", "tolerance", "n",
-    "control", "control_verdict",
+    "control", "control_verdict", "control_statistic",
 )  # fmt: skip
-"""The columns of claims.csv; rows carry `seconds` besides."""
+"""The columns of claims.csv; rows carry `seconds` besides. `control_statistic` is in the order of `control`."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def run_claim(entry: registry.Entry, context: Context | None = None) -> list[dic
     try:
         cases = each.cases()
     except Exception as error:
-        return [_row(each, "", INCONCLUSIVE, _said(error), Measurement(math.nan), "", 0.0)]
+        return [_row(each, "", INCONCLUSIVE, _said(error), Measurement(math.nan), "", {}, 0.0)]
     return [_run_case(each, case, context) for case in cases]
 
 
@@ -180,7 +180,7 @@ def gate(rows: Iterable[Mapping[str, Any]]) -> int:
 def _run_case(each: Claim, case: str, context: Context) -> dict[str, Any]:
     start = time.perf_counter()
     expected, wanted = each.expectation(case), _opposite(each.expectation(case))
-    control_verdict = ""
+    control_verdict, results = "", {}
     verdict, reason, measured = _measure(each, case, STATEMENT, context)
     # Controls of an undecided statement say nothing; leaving their verdict empty tells "not run" from "no effect".
     if verdict in (SUPPORTED, REFUTED):
@@ -190,7 +190,7 @@ def _run_case(each: Claim, case: str, context: Context) -> dict[str, Any]:
             verdict, reason = INCONCLUSIVE, _join(f"{NO_POWER}: a control is {control_verdict}, not {wanted}", reason)
         reason = _join(reason, *(_control(name, *result) for name, result in results.items()))
     seconds = time.perf_counter() - start
-    return _row(each, case, verdict, reason, measured, control_verdict, seconds)
+    return _row(each, case, verdict, reason, measured, control_verdict, results, seconds)
 
 
 def _measure(each: Claim, case: str, variant: str, context: Context) -> tuple[str, str, Measurement]:
@@ -237,12 +237,19 @@ def _join(*parts: str) -> str:
 
 
 def _row(
-    each: Claim, case: str, verdict: str, reason: str, measured: Measurement, control_verdict: str, seconds: float
+    each: Claim,
+    case: str,
+    verdict: str,
+    reason: str,
+    measured: Measurement,
+    control_verdict: str,
+    results: Mapping[str, tuple[str, str, Measurement]],
+    seconds: float,
 ) -> dict[str, Any]:
     values = (
         each.id, each.title, each.source, each.kind, each.tier, case, verdict, each.expectation(case), reason,
         _plain(measured.statistic), _plain(each.tolerance(case)), measured.n, ";".join(each.controls(case)),
-        control_verdict,
+        control_verdict, ";".join(f"{found.statistic:.17g}" for _, _, found in results.values()),
     )  # fmt: skip
     return {**dict(zip(COLUMNS, values, strict=True)), "seconds": seconds}
 

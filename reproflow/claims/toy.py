@@ -7,6 +7,8 @@ Gauss-Legendre.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,10 +42,12 @@ def parameters(seed: int) -> Tensor:
 def network(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
     """u_theta(x, t) = c + v . tanh(W (x, t, t²) + b), of x's shape; theta = (W (6, 3), b (6), v (6), c)."""
     weight, bias, out, constant = theta.split([3 * HIDDEN, HIDDEN, HIDDEN, 1])
-    features = torch.stack(torch.broadcast_tensors(x, t, t**2), -1)
-    return torch.tanh(features @ weight.view(HIDDEN, 3).T + bias) @ out + constant
+    by_x, by_t, by_square = weight.view(HIDDEN, 3).T
+    shift = t[..., None] * by_t + (t**2)[..., None] * by_square + bias
+    return torch.tanh(x[..., None] * by_x + shift) @ out + constant
 
 
+@functools.cache
 def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes and weights on [low, high], each (n,)."""
     nodes, weights = np.polynomial.legendre.leggauss(n)
@@ -51,6 +55,7 @@ def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(low + half * (nodes + 1)), torch.from_numpy(half * weights)
 
 
+@functools.cache
 def hermite(n: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights for the expectation over N(0, 1), each (n,)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(n)

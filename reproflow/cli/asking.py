@@ -54,7 +54,7 @@ def verify(
     claims: Annotated[list[str] | None, typer.Argument(help="Ids such as LOSS-1; all by default.")] = None,
     tier: Annotated[str, typer.Option(help="exact, mc or all.")] = "exact",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print statement, proof idea and controls; run nothing.")
+        bool, typer.Option("--explain", help="Print each claim in full: statement, evidence, verdict, controls, code.")
     ] = False,
     results: Annotated[
         Path | None, typer.Option("--results", help="A results folder with trained networks, for tier mc.")
@@ -69,16 +69,12 @@ def verify(
     """
     from reproflow.claims import ledger, policy
 
-    if explain:
-        if not claims:
-            raise UsageError("--explain needs the ids of claims, such as: reproflow verify LOSS-1 --explain")
-        print("\n\n".join(ledger.explain(each) for each in claims))
-        return
-    rows = ledger.run(
-        claims, tier, common.claim_context(common.open_run(results / "config.json", results)) if results else None
-    )
-    if json_file is None or json_file != "-":
-        common.print_claims(rows)
+    if explain and not claims:
+        raise UsageError("--explain needs the ids of claims, such as: reproflow verify LOSS-1 --explain")
+    context = common.claim_context(common.open_run(results / "config.json", results)) if results else None
+    rows = ledger.run(claims, tier, context)
+    if json_file != "-":
+        (common.explain_claims if explain else common.print_claims)(rows)
     if json_file is not None:
         common.write_json(json_file, rows)
     raise typer.Exit(policy.gate(rows))

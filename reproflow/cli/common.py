@@ -125,22 +125,35 @@ def write_json(target: str, value: Any) -> None:
 
 
 def print_claims(rows: list[dict[str, Any]]) -> None:
+    """A line a claim with its worst case, and a line for every case that is not as it must be; then the count."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from reproflow.reporting import ledger
+
+    groups = ledger.groups(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("claim", "case", "tier", "verdict", "statistic", "tolerance", "controls", "reason"):
+    for column in ("claim", "tier", "verdict", "statistic", "tolerance", "controls", "statement"):
         table.add_column(column, overflow="fold")
-    for row in rows:
-        numbers = [
-            f"{row[key]:.2e}" if isinstance(row[key], float) else str(row[key] or "")
-            for key in ("statistic", "tolerance")
-        ]
+    for group in groups:
+        near = ledger.nearest(group["cases"])
+        numbers = [ledger.short(near[key]) for key in ("statistic", "tolerance")]
         verdict = (
-            row["verdict"] if row["verdict"] == row["expected"] else f"{row['verdict']} (expected {row['expected']})"
+            group["verdict"] if group["verdict"] == group["expected"] else f"{group['verdict']}: {group['status']}"
         )
-        table.add_row(
-            row["id"], row["case"], row["tier"], verdict, *numbers, row["control_verdict"] or "", escape(row["reason"])
-        )
+        table.add_row(group["id"], group["tier"], verdict, *numbers, group["controls"], escape(group["title"]))
+        for row in group["cases"]:
+            if not row["ok"]:
+                said = escape(f"{row['case']}: {row['reason']}".lstrip(": "))
+                numbers = [ledger.short(row[key]) for key in ("statistic", "tolerance")]
+                table.add_row("", "", f"{row['verdict']} (expected {row['expected']})", *numbers, "", said)
     Console(width=None if sys.stdout.isatty() else 180).print(table)
+    print(f"\n{ledger.counted(groups)}")
+
+
+def explain_claims(rows: list[dict[str, Any]]) -> None:
+    """Every claim in full, as `reporting.ledger.explain` words it."""
+    from reproflow.reporting import ledger
+
+    print("\n\n".join(ledger.explain(group) for group in ledger.groups(rows)))

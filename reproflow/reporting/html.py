@@ -16,6 +16,7 @@ from reproflow.foundation.files import write_text
 from reproflow.reporting import sections
 from reproflow.reporting.comparison import METRICS
 from reproflow.reporting.equivalence import WHY, spoken
+from reproflow.reporting.ledger import SOURCES, STATUSES, axis, groups
 from reproflow.reporting.plates import figure, figure_command
 from reproflow.reporting.results import Results, load_results, records
 from reproflow.reporting.summary import summarise
@@ -53,7 +54,10 @@ def _content(read: Results) -> dict[str, Any]:
     return {
         "name": read.provenance.get("config_name") or read.folder.name,
         "summary": summarise(read, claims),
-        "claims": sections.ledger(claims),
+        "claims": groups(records(claims), read.folder),
+        "sources": SOURCES.values(),
+        "statuses": STATUSES,
+        "axis": axis(),
         "comparisons": sections.comparisons(read, missing),
         "note": COMPARISON_NOTE,
         "equal": sections.equal_objectives(read, missing),

@@ -1,8 +1,7 @@
-"""The page's sections as plain values for its templates: ledger, comparisons, equal objectives."""
+"""The page's sections as plain values for its templates: comparisons, equal objectives, regression."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +14,6 @@ from reproflow.reporting.reading import Missing
 from reproflow.reporting.regression import HEADS, lists, standing
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.summary import finding
-
-FOLD = 6  # cases of one claim that came out alike, from which on they stand behind one row
-ALIKE = ("id", "tier", "title", "source", "kind", "verdict", "expected", "control_verdict")
-
-
-def ledger(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of the ledger; many cases of a claim that are all as they should be are one row, with `cases`.
-
-    Such a row has the statistic and the tolerance of the case that is nearest to its tolerance.
-    """
-    rows = records(claims)
-    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        alike.setdefault((*(row[key] for key in ALIKE), row["ok"]), []).append(row)
-    folded = {key for key, own in alike.items() if key[-1] and len(own) >= FOLD}
-    shown, seen = [], set()
-    for row in rows:
-        key = (*(row[key] for key in ALIKE), row["ok"])
-        if key not in folded:
-            shown.append(row | {"cases": []})
-        elif key not in seen:
-            shown.append(_folded(alike[key]))
-            seen.add(key)
-    return shown
-
-
-def _folded(cases: list[dict[str, Any]]) -> dict[str, Any]:
-    nearest = max(cases, key=_nearness)
-    return nearest | {"case": f"{len(cases)} cases", "cases": cases}
-
-
-def _nearness(row: dict[str, Any]) -> float:
-    """How much of its tolerance a statistic takes up."""
-    statistic, tolerance = row["statistic"], row["tolerance"]
-    if math.isnan(statistic):
-        return -math.inf
-    return abs(statistic) / tolerance if tolerance > 0 else statistic
 
 
 def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[str, Any]]]:

@@ -42,10 +42,11 @@ def test_a_trained_network_is_asked_for_by_name() -> None:
 
 @pytest.mark.parametrize("entry", ledger.find(), ids=lambda entry: entry.name)
 def test_every_claim_explains_itself(entry: registry.Entry) -> None:
-    text = ledger.explain(entry.meta["claim"].id)
-    for heading in ("Statement:", "Assumptions:", "Computed:", "Source:", "Refuted by:", "controls:", "tolerance:"):
-        assert heading in text
-    assert entry.summary in text
+    found = dict(ledger.statement(entry))
+    claim = entry.meta["claim"]
+    wanted = {"Statement", "Source"} | (set() if claim.kind == "textual" else {"Assumptions", "Computed", "Refuted by"})
+    assert wanted <= set(found)
+    assert found[""].startswith(entry.summary)
 
 
 def test_csv_has_the_columns_sorted_rows_and_all_digits(tmp_path: Path) -> None:

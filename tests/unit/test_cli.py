@@ -65,10 +65,21 @@ def test_a_monte_carlo_claim_without_a_network_is_undecided(capsys: pytest.Captu
 
 
 def test_explain(capsys: pytest.CaptureFixture) -> None:
-    assert cli.run(["verify", "LOSS-1", "--explain"]) == 0
+    assert cli.run(["verify", "LOSS-5", "--explain"]) == 0
     said = capsys.readouterr().out
-    assert "CFM" in said
-    assert "control" in said.lower()
+    for word in (
+        "Statement:",
+        "Refuted by:",
+        "reproflow/claims/losses/conversions.py:",
+        "7 supported",
+        "controls refuted",
+    ):
+        assert word in said
+    lines = [line for line in said.splitlines() if "●" in line and "│" in line and "○" in line]
+    assert (
+        len(lines) == 8
+    )  # the key and seven paths, each with its statement left of the tolerance and that of controls
+    assert all(line.index("●") < line.index("│") < line.index("○") for line in lines)
 
 
 def test_resolve_writes_every_default(tmp_path: Path) -> None:

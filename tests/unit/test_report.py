@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
+from reproflow.claims import ledger
+from reproflow.claims.losses import conversions
 from reproflow.reporting import html, plates
 from reproflow.reporting.figures import figures
 from reproflow.reporting.html import write_report
+from reproflow.reporting.ledger import DECADES, code, groups, place
 from reproflow.reporting.results import load_results
-from reproflow.reporting.sections import ledger
 from reproflow.reporting.summary import gate_state
 from reproflow.reporting.tables import claims_table
 
@@ -83,35 +85,62 @@ def test_figure_list_of_the_page_is_the_registry() -> None:
     assert set(html.FIGURES) == set(figures())
 
 
-def many_cases(n: int) -> list[dict]:
-    """One claim with n cases as expected, of growing statistic, and one that is refuted."""
+def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(copy: Path) -> None:
     first = claims()[0]
-    rows = [first | {"id": "ST-9", "case": f"case_{i}", "statistic": 1e-14 * i, "tolerance": 1e-10} for i in range(n)]
-    return [*rows, rows[0] | {"case": "odd_one", "verdict": "refuted", "statistic": 0.3}]
-
-
-def test_many_cases_alike_are_one_row_and_the_odd_one_keeps_its_own(copy: Path) -> None:
-    rows = [*claims(), *many_cases(9)]
+    cases = [first | {"id": "ST-9", "case": f"case_{i}", "statistic": 1e-14 * i} for i in range(9)]
+    rows = [*claims(), *cases, first | {"id": "ST-9", "case": "odd_one", "verdict": "refuted", "statistic": 0.3}]
     write_csv(copy / "claims.csv", CLAIM_COLUMNS, rows)
-    shown = ledger(claims_table(load_results(copy).claims))
-    folded = [row for row in shown if row["cases"]]
-    assert [row["case"] for row in folded] == ["9 cases"]
-    assert folded[0]["statistic"] == 8e-14  # the case nearest its tolerance
-    assert [row["case"] for row in folded[0]["cases"]] == [f"case_{i}" for i in range(9)]
-    assert "odd_one" in [row["case"] for row in shown]
-    assert len(shown) == len(rows) - 8
-    text = Page(write_report(copy)).text
+    shown = {
+        (row["id"], row["tier"]): row for row in groups(claims_table(load_results(copy).claims).to_dict("records"))
+    }
+    assert set(shown) == {(row["id"], row["tier"]) for row in rows}
+    many = shown["ST-9", "exact"]
+    assert [case["case"] for case in many["cases"]] == [*(f"case_{i}" for i in range(9)), "odd_one"]
+    assert (many["verdict"], many["status"]) == ("9 supported, 1 refuted", "surprise")
+    assert shown["E04", "exact"]["status"] == "as expected"
+    assert shown["LOSS-1", "mc"]["status"] == "undecided"
+    assert shown["E25", "exact"]["status"] == "nothing to compute"
+    page = Page(write_report(copy))
     for row in rows:
-        assert row["case"] in text
-    assert f"The ledger has {len(rows)} rows" in text
+        assert row["case"] in page.text
+        assert row["reason"] in page.text
+    assert f"The ledger has {len(rows)} rows" in page.text
 
 
-def test_few_cases_or_unlike_ones_stay_rows(copy: Path) -> None:
-    for rows in (many_cases(5), [row | {"tier": "mc" if i % 2 else "exact"} for i, row in enumerate(many_cases(10))]):
-        write_csv(copy / "claims.csv", CLAIM_COLUMNS, rows)
-        shown = ledger(claims_table(load_results(copy).claims))
-        assert not any(row["cases"] for row in shown)
-        assert len(shown) == len(rows)
+def test_the_ledger_can_be_filtered_by_source_family_and_status(reported: Path) -> None:
+    page = Page(reported / "report.html")
+    rows = {a["id"]: a for tag, a in page.tags if tag == "tr" and a.get("id", "").startswith("claim-")}
+    assert rows["claim-LOSS-1-mc"]["data-status"] == "undecided"
+    assert {a["data-family"] for a in rows.values()} == {"LOSS", "E"}
+    assert rows["claim-LOSS-1"]["data-source"].split("|") == ["002 FM and DM 3", "004 loss formulation"]
+    assert [a["data-key"] for tag, a in page.tags if tag == "select"] == ["source", "family", "status"]
+
+
+def test_a_claim_shows_its_statement_and_names_its_code(reported: Path) -> None:
+    text = Page(reported / "report.html").text
+    assert "Proof idea." in text
+    assert "reproflow/claims/losses/matching.py:" in text
+
+
+def test_a_report_within_the_clone_links_to_the_code() -> None:
+    (entry,) = ledger.find(["LOSS-5"])
+    folder = Path(html.__file__).parents[2] / "results" / "some"
+    file, _, line = code(entry, folder)["href"].partition("#")
+    assert (folder / file).resolve() == Path(conversions.__file__)
+    assert Path(conversions.__file__).read_text().splitlines()[int(line[1:]) - 1].startswith("@claim")
+    assert code(entry, folder)["href"].startswith("../../reproflow/")
+
+
+@pytest.mark.parametrize(("value", "decade"), [(1e-17, -17), (1e-12, -12), (0.1, -1), (1.0, 0), (1e7, 7)])
+def test_evidence_lies_on_a_logarithmic_axis(value: float, decade: int) -> None:
+    low, high = DECADES
+    assert place(value) == pytest.approx((decade - low) / (high - low))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (-3, 0), (1e-30, 0), ("inf", 1), (1e9, 1), ("", None)])
+def test_evidence_beyond_the_axis_lies_at_its_ends(value: object, expected: float | None) -> None:
+    assert place(value) == expected
+    assert place(float("nan")) is None
 
 
 def test_page_compares_along_every_noun_that_varies(reported: Path) -> None:

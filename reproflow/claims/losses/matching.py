@@ -1,28 +1,29 @@
-"""Losses: flow matching against conditional flow matching, exactly and on a trained network (LOSS-1)."""
+"""Losses: flow matching against conditional flow matching, exactly and on a trained network (LOSS-1, LOSS-2)."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
+from reproflow.claims import regression, toy
 from reproflow.claims.gradients import relative_gap
 from reproflow.claims.policy import Context, Digits, Measurement, claim
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UndecidedError
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.divergences import get_divergence
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
 L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
 
 SHRINK, MC_RANGE = 0.8, (1e-3, 0.95)
-NODES = {"t": 8, "z": 64, "x": 401}
-"""Quadrature nodes in t, in each of z and eps, and in x: doubling any of them moves the gap by rounding only."""
 
 
 @claim(
@@ -48,57 +49,69 @@ def fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: a relative gap above 1e-12. The L1 loss, a weight that depends on the component of z, and the prior
         average in place of the posterior average must show one.
     """
-    gaps = [fm_cfm_gap(case, variant, seed) for seed in range(2)]
-    gradient, constant = (max(values) for values in zip(*gaps, strict=True))
+    return worst_of(fm_cfm_gap(case, variant, seed) for seed in range(2))
+
+
+def worst_of(pairs: Iterable[tuple[float, float]]) -> Measurement:
+    """The largest of the relative gaps of (gradient, constant)."""
+    gradient, constant = (max(values) for values in zip(*pairs, strict=True))
     detail = f"relative gap of gradients {gradient:.2g}, of the constant {constant:.2g}"
     return Measurement(max(gradient, constant), detail=detail)
 
 
 def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:
     """Relative gaps of grad L_FM and grad L_CFM, and of L_CFM - L_FM and E tr Var(u|x), on the toy problem."""
-    theta = toy.parameters(seed).requires_grad_()
-    conditional, marginal, variance = torch.zeros(3, dtype=torch.float64)
-    for t, weight in zip(*toy.legendre(NODES["t"], *toy.T_RANGE), strict=True):
-        c = get_path(path_name).at(t)
-        conditional = conditional + weight * _cfm(theta, c, variant)
-        value, spread = _fm(theta, c, variant)
-        marginal, variance = marginal + weight * value, variance + weight * spread
-    cfm, fm = (torch.autograd.grad(loss, theta)[0] for loss in (conditional, marginal))
-    constant = abs(conditional - marginal - variance) / conditional
-    return float((fm - cfm).norm() / cfm.norm()), float(constant.detach())
-
-
-def _cfm(theta: Tensor, c: Coefficients, variant: str) -> Tensor:
-    """E |u_theta(x) - u_t(x|z)|² at one time, by quadrature over component, z and eps."""
-    nodes, weights = toy.hermite(NODES["z"])
-    z = toy.MIXTURE.means + toy.MIXTURE.stds[:, None] * nodes
-    joint = toy.MIXTURE.weights[:, None, None] * weights[:, None] * weights
-    x, u = (a * z[:, :, None] + b * nodes for a, b in ((c.alpha, c.sigma), (c.dalpha, c.dsigma)))
-    if variant == WEIGHT:
-        joint = joint * _component_weight()[:, None, None]
-    return (joint * _divergence(toy.network(theta, x, c.t), u, variant)).sum()
-
-
-def _fm(theta: Tensor, c: Coefficients, variant: str) -> tuple[Tensor, Tensor]:
-    """E |u_theta(x) - u_t(x)|² and E tr Var(u|x) at one time, by the trapezoid rule over x."""
-    x, spacing = toy.line(NODES["x"])
-    density = spacing * toy.MIXTURE.log_density(x, c).exp()
-    u = toy.MIXTURE.marginal_velocity(x, c)
-    if variant == PRIOR:
-        slope = c.dsigma / c.sigma
-        u = (c.dalpha - slope * c.alpha) * (toy.MIXTURE.weights @ toy.MIXTURE.means) + slope * x
-    loss = _divergence(toy.network(theta, x[:, 0], c.t), u[:, 0], variant)
-    if variant == WEIGHT:
-        loss = loss * (toy.MIXTURE.responsibilities(x, c) @ _component_weight())
-    return (density * loss).sum(), (density * toy.MIXTURE.velocity_variance(x, c)).sum()
+    loss = partial(_divergence, variant=L1) if variant == L1 else regression.squared
+    weight = regression.of_component() if variant == WEIGHT else regression.ONE
+    mean = regression.prior_mean("velocity") if variant == PRIOR else None
+    problem = regression.Regression(get_target("velocity"), loss, weight, mean)
+    return regression.gaps(problem, get_path(path_name), seed)
 
 
 def _divergence(prediction: Tensor, target: Tensor, variant: str) -> Tensor:
     return (prediction - target).abs() if variant == L1 else (prediction - target).square()
 
 
-def _component_weight() -> Tensor:
-    return torch.tensor([0.25, 1.0, 2.0], dtype=torch.float64)
+ON_Z, ON_EPS = "weight depends on z", "weight depends on eps"
+
+
+@claim(
+    "LOSS-2",
+    title="any weight of time and state keeps the two gradients equal",
+    source="000, abstract; 003, 'Weighted loss'",
+    kind="exact",
+    tolerance=1e-12,
+    cases=toy.gaussian_paths,
+    controls=(ON_Z, ON_EPS),
+)
+def weighted_fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
+    """E[w |u_theta - u_t(x|z)|²] = E[w |u_theta - u_t(x)|²] + C_w for every w(t, x) >= 0, so the gradients are equal.
+
+    Statement: LOSS-1 holds under any weight that is a function of t and x, and C_w = E[w tr Var(u_t(x|Z)|x)]; it fails
+        under one that, given t and x, still depends on z or eps.
+    Assumptions: w measurable in (t, x); E[w |u_t(x|Z)|²] finite.
+    Proof idea: given (t, x) such a w is a constant, and comes out of the conditional expectation over Z.
+    Computed: as in LOSS-1, with w = (1 + t)³ exp(-x²/4), taken from the registered divergence `weighted_squared`; on
+        the marginal side of the controls stands E[w|x], so that only the dependence on z or eps is at fault.
+    Source: 000 (losses that depend on t and X_t); 003 "Weighted loss", for w(t).
+    Refuted by: a relative gap above 1e-12. A weight that depends on the component of z and the weight eps² must show
+        one.
+    """
+    weight = {ON_Z: regression.of_component(), ON_EPS: regression.of_noise()}.get(variant, state_weight())
+    problem = regression.Regression(get_target("velocity"), weight=weight)
+    return worst_of(regression.gaps(problem, get_path(case), seed) for seed in range(2))
+
+
+def state_weight() -> regression.Weight:
+    """(1 + t)³ exp(-x²/4), read off the registered divergence: it is that divergence of 1 from 0 on a line."""
+    divergence = get_divergence("weighted_squared")
+
+    def w(t: Tensor, x: Tensor) -> Tensor:
+        points = x.flatten()[:, None]
+        at = t.expand_as(x).flatten()
+        return divergence(torch.ones_like(points), torch.zeros_like(points), at, points).view_as(x)
+
+    return regression.of_state(w)
 
 
 @claim(

@@ -29,14 +29,23 @@ function compare(a, b, sign) {
   return sign * (Number.isNaN(difference) ? a.localeCompare(b, "en", { numeric: true }) : difference);
 }
 
-for (const input of document.querySelectorAll("input[data-filters]")) {
+// A row stays where it holds every word of the box and, for every list, the chosen value among its own.
+for (const filter of document.querySelectorAll(".filter")) {
+  const input = filter.querySelector("input[data-filters]");
+  const lists = [...filter.querySelectorAll("select[data-key]")];
   const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
-  const count = input.closest(".filter").querySelector("output");
+  const count = filter.querySelector("output");
   const apply = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    const chosen = (row) => lists.every((list) => !list.value || row.dataset[list.dataset.key].split("|").includes(list.value));
+    for (const row of rows) row.hidden = !(chosen(row) && words.every((word) => row.textContent.toLowerCase().includes(word)));
     count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
   };
-  input.addEventListener("input", apply);
+  for (const each of [input, ...lists]) each.addEventListener("input", apply);
   apply();
 }
+
+// A link to a claim opens it.
+const open = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.querySelector("details")?.setAttribute("open", "");
+addEventListener("hashchange", open);
+open();

@@ -1,0 +1,112 @@
+"""Erratum in 003's diffusion transformer: its block does not run, and where it does it mixes samples (E13)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reproflow.claims import defects
+from reproflow.claims.erratum import erratum
+from reproflow.claims.policy import Context, Measurement
+
+ARGUMENTS, ANSWER, AXES = "attention of one argument", "attention returns a pair", "tokens first"
+GATES, IDENTITY, UNDEFINED = "gates without a token axis", "no zero start", "parts undefined"
+WIDTH = 8
+
+
+class GatedAttention(nn.Module):
+    """x + gate attention((1 + scale) norm(x) + shift), the first half of the block; the second repeats its pattern.
+
+    x (B, N, D) tokens, c (B, D) conditioning; `fault` names the one thing that is as printed. `zero` starts the
+    modulation at zero (adaLN-zero).
+    """
+
+    def __init__(self, fault: str = "", zero: bool = False) -> None:
+        super().__init__()
+        self.fault = fault
+        self.norm = nn.LayerNorm(WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, 2, batch_first=fault != AXES)
+        self.modulation = nn.Linear(WIDTH, 3 * WIDTH)
+        if zero:
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(nn.functional.silu(c)).chunk(3, dim=-1)
+        h = self.norm(x) * (1 + scale[:, None]) + shift[:, None]
+        attended = self.attention(h) if self.fault == ARGUMENTS else self.attention(h, h, h)
+        if self.fault != ANSWER:
+            attended, _ = attended
+        return x + (gate if self.fault == GATES else gate[:, None]) * attended
+
+
+@erratum(
+    "E13",
+    title="003's DiT block: attention's call and answer, axes, gates",
+    source="003, Diffusion Transformer (DiT)",
+    tolerance=0.0,
+    controls=(ARGUMENTS, ANSWER, AXES, GATES, IDENTITY, UNDEFINED),
+)
+def dit(form: str, context: Context) -> Measurement:
+    """Attention wants q, k, v, returns a pair and puts tokens first; gates (B, D) against (B, N, D) fail or mix samples.
+
+    Statement: the block maps tokens (B, N, D) and conditioning (B, D) to tokens, sample by sample.
+    Assumptions: torch.nn.MultiheadAttention, as on the page.
+    Computed: the attention half of the block, width 8, the number of defects that show, each built in alone: called
+        with one argument (TypeError); its answer (output, weights) multiplied as if it were a tensor (TypeError); made
+        without batch_first, so that it attends over samples (silent); gates without a token axis: RuntimeError at 2
+        samples of 5 tokens, and silent at 5 of 5, where sample 1's gate goes to token 1 of every sample; parts that are
+        not defined (NameError). Silent ones are measured as a leak: how far the output of sample 0 moves when
+        tokens and conditioning of sample 1 do; it must be 0. A departure from the page's own reference rather than a
+        failure: the modulation does not start at zero, so that a new block is not the identity (adaLN-zero).
+    Source: 003, "Diffusion Transformer (DiT)"; Peebles & Xie 2023, its reference 3.
+    Refuted by: one defect that shows. Each defect alone in the corrected block is a control.
+    """
+    attempts: dict[str, defects.Attempt] = {
+        ARGUMENTS: lambda faulty: _fails(ARGUMENTS if faulty else ""),
+        ANSWER: lambda faulty: _fails(ANSWER if faulty else ""),
+        AXES: lambda faulty: leak(AXES if faulty else "", 2, 5),
+        GATES: lambda faulty: _gates(GATES if faulty else ""),
+        IDENTITY: _start,
+        UNDEFINED: _parts,
+    }
+    return defects.count(attempts, form)
+
+
+@torch.no_grad()
+def leak(fault: str, samples: int, tokens: int) -> Measurement:
+    """How far the output of sample 0 moves when tokens and conditioning of sample 1 do."""
+    block, x, c = _case(fault, samples, tokens)
+    x_moved, c_moved = x.clone(), c.clone()
+    x_moved[1], c_moved[1] = -x[1], c[1] + 1
+    moved = float((block(x_moved, c_moved) - block(x, c))[0].abs().max())
+    return Measurement(moved, detail=f"at {samples} samples of {tokens} tokens, sample 1 leaks {moved:.3g} into 0")
+
+
+def _case(fault: str, samples: int, tokens: int) -> tuple[GatedAttention, Tensor, Tensor]:
+    block = defects.seeded(lambda: GatedAttention(fault), "E13")
+    return block, defects.noise(samples, tokens, WIDTH, purpose="E13 x"), defects.noise(samples, WIDTH, purpose="E13 c")
+
+
+def _fails(fault: str) -> Measurement:
+    block, x, c = _case(fault, 2, 5)
+    return defects.raises(TypeError, lambda: block(x, c))
+
+
+def _gates(fault: str) -> Measurement:
+    block, x, c = _case(fault, 2, 5)
+    fails, silent = defects.raises(RuntimeError, lambda: block(x, c)), leak(fault, 5, 5)
+    return Measurement(fails.statistic + silent.statistic, detail=f"{fails.detail}; {silent.detail}")
+
+
+@torch.no_grad()
+def _start(faulty: bool) -> Measurement:
+    block = defects.seeded(lambda: GatedAttention(zero=not faulty), "E13")
+    _, x, c = _case("", 2, 5)
+    moved = float((block(x, c) - x).abs().max())
+    return Measurement(moved, detail=f"a new block moves its tokens by {moved:.3g}")
+
+
+def _parts(faulty: bool) -> Measurement:
+    names = ("PatchEmbed", "TimestepEmbedder", "FinalLayer")
+    return defects.undefined([f"{name}()" for name in names], {} if faulty else dict.fromkeys(names, nn.Identity))

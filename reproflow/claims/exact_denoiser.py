@@ -1,0 +1,39 @@
+"""A denoiser whose network is the exact posterior mean: the package's own samplers and measures without a network."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
+
+from torch import Tensor
+
+from reproflow.claims import toy
+from reproflow.exact.mixture import Mixture
+from reproflow.learning.models.denoiser import GaussianDenoiser
+from reproflow.theory.paths import Path, get_path
+from reproflow.theory.targets import get_target
+
+
+@dataclass(frozen=True)
+class ExactDenoiser(GaussianDenoiser):
+    """E[target | x_t = x] for data from `mixture`, converted as a trained network's output is."""
+
+    mixture: Mixture
+
+    def _own(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        c = self._coefficients(t)
+        return self.mixture.target_mean(x, c, *self.target.coefficients(c))
+
+
+def exact_denoiser(path: str | Path, target: str = "velocity", mixture: Mixture = toy.MIXTURE) -> ExactDenoiser:
+    """The exact denoiser of a path (by name: one object a name, whose coefficients are found once a time)."""
+    nothing = cast(Any, SimpleNamespace())
+    found = _path(path) if isinstance(path, str) else path
+    return ExactDenoiser(nothing, nothing, found, get_target(target), mixture)
+
+
+@functools.cache
+def _path(name: str) -> Path:
+    return get_path(name)

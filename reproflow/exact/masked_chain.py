@@ -1,0 +1,89 @@
+r"""Masked diffusion of three tokens as a finite chain: 64 states, a denoiser that is off, and the one that is not.
+
+Level i shows each token with probability alpha(t_i). A step back leaves shown tokens as they are (carry-over), keeps a
+hidden one hidden with probability (1 - alpha_{j-1})/(1 - alpha_j), and else draws it from mu_n(. | z_j), independently
+of the others (001, 2406.04329). As hidden tokens that appear in one step do so independently, even the exact denoiser
+is not the exact reversal.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import torch
+from torch import Tensor
+
+from reproflow.exact.chain import Chain
+from reproflow.exact.discrete import Logits, TableDenoiser
+from reproflow.foundation import seeds
+from reproflow.theory.paths import Path
+
+VOCABULARY, TOKENS = 3, 3
+
+
+@functools.cache
+def table() -> Tensor:
+    """The law q of the data, (V, V, V): no zero, no symmetry."""
+    noise = torch.randn(VOCABULARY**TOKENS, generator=seeds.generator("masked chain"), dtype=torch.float64)
+    return (1.2 * noise).softmax(0).reshape([VOCABULARY] * TOKENS)
+
+
+def words(vocabulary: int) -> Tensor:
+    """All words of three tokens in 0..vocabulary-1, (vocabulary³, 3), in the order of the chain's states."""
+    return torch.cartesian_prod(*[torch.arange(vocabulary)] * TOKENS)
+
+
+def exact_logits(tokens: Tensor) -> Tensor:
+    """log P(x_n = v | shown tokens), (B, 3, V)."""
+    return TableDenoiser(table()).logits(tokens)
+
+
+def off_logits(tokens: Tensor) -> Tensor:
+    """The exact ones with a fixed error for every state, token and value, standard deviation 0.6, (B, 3, V)."""
+    size = (VOCABULARY + 1) ** TOKENS
+    error = torch.randn(size, TOKENS, VOCABULARY, generator=seeds.generator("masked error"), dtype=torch.float64)
+    place = (VOCABULARY + 1) ** torch.arange(TOKENS - 1, -1, -1)
+    return exact_logits(tokens) + 0.6 * error[(tokens * place).sum(1)]
+
+
+def masked_chain(path: Path, times: Tensor, logits: Logits = off_logits) -> Chain:
+    """The chain over the falling times (T+1,) of a masked path, with the reverse steps of a denoiser.
+
+    Its prior hides tokens as often as q(z_T) does and draws the rest uniformly: right where alpha(t_T) = 0, else not.
+    """
+    alpha = path(times)[0]
+    denoised = logits(words(VOCABULARY + 1)).softmax(-1)
+    first = _all_tokens(_hide(alpha[0]))[_clean_states()]
+    steps = tuple(_all_tokens(_hide(far / near)).log() for near, far in itertools.pairwise(alpha))
+    reverse = tuple(_reverse(denoised, near, far).log() for near, far in itertools.pairwise(alpha))
+    shown = torch.full((VOCABULARY,), float(alpha[-1]) / VOCABULARY, dtype=torch.float64)
+    prior = functools.reduce(torch.kron, [torch.cat([shown, (1 - alpha[-1])[None]])] * TOKENS)
+    return Chain(table().flatten().log(), first.log(), steps, reverse, prior.log())
+
+
+def _hide(keep: Tensor) -> Tensor:
+    """One token's kernel (V+1, V+1): a shown token stays with probability `keep`, the mask (the last) stays."""
+    kernel = keep * torch.eye(VOCABULARY + 1, dtype=torch.float64)
+    kernel[:, -1] += 1 - keep
+    return kernel
+
+
+def _all_tokens(kernel: Tensor) -> Tensor:
+    """The kernel of three independent tokens, (64, 64)."""
+    return functools.reduce(torch.kron, [kernel] * TOKENS)
+
+
+def _clean_states() -> Tensor:
+    """Which states have no mask, in the order of `words(V)`."""
+    return (words(VOCABULARY + 1) < VOCABULARY).all(1)
+
+
+def _reverse(denoised: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """p(z_{j-1}|z_j), (64, 64), from the denoiser's probabilities (64, 3, V) and alpha at both levels."""
+    states = words(VOCABULARY + 1)
+    shown = torch.nn.functional.one_hot(states, VOCABULARY + 1).double()
+    stay = ((1 - near) / (1 - far)).expand(*states.shape, 1)
+    hidden = torch.cat([(1 - stay) * denoised, stay], -1)
+    rows = torch.where(states[..., None] == VOCABULARY, hidden, shown)
+    return torch.einsum("sa,sb,sc->sabc", *rows.unbind(1)).flatten(1)

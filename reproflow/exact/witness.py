@@ -1,0 +1,335 @@
+r"""Witnesses against the bound property: exact models on which a weighted loss is less than the sum it should bound.
+
+With w the canonical weight, :math:`\nu` its increments towards the noise (an atom w at the data end, then dw), and for
+data q and a model that is the exact diffusion of another law r, the statement (001 Theorem 2) is
+
+.. math:: \int w \ell_\theta - C_w + W KL_T = \int PKL \, d\nu \ge \int KL(q \| p^{(s)}) \, \nu(ds),
+          \qquad PKL(s) = KL(q_s \| r_s), \quad p^{(s)} = \int q(x|z) \, r_s(dz),
+
+beyond the range of times w is taken to be constant, W = w at the noise end. Since PKL >= KL at every s, it holds for
+every w that never falls towards the noise; where w falls, an example on which PKL - KL lives just there makes it false.
+
+* *shares*, masked: one secret of law q = (.5, .3, .2) dealt to L tokens so that any K of them tell it and fewer tell
+  nothing (Shamir 1979); K = 1 is L copies. At masking probability m the secret is told with rho = P(Bin(L, 1-m) >= K),
+  so PKL = rho D, D = KL(q||r), and p^(s) = rho r + (1-rho) q. As L grows the change happens at any m one likes.
+* *two points*, Gaussian: data +-a with probabilities (.8, .2) against (.3, .7). Only a² SNR matters, so that changing
+  a moves the example along lam; it cannot be made narrower.
+
+All in nats; arrays are float64; lam is the log-SNR, masked log(alpha/(1-alpha)), in ascending order.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import special, stats
+
+Array = np.ndarray
+
+LAWS: Mapping[str, tuple[Array, Array]] = {
+    "masked": (np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])),
+    "gaussian": (np.array([0.8, 0.2]), np.array([0.3, 0.7])),
+}
+"""By process: the law q of the data and the law r of the model."""
+
+LAM = np.linspace(-20, 20, 1601)
+LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 400, 512)
+SIZES = np.exp(np.linspace(-9, 9, 73) / 2)
+SIGNIFICANT = 1e-6
+NODES = 2001
+SUBSETS = 512
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One example and both sides of the inequality for one weight.
+
+    `parameters` are {"K", "L"} or {"a"}; `left` is the excess of the weighted loss (with its prior term), `right` the
+    sum of KL(q||p^(s)), and `mixture` W KL(q || sum of p^(s) nu/W), NaN where that sum is no law.
+    """
+
+    family: str
+    parameters: Mapping[str, float]
+    left: float
+    right: float
+    mixture: float = field(default=math.nan)
+
+    @property
+    def process(self) -> str:
+        return "gaussian" if "a" in self.parameters else "masked"
+
+    @property
+    def margin(self) -> float:
+        """left - right over left: negative where the inequality is false, nothing where left is zero."""
+        return (self.left - self.right) / self.left if self.left else 0.0
+
+    @property
+    def falsifies(self) -> bool:
+        return self.margin < -SIGNIFICANT
+
+    def __str__(self) -> str:
+        what = ", ".join(f"{name} = {value:.4g}" for name, value in self.parameters.items())
+        return f"{self.family}, {what}: {self.left:.5g} {'<' if self.falsifies else '>='} {self.right:.5g}"
+
+    def verified(self, lam: Array, w: Array) -> Witness:
+        """The same with both sides computed anew for a weight w (P,) at lam (P,).
+
+        left from the definition of the loss, as the integral of w times its excess over the best denoiser's: for the
+        shares the cross-entropies of the masked tokens, enumerated over a finite field while that is small (else summed
+        over how many tokens are shown), for the two points the error of eps; right as an integral by parts.
+        """
+        lam, w = _thinned(lam, w)
+        return replace(self, **(_two_points if self.process == "gaussian" else _shares)(self.parameters, lam, w))
+
+
+def search(lam: Array, w: Array, process: str) -> Witness | None:
+    """A witness that falsifies the inequality for a weight w (P,) at lam (P,), verified, or nothing where none is found.
+
+    Of the examples that come within half of the largest violation, the one with the fewest tokens.
+    """
+    found = [each for each in examples(lam, w, process) if each.falsifies]
+    if not found:
+        return None
+    least = min(each.margin for each in found)
+    simplest = next(each for each in found if each.margin <= 0.5 * least)
+    verified = simplest.verified(lam, w)
+    return verified if verified.falsifies else None
+
+
+def worst(lam: Array, w: Array, process: str) -> Witness:
+    """Of all examples the one with the least margin."""
+    return min(examples(lam, w, process), key=lambda each: each.margin)
+
+
+def examples(lam: Array, w: Array, process: str) -> list[Witness]:
+    """Both sides for every example of the process, those with fewer tokens first.
+
+    Here w is interpolated on a fixed grid of lam, which keeps a weight monotone; `Witness.verified` is more exact.
+    """
+    nodes = _on_grid(lam, w)
+    return [
+        Witness(family, parameters, *sides)
+        for (family, parameters), sides in zip(_parameters(process), _sides(nodes, process), strict=True)
+    ]
+
+
+def absolute(lam: Array, w: Array, process: str) -> Witness:
+    """The least margin with |nu| in place of nu on the right: what a sum of bounds would need if no sign were lost."""
+    nodes = _on_grid(lam, w)
+    pairs = zip(_parameters(process), _sides(nodes, process, signed=False), strict=True)
+    return min((Witness(*parameters, *sides) for parameters, sides in pairs), key=lambda each: each.margin)
+
+
+def told(k: int, length: int, alpha: Array) -> Array:
+    """rho = P(Bin(L, alpha) >= K), of alpha's shape."""
+    return np.asarray(special.betainc(k, length - k + 1, alpha))
+
+
+def two_points(b: Array) -> tuple[Array, Array]:
+    """PKL and (p^(s) - q)/(r - q), of b's shape, where b = a sqrt(SNR); by the trapezoid rule over the noise.
+
+    Below b = 1e-3 both go on as b².
+    """
+    q, r = (float(law[0]) for law in LAWS["gaussian"])
+    small = np.maximum(b, 1e-3)
+    noise, weights = _noise()
+    pkl, shift = np.zeros_like(b), np.zeros_like(b)
+    for sign, share in ((1, q), (-1, 1 - q)):
+        y = 2 * small[..., None] * (sign * small[..., None] + noise)
+        pkl += share * (_log_ratio(y, q, r) @ weights)
+        shift += sign * (special.expit(special.logit(q) + y) @ weights)
+    return pkl * (b / small) ** 2, shift * (b / small) ** 2
+
+
+def kl(q: Array, p: Array) -> Array:
+    """KL(q||p) in nats over the last axis; where q is zero there is nothing."""
+    return special.rel_entr(q, p).sum(-1)
+
+
+def _log_ratio(y: Array, q: float, r: float) -> Array:
+    """log of (q + (1-q) exp(-y)) / (r + (1-r) exp(-y)), where only the smaller exponential is formed."""
+    small = np.exp(-np.abs(y))
+    ahead = np.log((q + (1 - q) * small) / (r + (1 - r) * small))
+    return np.where(y > 0, ahead, np.log((q * small + 1 - q) / (r * small + 1 - r)))
+
+
+def _noise() -> tuple[Array, Array]:
+    nodes = np.linspace(-9, 9, 361)
+    weights = np.exp(-(nodes**2) / 2)
+    return nodes, weights / weights.sum()
+
+
+@functools.cache
+def _parameters(process: str) -> list[tuple[str, dict[str, float]]]:
+    if process == "gaussian":
+        return [("two points", {"a": float(a)}) for a in SIZES]
+    shares = [(k, length) for length in LENGTHS for k in _thresholds(length)]
+    return [("copied tokens" if k == 1 else "shares", {"K": k, "L": length}) for k, length in shares]
+
+
+def _thresholds(length: int) -> list[int]:
+    """The K that are tried: all up to 12, else those whose K/L is about evenly spaced, or in log-odds."""
+    even = np.concatenate([np.arange(0.02, 1, 0.04), special.expit(np.arange(-5, 5.5, 0.5))])
+    return sorted({1, length, *(int(k) for k in np.clip(np.ceil(even * length), 1, length))})
+
+
+@functools.cache
+def _curves(process: str) -> tuple[Array, Array, Array]:
+    """PKL, (p^(s) - q)/(r - q) and KL(q||p^(s)) of all examples on the grid of lam, each (examples, lam)."""
+    q, r = LAWS[process]
+    if process == "gaussian":
+        half = np.linspace(-14.5, 14.5, 2321)
+        table = two_points(np.exp(half))
+        at = 0.5 * LAM + np.log(SIZES)[:, None]
+        # Linear in between: what is ordered at the nodes of the table stays so.
+        pkl, shift = (np.interp(at, half, values) for values in table)
+    else:
+        alpha = special.expit(LAM)
+        shift = np.stack([told(int(p["K"]), int(p["L"]), alpha) for _, p in _parameters(process)])
+        pkl = shift * float(kl(q, r))
+    return pkl, shift, kl(q, q + shift[..., None] * (r - q))
+
+
+def _on_grid(lam: Array, w: Array) -> Array:
+    finite = np.isfinite(w)
+    return np.interp(LAM, lam[finite], w[finite])
+
+
+def _sides(w: Array, process: str, signed: bool = True) -> list[tuple[float, float, float]]:
+    """left, right, mixture of every example for w on the grid of lam."""
+    pkl, shift, divergence = _curves(process)
+    left, right, moved = (
+        _increments(curve, w, signed or curve is not divergence) for curve in (pkl, divergence, shift)
+    )
+    q, r = LAWS[process]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = moved / w[0]
+        law = q + mean[:, None] * (r - q)
+        mixture = np.where((law >= 0).all(-1), w[0] * kl(q, law), np.nan)
+    return list(zip(left.tolist(), right.tolist(), mixture.tolist(), strict=True))
+
+
+def _increments(curve: Array, w: Array, signed: bool = True) -> Array:
+    """The integral of a curve (..., lam) against nu: an atom at the data end, then the falls of w with lam."""
+    falls = w[:-1] - w[1:]
+    middle = 0.5 * (curve[..., 1:] + curve[..., :-1])
+    return curve[..., -1] * w[-1] + middle @ (falls if signed else np.abs(falls))
+
+
+def _thinned(lam: Array, w: Array) -> tuple[Array, Array]:
+    """At most `NODES` of the points, even in lam and in the variation of w, so that both sides of a step are kept."""
+    keep = np.isfinite(w)
+    lam, w = lam[keep], w[keep]
+    lam, first = np.unique(lam, return_index=True)
+    w = w[first]
+    change = np.abs(np.diff(w))
+    along = np.concatenate([[0], np.cumsum(np.diff(lam) / (lam[-1] - lam[0]) + change / max(change.sum(), 1e-300))])
+    at = np.unique(np.searchsorted(along, np.linspace(0, along[-1], NODES)).clip(0, len(lam) - 1))
+    return lam[at], w[at]
+
+
+def _assembled(
+    excess: Array, ends: tuple[float, float], pkl: tuple[float, float], divergence: Array, lam: Array, w: Array
+) -> dict[str, float]:
+    """Both sides from the excess of the loss over lam and KL(q||p^(s)): inside the range, and constant beyond it."""
+    rate = w * excess
+    inside = float((0.5 * (rate[1:] + rate[:-1]) * np.diff(lam)).sum())
+    left = inside + w[0] * pkl[0] + w[-1] * (ends[1] - pkl[1])
+    right = float((0.5 * (w[1:] + w[:-1]) * np.diff(divergence)).sum())
+    return {"left": float(left), "right": float(right + w[0] * divergence[0] + w[-1] * (ends[1] - divergence[-1]))}
+
+
+def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, float]:
+    """left from 1/2 E|eps-hat_q - eps-hat_r|², where eps-hat = y - b E[sign|y] and y = x/sigma."""
+    q, r = LAWS["gaussian"]
+    b = parameters["a"] * np.exp(0.5 * lam)
+    noise, weights = _noise()
+    excess = np.zeros_like(lam)
+    for sign, share in ((1, q[0]), (-1, q[1])):
+        y = 2 * b[:, None] * (sign * b[:, None] + noise)
+        gap = 2 * (special.expit(special.logit(q[0]) + y) - special.expit(special.logit(r[0]) + y))
+        excess += share * 0.5 * b**2 * (gap**2 @ weights)
+    pkl, shift = two_points(b)
+    divergence = kl(q, q + shift[:, None] * (r - q))
+    return _assembled(excess, (0.0, float(kl(q, r))), (pkl[0], pkl[-1]), divergence, lam, w)
+
+
+def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, float]:
+    """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
+    k, length = int(parameters["K"]), int(parameters["L"])
+    tokens = dealt(k, length)
+    alpha = special.expit(lam)
+    shown = stats.binom.pmf(np.arange(length + 1), length, alpha[:, None])
+    divergence = kl(tokens.law, shown @ tokens.models)
+    pkl = shown[[0, -1]] @ tokens.divergences
+    return _assembled(
+        alpha * (shown @ tokens.gaps), (0.0, float(tokens.divergences[-1])), (pkl[0], pkl[1]), divergence, lam, w
+    )
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A secret dealt to L tokens, by how many of them are shown, averaged over which ones.
+
+    `law` (S,) is q over the states; by k = 0..L: `divergences` (L+1,) KL of what is seen, `gaps` (L+1,) the excess
+    cross-entropy of the masked tokens together, `models` (L+1, S) the law p^(s).
+    """
+
+    law: Array
+    divergences: Array
+    gaps: Array
+    models: Array
+
+
+@functools.lru_cache(maxsize=64)
+def dealt(k: int, length: int) -> Dealt:
+    """The shares by enumeration of a finite field while there are few states, else by the rule that it proves."""
+    prime = _prime(length + 1 if k > 1 else 0)
+    small = 2**length <= SUBSETS and prime**k * 2**length <= 50_000
+    return enumerated(k, length, prime) if small else by_rule(k, length)
+
+
+def by_rule(k: int, length: int) -> Dealt:
+    """Fewer than K shares tell nothing; the K-th, whichever it is, is the secret under another name."""
+    q, r = LAWS["masked"]
+    d = float(kl(q, r))
+    shown = np.arange(length + 1)
+    return Dealt(
+        q, np.where(shown >= k, d, 0.0), np.where(shown == k - 1, (length - shown) * d, 0.0),
+        np.where((shown >= k)[:, None], r, q),
+    )  # fmt: skip
+
+
+def enumerated(k: int, length: int, prime: int) -> Dealt:
+    """All polynomials of degree < K over GF(prime), the secret at 0 and token n its value at n; all sets of tokens."""
+    q, r = (np.pad(law, (0, prime - len(law))) for law in LAWS["masked"])
+    coefficients = np.array(list(itertools.product(range(prime), repeat=k)))
+    coefficients = coefficients[q[coefficients[:, 0]] > 0]
+    powers = np.array([[n**j for n in range(1, length + 1)] for j in range(k)])
+    tokens = coefficients @ powers % prime
+    law, model = (each[coefficients[:, 0]] / prime ** (k - 1) for each in (q, r))
+    seen, gaps, models = np.zeros(length + 1), np.zeros(length + 1), np.zeros((length + 1, len(law)))
+    for chosen in itertools.product((False, True), repeat=length):
+        shown, share = sum(chosen), 1 / math.comb(length, sum(chosen))
+        q_z, r_z = _grouped(tokens[:, list(chosen)], law, model)
+        seen[shown] += share * float((law * np.log(q_z / r_z)).sum())
+        models[shown] += share * law * r_z / q_z
+        for n in np.flatnonzero(~np.array(chosen)):
+            q_n, r_n = _grouped(tokens[:, [*np.flatnonzero(chosen), n]], law, model)
+            gaps[shown] += share * float((law * np.log(q_n / q_z * r_z / r_n)).sum())
+    return Dealt(law, seen, gaps, models)
+
+
+def _grouped(tokens: Array, *laws: Array) -> list[Array]:
+    """The probability, under each law over the states, of what is seen of each state's tokens (states, shown)."""
+    _, group = np.unique(tokens, axis=0, return_inverse=True)
+    return [np.bincount(group.ravel(), law)[group.ravel()] for law in laws]
+
+
+def _prime(least: int) -> int:
+    return next(n for n in itertools.count(max(least, 3)) if all(n % d for d in range(2, n)))
