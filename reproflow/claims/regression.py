@@ -1,6 +1,6 @@
 r"""Regressions on the toy problem: the conditional and the marginal loss of one target, by two quadratures.
 
-A function f(x, t) is regressed on the target y = a_t z + b_t eps (velocity, score, eps, ..), with a loss l and a weight,
+A function f(x, t) is regressed on the target y = a_t z + b_t eps (velocity, score, ..), with a loss l and a weight,
 
 .. math:: L_c = E[w\, l(f(x, t), y)], \qquad L_m = E[E[w|x]\, l(f(x, t), E[y|x])], \qquad C = E[w\, Var(y|x)],
 
@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.theory.paths import Coefficients
+from reproflow.theory.paths import Coefficients, Path
 from reproflow.theory.targets import Target, get_target
 
 NODES = {"t": 8, "z": 64, "x": 401}
@@ -74,9 +73,8 @@ def of_noise() -> Weight:
 
     def mean(x: Tensor, c: Coefficients) -> Tensor:
         zero, one = torch.zeros_like(c.t), torch.ones_like(c.t)
-        moments = (moment(x, c, zero, one) for moment in (toy.MIXTURE.target_mean, toy.MIXTURE.target_variance))
-        first, variance = moments
-        return first[:, 0].square() + variance
+        first = toy.MIXTURE.target_mean(x, c, zero, one)[:, 0]
+        return first.square() + toy.MIXTURE.target_variance(x, c, zero, one)
 
     return Weight(lambda nodes: nodes.eps.square(), mean)
 
@@ -117,10 +115,16 @@ class Regression:
         return (density * self.weight.mean(x, each) * variance).view(len(c.t), -1).sum(1)
 
 
-def gaps(regression: Regression, path: Any, seed: int) -> tuple[float, float]:
-    """Relative gaps of grad L_m from grad L_c, and of L_m + C from L_c, at a random network; over `toy.T_RANGE`."""
+def gaps(
+    regression: Regression, path: Path, seed: int, in_time: Callable[[Coefficients], Tensor] | None = None
+) -> tuple[float, float]:
+    """Relative gaps of grad L_m from grad L_c, and of L_m + C from L_c, at a random network.
+
+    Integrated over `toy.T_RANGE`, with the weight in_time(c), 1 without it.
+    """
     t, weights = toy.legendre(NODES["t"], *toy.T_RANGE)
     theta, c = toy.parameters(seed).requires_grad_(), path.at(t)
+    weights = weights * in_time(c) if in_time else weights
     f = partial(toy.network, theta)
     conditional, marginal = ((weights * loss(f, c)).sum() for loss in (regression.conditional, regression.marginal))
     g_conditional, g_marginal = (torch.autograd.grad(loss, theta)[0] for loss in (conditional, marginal))

@@ -15,6 +15,7 @@ values are sums over pairs of neighbours. All tables are logarithms in float64, 
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,7 +40,7 @@ class Chain:
 
     def __post_init__(self) -> None:
         sizes = [self.first.shape[1], *(step.shape[1] for step in self.steps)]
-        for step, back, near, far in zip(self.steps, self.reverse, sizes[:-1], sizes[1:], strict=True):
+        for step, back, (near, far) in zip(self.steps, self.reverse, itertools.pairwise(sizes), strict=True):
             if step.shape != (near, far) or back.shape != (far, near):
                 raise ValueError(f"a step is {tuple(step.shape)} and its reverse {tuple(back.shape)}, not {near, far}")
         if self.first.shape[:1] != self.data.shape or self.prior.shape != (sizes[-1],):
@@ -82,7 +83,7 @@ class Chain:
     @functools.cached_property
     def decoders(self) -> Tables:
         """The optimal decoders log q(x|z_i), (X, S_i); uniform where z_i never occurs."""
-        return tuple((self.data[:, None] + level).nan_to_num(neginf=-1e300).log_softmax(0) for level in self.given)
+        return tuple(posterior(self.data, level) for level in self.given)
 
     @functools.cached_property
     def likelihoods(self) -> Tensor:
@@ -118,9 +119,8 @@ class Chain:
 
     @functools.cached_property
     def floors(self) -> Tensor:
-        """What no model gets below, E KL(q(z_{j-1}|z_j, x) || q(z_{j-1}|z_j)) = I(x; z_{j-1}|z_j), row j - 1 of (T,)."""
-        exact = self.exact_reverse
-        return torch.stack([self.data.exp() @ self._term(j, back.T) for j, back in enumerate(exact)])
+        """E l_j of the best model, E KL(q(z_{j-1}|z_j, x) || q(z_{j-1}|z_j)) = I(x; z_{j-1}|z_j), (T,)."""
+        return torch.stack([self.data.exp() @ self._term(j, back.T) for j, back in enumerate(self.exact_reverse)])
 
     def _term(self, j: int, back: Tensor) -> Tensor:
         pair = self.given[j][:, :, None] + self.steps[j]
@@ -140,10 +140,10 @@ class Chain:
     def improvements(self) -> Tensor:
         """E KL(q(z_i|z_{i+1}) || p(z_i|z_{i+1})), what level i + 1 gains on level i, (T,)."""
         values = []
-        for near, far, step, back in zip(self.marginals[:-1], self.marginals[1:], self.steps, self.reverse, strict=True):
+        for (near, far), step, back in zip(itertools.pairwise(self.marginals), self.steps, self.reverse, strict=True):
             pair = near[:, None] + step
-            values.append(expected(pair, _finite(pair) - _finite(far) - back.T))
-        return torch.stack([value.sum() for value in values])
+            values.append(expected(pair, _finite(pair) - _finite(far) - back.T).sum())
+        return torch.stack(values)
 
     @functools.cached_property
     def path_kls(self) -> Tensor:
@@ -175,12 +175,17 @@ class Chain:
     @functools.cached_property
     def exact_reverse(self) -> Tables:
         """log q(z_{j-1}|z_j), (S_j, S_{j-1}), uniform where z_j never occurs: the reverse steps of the best model."""
-        pairs = [near[:, None] + step for near, step in zip(self.marginals[:-1], self.steps, strict=True)]
-        return tuple(torch.where(p.isinf().all(0), 0.0, p).log_softmax(0).T for p in pairs)
+        return tuple(posterior(near, step).T for near, step in zip(self.marginals[:-1], self.steps, strict=True))
 
     def with_model(self, reverse: Tables | None = None, prior: Tensor | None = None) -> Chain:
         """The same chain with another model."""
         return replace(self, reverse=reverse or self.reverse, prior=self.prior if prior is None else prior)
+
+
+def posterior(data: Tensor, given: Tensor) -> Tensor:
+    """log P(x|z), (X, S), of log laws (X,) and log q(z|x) (X, S); uniform where z never occurs."""
+    joint = data[:, None] + given
+    return torch.where(joint.isinf().all(0), 0.0, joint).log_softmax(0)
 
 
 def expected(log_weight: Tensor, value: Tensor) -> Tensor:

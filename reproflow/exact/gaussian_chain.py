@@ -1,4 +1,4 @@
-r"""Gaussian diffusion of three points on a line as a finite chain: kernels normalised on a grid, a denoiser that is off.
+r"""Gaussian diffusion of three points on a line as a finite chain, with a denoiser that is off.
 
 With z = alpha x + sigma eps and levels at falling times, q(z_j|z_{j-1}) = N(a z_{j-1}, v) with a = alpha_j/alpha_{j-1},
 v = sigma_j² - a² sigma_{j-1}², and the model's reverse step is q(z_{j-1}|z_j, x) with x-hat(z_j) for x (001; VDM). On
@@ -8,7 +8,9 @@ continuous one to exp(-2 pi² (standard deviation / spacing)²), as far as the g
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Callable
 
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from reproflow.exact.chain import Chain
 from reproflow.theory.canonical import invert_lam
-from reproflow.theory.paths import Coefficients, Path
+from reproflow.theory.paths import Coefficients, Path, get_path
 
 POINTS = torch.tensor([-1.2, 0.3, 1.1], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
@@ -26,6 +28,13 @@ LAM_RANGE = (4.0, -4.5)
 
 Denoiser = Callable[[Tensor, Coefficients], Tensor]
 """x-hat(z, c), of the common shape of z and c.t."""
+
+
+@functools.cache
+def example(path_name: str) -> Chain:
+    """The chain of ten steps of a registered path."""
+    path = get_path(path_name)
+    return gaussian_chain(path, levels(path, 10))
 
 
 def levels(path: Path, steps: int) -> Tensor:
@@ -47,6 +56,25 @@ def exact_denoiser(z: Tensor, c: Coefficients) -> Tensor:
 def off_denoiser(z: Tensor, c: Coefficients) -> Tensor:
     """E[x | z] with a smooth error of about a quarter, which turns over with time."""
     return exact_denoiser(z, c) + 0.3 * torch.sin(1.5 * z + 2 * c.alpha)
+
+
+def losses(path: Path, t: Tensor, denoiser: Denoiser = off_denoiser) -> tuple[Tensor, Tensor, Tensor]:
+    """E|x - x-hat|², E|x - E[x|z]|² and E|x-hat - E[x|z]|² at times t (B,), each (B,); not on the grid of a chain.
+
+    The first by the trapezoid rule over eps for each of the points, the others over z with the posterior's mean and
+    variance: good to rounding for the log-SNRs of `LAM_RANGE`.
+    """
+    c = path.at(t[:, None])
+    eps = grid(8.5, 401)
+    density = normal(8.5, 401).exp()
+    each = [(denoiser(c.alpha * x + c.sigma * eps, c) - x).square() @ density for x in POINTS]
+    z = grid(10.0, 401)
+    joint = torch.exp(_log_normal(z[:, None], c.alpha[..., None] * POINTS, c.sigma[..., None])) * WEIGHTS
+    weight = joint.sum(-1) * (z[1] - z[0]) / (c.sigma * math.sqrt(2 * math.pi))
+    mean = exact_denoiser(z, c)
+    variance = (log_posterior(z, c).exp() * (POINTS - mean[..., None]).square()).sum(-1)
+    excess = (denoiser(z, c) - mean).square()
+    return torch.stack(each, -1) @ WEIGHTS, (weight * variance).sum(-1), (weight * excess).sum(-1)
 
 
 def normal(reach: float, points: int) -> Tensor:
@@ -93,4 +121,5 @@ def _log_normal(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _each(c: Coefficients) -> list[Coefficients]:
-    return [c.map(lambda value, i=i: value[i]) for i in range(len(c.t))]
+    columns = torch.stack([c.t, c.alpha, c.sigma, c.dalpha, c.dsigma])
+    return [Coefficients(*column, c.process) for column in columns.unbind(1)]

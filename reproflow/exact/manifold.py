@@ -64,6 +64,9 @@ class Manifold(Protocol):
     def grid(self, t: float, n: int) -> tuple[Tensor, Tensor]:
         """Nodes (M, C) and weights (M,) for integrals over the area of what p_t is a factor of."""
 
+    def seen(self, x: Tensor) -> Tensor:
+        """What losses see of a point: coordinates without a seam, (..., C)."""
+
     def chordal_mean(self, posterior: Tensor) -> Tensor:
         """The point that minimises the posterior mean of |x1 - y|² in the flat space around, (B, Z) -> (B, C)."""
 
@@ -112,6 +115,10 @@ class Sphere:
         x = torch.stack([angle.sin() * around.cos(), angle.sin() * around.sin(), angle.cos()], -1)
         return x, angle.sin() * weights.repeat_interleave(2 * n) * (math.pi / n)
 
+    def seen(self, x: Tensor) -> Tensor:
+        """x itself."""
+        return x
+
     def chordal_mean(self, posterior: Tensor) -> Tensor:
         """The mean in space, scaled to length 1."""
         return torch.nn.functional.normalize(posterior @ self.data, dim=-1)
@@ -153,6 +160,10 @@ class Torus:
         reach = (1 - t) * math.pi
         return _product([_pieces(wrap(torch.cat([each - reach, each + reach])), n) for each in self.data.T])
 
+    def seen(self, x: Tensor) -> Tensor:
+        """sin x_i, which takes no note of a turn more or less."""
+        return x.sin()
+
     def chordal_mean(self, posterior: Tensor) -> Tensor:
         """The angles of the means of (cos x1_i, sin x1_i)."""
         return torch.atan2(posterior @ self.data.sin(), posterior @ self.data.cos())
@@ -177,7 +188,7 @@ def posterior(manifold: Manifold, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
 
 
 def problem(name: str, times: tuple[float, ...] = (0.15, 0.4, 0.65), n: int = 8) -> Problem:
-    """A manifold as a matching problem: z a data point, x its coordinates, target the velocity log_x(x1)/(1 - t).
+    """A manifold as a matching problem: z a data point, x as losses see it, target the velocity log_x(x1)/(1 - t).
 
     n is the `grid`'s at each time, every time with the same weight. Nodes where p_t is 0 are left out.
     """
@@ -188,7 +199,7 @@ def problem(name: str, times: tuple[float, ...] = (0.15, 0.4, 0.65), n: int = 8)
         joint = area[:, None] / len(times) * manifold.q * manifold.density(x[:, None], manifold.data, time)
         kept = joint.sum(1) > 0
         target = manifold.log(x[:, None], manifold.data) / (1 - time)
-        parts.append((torch.full_like(area[kept], time), x[kept], joint[kept], target[kept]))
+        parts.append((torch.full_like(area[kept], time), manifold.seen(x[kept]), joint[kept], target[kept]))
     t, x, joint, target = (torch.cat(column) for column in zip(*parts, strict=True))
     return Problem(name, "real", t, x, joint, target)
 

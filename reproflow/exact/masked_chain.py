@@ -17,9 +17,27 @@ from torch import Tensor
 from reproflow.exact.chain import Chain
 from reproflow.exact.discrete import Logits, TableDenoiser
 from reproflow.foundation import seeds
-from reproflow.theory.paths import Path
+from reproflow.theory.canonical import invert_lam
+from reproflow.theory.paths import Path, get_path
 
 VOCABULARY, TOKENS = 3, 3
+
+
+LAST_LAM = -3.0
+"""log(alpha/(1 - alpha)) of the last level: a token in twenty is still shown, so that the prior matters."""
+
+
+@functools.cache
+def example(path_name: str) -> Chain:
+    """The chain of six steps of a registered schedule."""
+    path = get_path(path_name, "masked")
+    return masked_chain(path, levels(path, 6))
+
+
+def levels(path: Path, steps: int) -> Tensor:
+    """Falling times t_0 = 1 > ... > t_T, equally spaced down to the level of `LAST_LAM`, (steps + 1,)."""
+    last = invert_lam(path, torch.tensor([LAST_LAM], dtype=torch.float64))
+    return 1 + (last - 1) * torch.linspace(0, 1, steps + 1, dtype=torch.float64)
 
 
 @functools.cache
@@ -45,6 +63,20 @@ def off_logits(tokens: Tensor) -> Tensor:
     error = torch.randn(size, TOKENS, VOCABULARY, generator=seeds.generator("masked error"), dtype=torch.float64)
     place = (VOCABULARY + 1) ** torch.arange(TOKENS - 1, -1, -1)
     return exact_logits(tokens) + 0.6 * error[(tokens * place).sum(1)]
+
+
+def cross_entropies(logits: Logits = off_logits) -> Tensor:
+    """CE_k = the sum over sets of k hidden tokens of E sum -log mu_n(x_n | shown), nats, (4,) for k = 0..3.
+
+    In m = 1 - alpha the expected cross-entropy of the hidden tokens is sum_k m^k (1-m)^(3-k) CE_k, and the negative
+    ELBO in continuous time is the integral of that over m, divided by m: no schedule is left in it (001).
+    """
+    x, totals = words(VOCABULARY), torch.zeros(TOKENS + 1, dtype=torch.float64)
+    for hidden in itertools.product([False, True], repeat=TOKENS):
+        mu = logits(torch.where(torch.tensor(hidden), VOCABULARY, x)).log_softmax(-1)
+        each = -mu.gather(-1, x[..., None]).squeeze(-1)
+        totals[sum(hidden)] += table().flatten() @ (each * torch.tensor(hidden)).sum(1)
+    return totals
 
 
 def masked_chain(path: Path, times: Tensor, logits: Logits = off_logits) -> Chain:

@@ -21,7 +21,6 @@ All in nats; arrays are float64; lam is the log-SNR, masked log(alpha/(1-alpha))
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,10 +28,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import special, stats
 
-Array = np.ndarray
+from reproflow.exact import shares
+from reproflow.exact.shares import Array, kl
 
 LAWS: Mapping[str, tuple[Array, Array]] = {
-    "masked": (np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])),
+    "masked": (shares.DATA, shares.MODEL),
     "gaussian": (np.array([0.8, 0.2]), np.array([0.3, 0.7])),
 }
 """By process: the law q of the data and the law r of the model."""
@@ -42,7 +42,6 @@ LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 400, 512)
 SIZES = np.exp(np.linspace(-9, 9, 73) / 2)
 SIGNIFICANT = 1e-6
 NODES = 2001
-SUBSETS = 512
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Witness:
 
 
 def search(lam: Array, w: Array, process: str) -> Witness | None:
-    """A witness that falsifies the inequality for a weight w (P,) at lam (P,), verified, or nothing where none is found.
+    """A verified witness that falsifies the inequality for a weight w (P,) at lam (P,), or nothing where none is found.
 
     Of the examples that come within half of the largest violation, the one with the fewest tokens.
     """
@@ -146,11 +145,6 @@ def two_points(b: Array) -> tuple[Array, Array]:
     return pkl * (b / small) ** 2, shift * (b / small) ** 2
 
 
-def kl(q: Array, p: Array) -> Array:
-    """KL(q||p) in nats over the last axis; where q is zero there is nothing."""
-    return special.rel_entr(q, p).sum(-1)
-
-
 def _log_ratio(y: Array, q: float, r: float) -> Array:
     """log of (q + (1-q) exp(-y)) / (r + (1-r) exp(-y)), where only the smaller exponential is formed."""
     small = np.exp(-np.abs(y))
@@ -168,12 +162,12 @@ def _noise() -> tuple[Array, Array]:
 def _parameters(process: str) -> list[tuple[str, dict[str, float]]]:
     if process == "gaussian":
         return [("two points", {"a": float(a)}) for a in SIZES]
-    shares = [(k, length) for length in LENGTHS for k in _thresholds(length)]
-    return [("copied tokens" if k == 1 else "shares", {"K": k, "L": length}) for k, length in shares]
+    pairs = [(k, length) for length in LENGTHS for k in _thresholds(length)]
+    return [("copied tokens" if k == 1 else "shares", {"K": k, "L": length}) for k, length in pairs]
 
 
 def _thresholds(length: int) -> list[int]:
-    """The K that are tried: all up to 12, else those whose K/L is about evenly spaced, or in log-odds."""
+    """The K that are tried: K/L about evenly spaced, in itself and in log-odds."""
     even = np.concatenate([np.arange(0.02, 1, 0.04), special.expit(np.arange(-5, 5.5, 0.5))])
     return sorted({1, length, *(int(k) for k in np.clip(np.ceil(even * length), 1, length))})
 
@@ -262,7 +256,7 @@ def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[s
 def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, float]:
     """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
     k, length = int(parameters["K"]), int(parameters["L"])
-    tokens = dealt(k, length)
+    tokens = shares.dealt(k, length)
     alpha = special.expit(lam)
     shown = stats.binom.pmf(np.arange(length + 1), length, alpha[:, None])
     divergence = kl(tokens.law, shown @ tokens.models)
@@ -270,66 +264,3 @@ def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, 
     return _assembled(
         alpha * (shown @ tokens.gaps), (0.0, float(tokens.divergences[-1])), (pkl[0], pkl[1]), divergence, lam, w
     )
-
-
-@dataclass(frozen=True)
-class Dealt:
-    """A secret dealt to L tokens, by how many of them are shown, averaged over which ones.
-
-    `law` (S,) is q over the states; by k = 0..L: `divergences` (L+1,) KL of what is seen, `gaps` (L+1,) the excess
-    cross-entropy of the masked tokens together, `models` (L+1, S) the law p^(s).
-    """
-
-    law: Array
-    divergences: Array
-    gaps: Array
-    models: Array
-
-
-@functools.lru_cache(maxsize=64)
-def dealt(k: int, length: int) -> Dealt:
-    """The shares by enumeration of a finite field while there are few states, else by the rule that it proves."""
-    prime = _prime(length + 1 if k > 1 else 0)
-    small = 2**length <= SUBSETS and prime**k * 2**length <= 50_000
-    return enumerated(k, length, prime) if small else by_rule(k, length)
-
-
-def by_rule(k: int, length: int) -> Dealt:
-    """Fewer than K shares tell nothing; the K-th, whichever it is, is the secret under another name."""
-    q, r = LAWS["masked"]
-    d = float(kl(q, r))
-    shown = np.arange(length + 1)
-    return Dealt(
-        q, np.where(shown >= k, d, 0.0), np.where(shown == k - 1, (length - shown) * d, 0.0),
-        np.where((shown >= k)[:, None], r, q),
-    )  # fmt: skip
-
-
-def enumerated(k: int, length: int, prime: int) -> Dealt:
-    """All polynomials of degree < K over GF(prime), the secret at 0 and token n its value at n; all sets of tokens."""
-    q, r = (np.pad(law, (0, prime - len(law))) for law in LAWS["masked"])
-    coefficients = np.array(list(itertools.product(range(prime), repeat=k)))
-    coefficients = coefficients[q[coefficients[:, 0]] > 0]
-    powers = np.array([[n**j for n in range(1, length + 1)] for j in range(k)])
-    tokens = coefficients @ powers % prime
-    law, model = (each[coefficients[:, 0]] / prime ** (k - 1) for each in (q, r))
-    seen, gaps, models = np.zeros(length + 1), np.zeros(length + 1), np.zeros((length + 1, len(law)))
-    for chosen in itertools.product((False, True), repeat=length):
-        shown, share = sum(chosen), 1 / math.comb(length, sum(chosen))
-        q_z, r_z = _grouped(tokens[:, list(chosen)], law, model)
-        seen[shown] += share * float((law * np.log(q_z / r_z)).sum())
-        models[shown] += share * law * r_z / q_z
-        for n in np.flatnonzero(~np.array(chosen)):
-            q_n, r_n = _grouped(tokens[:, [*np.flatnonzero(chosen), n]], law, model)
-            gaps[shown] += share * float((law * np.log(q_n / q_z * r_z / r_n)).sum())
-    return Dealt(law, seen, gaps, models)
-
-
-def _grouped(tokens: Array, *laws: Array) -> list[Array]:
-    """The probability, under each law over the states, of what is seen of each state's tokens (states, shown)."""
-    _, group = np.unique(tokens, axis=0, return_inverse=True)
-    return [np.bincount(group.ravel(), law)[group.ravel()] for law in laws]
-
-
-def _prime(least: int) -> int:
-    return next(n for n in itertools.count(max(least, 3)) if all(n % d for d in range(2, n)))

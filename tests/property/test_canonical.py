@@ -95,6 +95,8 @@ class TestEveryCombination:
             for time, law in LAWS.items():
                 wanted = value if noun.on == "canonical" else DENSITIES[time] * value * factors[noun.on] / elbo
                 close(canonical.canonical(path, law, noun, T), wanted)
+                # What training puts on the loss, where the law has to cancel for a canonical weighting.
+                close(canonical.coefficient(path, law, noun, T) * DENSITIES[time] / elbo, wanted)
 
     def test_is_the_same_on_every_target(self, process: str, name: str) -> None:
         """The loss's coefficient, carried to another prediction, is another weighting with the same w."""

@@ -48,7 +48,7 @@ class GatedAttention(nn.Module):
     controls=(ARGUMENTS, ANSWER, AXES, GATES, IDENTITY, UNDEFINED),
 )
 def dit(form: str, context: Context) -> Measurement:
-    """Attention wants q, k, v, returns a pair and puts tokens first; gates (B, D) against (B, N, D) fail or mix samples.
+    """Attention wants q, k, v, returns a pair, puts tokens first; gates (B, D) against (B, N, D) fail or mix samples.
 
     Statement: the block maps tokens (B, N, D) and conditioning (B, D) to tokens, sample by sample.
     Assumptions: torch.nn.MultiheadAttention, as on the page.

@@ -18,7 +18,7 @@ from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UndecidedError
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.targets import get_target
 
 L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"

@@ -1,0 +1,95 @@
+"""Errata in what 002 writes: a sign in the DDPM loss (E02), and names, domains and limits that do not run (E25)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from reproflow.claims import toy
+from reproflow.claims.erratum import CORRECTED, PRINTED, erratum, failure
+from reproflow.claims.policy import Context, Measurement
+from reproflow.foundation import seeds
+from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.processes.gaussian import blend
+from reproflow.theory.targets import get_target
+from reproflow.theory.times import get_time_law
+
+DIMENSION, BATCH = 3, 8
+
+
+@erratum("E02", title="the DDPM loss is |eps_theta - eps|²", source="002", tolerance=1e-8)
+def ddpm_sign(form: str, context: Context) -> Measurement:
+    """With eps_theta = -sigma s_theta the loss is E|eps_theta - eps|²; printed with +, which learns minus the score.
+
+    Statement: the loss is minimised by the noise predictor whose s_theta = -eps_theta/sigma is the score. With the
+        printed sign it is minimised by -E[eps|x], and s_theta is minus the score: a sampler built on it runs uphill in
+        noise. The conditional score loss above it, |sigma s_theta + eps|², has its + rightly; the sign of eps changes
+        with the substitution.
+    Assumptions: sigma > 0.
+    Computed: in the family s_theta = g grad log p_t, each loss is a parabola in g, whose vertex follows from its values
+        at -1, 0 and 1; expectations over (component, z, eps) of three Gaussians on a line by Gauss-Hermite, where no
+        posterior occurs. The statistic is the largest |g - 1| over the linear and the VP path and t of 0.2, 0.5, 0.8.
+    Source: 002, DDPM loss: "|eps_theta(mu_t(z) + sigma_t eps) + eps|^2" with "-sigma_t s_theta = eps_theta".
+    Refuted by: |g - 1| above 1e-8 (printed: g = -1).
+    """
+    sign = 1 if form == PRINTED else -1
+    times = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+    gains = [_fitted_gain(get_path(name).at(t), sign) for name in ("linear", "vp") for t in times]
+    worst = max(gains, key=lambda gain: abs(gain - 1))
+    return Measurement(abs(worst - 1), detail=f"fitted score is {worst:.6g} times the score")
+
+
+def _fitted_gain(c: Coefficients, sign: int) -> float:
+    """The g that minimises E|-sigma g score(x) + sign eps|² at one time."""
+    nodes, weights = toy.hermite(64)
+    z = toy.MIXTURE.means + toy.MIXTURE.stds[:, None] * nodes
+    joint = toy.MIXTURE.weights[:, None, None] * weights[:, None] * weights
+    x = c.alpha * z[:, :, None] + c.sigma * nodes
+    score = toy.MIXTURE.score(x.reshape(-1, 1), c).view_as(x)
+    low, zero, high = (float((joint * (-c.sigma * g * score + sign * nodes) ** 2).sum()) for g in (-1.0, 0.0, 1.0))
+    return (low - high) / (2 * (low + high - 2 * zero))
+
+
+@erratum("E25", title="four misprints that stop the procedure", source="002", tolerance=0)
+def misprints(form: str, context: Context) -> Measurement:
+    """t ~ Unif[0, 1], eps_theta: R^d x [0, 1] -> R^d and s_theta(x_t); printed Unif[1, 0], R x [0, 1] -> R^d, s_theta(x).
+
+    Statement: the score matching procedure runs as written, in d = 3. Printed, the interval of the uniform law is
+        empty, the network takes a scalar where it is given x in R^d, and the loss is taken at an x that the procedure
+        does not define (it sets x_t). What cannot be computed: 002 also writes sigma_t for the standard deviation of
+        the path and for the diffusion coefficient of the SDE, which are free of each other (PATH-8).
+    Assumptions: d > 1.
+    Computed: the three lines, one at a time and everything else right, with the linear path and the score's target; a
+        linear network of the stated domain. The statistic is the number of them that raise, the detail what they say.
+    Source: 002, end of "Score Matching", and step 2 and 5 of "Score Matching Training Procedure".
+    Refuted by: a line that raises.
+    """
+    printed = form == PRINTED
+    lines: dict[str, Callable[[], Tensor]] = {
+        "interval": lambda: score_matching_loss(low=float(printed), high=float(not printed)),
+        "domain": lambda: score_matching_loss(domain=1 if printed else DIMENSION),
+        "argument": lambda: score_matching_loss(argument="x" if printed else "x_t"),
+    }
+    results = {name: failure(line) for name, line in lines.items()}
+    detail = "; ".join(f"{name}: {result.detail}" for name, result in results.items())
+    return Measurement(sum(result.statistic for result in results.values()), detail=detail)
+
+
+def score_matching_loss(low: float = 0.0, high: float = 1.0, domain: int = DIMENSION, argument: str = "x_t") -> Tensor:
+    """The loss of one batch of 002's score matching procedure, a scalar, with t ~ Unif[low, high].
+
+    `domain` is the dimension of the network's first argument and `argument` the name of what it is given. Raises
+    what the misprint raises: ValueError for an empty interval, RuntimeError for the shapes, KeyError for the name.
+    """
+    generator = seeds.generator("E25")
+    z, eps = torch.randn(2, BATCH, DIMENSION, generator=generator, dtype=torch.float64)
+    interval = torch.distributions.Uniform(low, high)
+    u = (torch.arange(BATCH, dtype=torch.float64) + 0.5) / BATCH
+    t = get_time_law("uniform").quantile(interval.icdf(u))
+    c = get_path("linear").at(t)
+    defined = {"z": z, "eps": eps, "x_t": blend(c.alpha, z, c.sigma, eps)}
+    weight = torch.randn(DIMENSION, domain + 1, generator=generator, dtype=torch.float64)
+    score = torch.cat([defined[argument], t[:, None]], 1) @ weight.T
+    return (score - get_target("score").of(z, eps, c)).square().sum(1).mean()
