@@ -8,6 +8,7 @@ the right code with this one thing wrong. (The attempts do not touch each other,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -43,7 +44,7 @@ def raises(kind: type[Exception], attempt: Callable[[], Any]) -> Measurement:
 
 def undefined(lines: Iterable[str], names: Mapping[str, Any]) -> Measurement:
     """How many of our own lines fail with a NameError when each is run where just these names are defined."""
-    results = [raises(NameError, lambda line=line: exec(line, dict(names))) for line in lines]
+    results = [raises(NameError, partial(exec, line, dict(names))) for line in lines]
     failed = [result.detail for result in results if result.statistic]
     return Measurement(float(len(failed)), detail=", ".join(failed) or "all names defined")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +11,8 @@ from torch import Tensor
 from reproflow.claims import toy
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.models.denoiser import GaussianDenoiser
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import get_path
+from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 
 
@@ -27,13 +27,7 @@ class ExactDenoiser(GaussianDenoiser):
         return self.mixture.target_mean(x, c, *self.target.coefficients(c))
 
 
-def exact_denoiser(path: str | Path, target: str = "velocity", mixture: Mixture = toy.MIXTURE) -> ExactDenoiser:
-    """The exact denoiser of a path (by name: one object a name, whose coefficients are found once a time)."""
+def exact_denoiser(path: str, target: str = "velocity", mixture: Mixture = toy.MIXTURE) -> ExactDenoiser:
+    """The exact denoiser of a registered path, differentiated backwards as the sampling jobs do."""
     nothing = cast(Any, SimpleNamespace())
-    found = _path(path) if isinstance(path, str) else path
-    return ExactDenoiser(nothing, nothing, found, get_target(target), mixture)
-
-
-@functools.cache
-def _path(name: str) -> Path:
-    return get_path(name)
+    return ExactDenoiser(nothing, nothing, quick_path(get_path(path)), get_target(target), mixture)

@@ -132,6 +132,18 @@ def gaps(
     return float((g_marginal - g_conditional).norm() / g_conditional.norm()), float(constant.detach())
 
 
+def gradients(regression: Regression, path: Path, seed: int) -> tuple[Coefficients, Tensor, Tensor]:
+    """The quadrature times of `toy.T_RANGE`, and the gradients of L_c and L_m at each, times its weight, (T, P)."""
+    times, weights = toy.legendre(NODES["t"], *toy.T_RANGE)
+    theta = toy.parameters(seed).requires_grad_()
+    f = partial(toy.network, theta)
+    rows: tuple[list[Tensor], list[Tensor]] = ([], [])
+    for t, weight in zip(times, weights, strict=True):
+        for loss, row in zip((regression.conditional, regression.marginal), rows, strict=True):
+            row.append(weight * torch.autograd.grad(loss(f, path.at(t[None])).sum(), theta)[0])
+    return path.at(times), torch.stack(rows[0]), torch.stack(rows[1])
+
+
 def prior_mean(name: str) -> Callable[[Tensor, Coefficients], Tensor]:
     """A wrong E[y|x]: the target at z = E z and the eps that this leaves of x, so the prior mean for the posterior."""
 

@@ -67,12 +67,15 @@ def least_curvature(loss: Loss, domain: str = "real", dim: int = DIMENSION, seed
     Positive where the truth is an isolated minimum; 0 where predictions next to it do as well; negative where it is not
     a minimum: minus a Bregman divergence is affine and stationary, too.
     """
-    a, _, _, t, x, _ = _draw(domain, dim, seed)
-
-    def one(b: Tensor, a: Tensor, t: Tensor, x: Tensor) -> Tensor:
-        return loss(a[None], b[None], t[None], x[None])[0]
-
-    values = torch.linalg.eigvalsh(torch.func.vmap(torch.func.hessian(one))(a, a, t, x))
+    _, _, b, t, x, _ = _draw(domain, dim, seed)
+    a, b = b, b.clone().requires_grad_()
+    gradient = torch.autograd.grad(loss(a, b, t, x).sum(), b, create_graph=True)[0]
+    rows = torch.eye(dim, dtype=b.dtype)[:, None, :].expand(dim, *b.shape)
+    flat = not gradient.requires_grad
+    hessian = (
+        rows * 0 if flat else torch.autograd.grad(gradient, b, rows, is_grads_batched=True, materialize_grads=True)[0]
+    )
+    values = torch.linalg.eigvalsh(hessian.transpose(0, 1))
     return float((values[:, 0] / values.abs().amax(1).clamp(min=1e-300)).min())
 
 
@@ -84,8 +87,8 @@ def _gradient(loss: Loss, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> Tensor:
 def _worst(gap: Tensor, size: Tensor, a: Tensor, other: Tensor, b: Tensor, t: Tensor, x: Tensor) -> Finding:
     residual = torch.where(gap == 0, 0.0, gap / size).nan_to_num(nan=torch.inf)
     i = int(residual.argmax())
-    a, other, b, x = (tuple(each[i].tolist()) for each in (a, other, b, x))
-    return Finding(float(residual[i]), a, other, b, float(t[i]), x)
+    first, second, prediction, state = (tuple(each[i].tolist()) for each in (a, other, b, x))
+    return Finding(float(residual[i]), first, second, prediction, float(t[i]), state)
 
 
 def _draw(domain: str, dim: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -7,24 +7,22 @@ hazard alpha'/sigma, and by reversible jumps on top, which do not move p_t(.|z):
 .. math:: u_t(y|x,z) = \frac{\alpha'_t}{\sigma_t} m_z(y) + \frac{s(x,y)}{p_t(x|z)}, \quad s(x,y) = s(y,x), \quad
           u_t(y|x) = \sum_z P(z|x_t = x)\, u_t(y|x,z),
 
-y being another state than x. The second line of every check is the Kolmogorov forward equation,
+y being another state than x. They generate p_t when the Kolmogorov forward equation holds,
 :math:`\dot p_t(y) = \sum_x p_t(x) Q_t(x,y)`, Q the rates with minus their row sums on the diagonal. T counts times, S
 states, Z latents; rates are (.., S, S), from row to column, zero on the diagonal; float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
 from reproflow.theory.paths import Path, get_path
-
-Rates = Callable[[Tensor], Tensor]
-"""Rates (T, S, S) at times (T,)."""
 
 POSITIONS = (-1.5, -0.5, 0.0, 0.7, 1.3)
 """Where the states lie on a line: what losses that depend on the state see is how far a jump goes."""
@@ -124,28 +122,45 @@ def generator(rates: Tensor) -> Tensor:
     return rates - torch.diag_embed(rates.sum(-1))
 
 
-def transport(start: Tensor, rates: Rates, times: Tensor) -> Tensor:
-    """The law (S,) at the last of `times` (T,) of a chain that starts from (S,) at the first, by one RK4 step between.
+def stage_times(edges: Tensor) -> Tensor:
+    """Where `transport` wants the rates: six Gauss-Legendre nodes inside each piece of time, (6 (K - 1),)."""
+    nodes = _gauss()[0]
+    return (edges[:-1, None] + edges.diff()[:, None] * nodes).flatten()
 
-    Global error of order 4 in the step.
+
+def transport(start: Tensor, rates: Tensor, edges: Tensor) -> Tensor:
+    """The law (S,) at the last of the edges (K,) of a chain that starts from (S,) at the first.
+
+    One step of Gauss-Legendre collocation a piece of time, of order 12, with the rates (6 (K - 1), S, S) at
+    `stage_times`. Rates may jump at edges.
     """
-    h = times.diff()
-    ends, middles = generator(rates(times)), generator(rates(times[:-1] + 0.5 * h))
-    h = h[:, None, None]
-    one = torch.eye(len(start), dtype=start.dtype)
-    k1 = ends[:-1]
-    k2 = (one + 0.5 * h * k1) @ middles
-    k3 = (one + 0.5 * h * k2) @ middles
-    k4 = (one + h * k3) @ ends[1:]
-    for step in one + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4):
-        start = start @ step
+    nodes, weights, matrix = _gauss()
+    stages, states = len(nodes), len(start)
+    h = edges.diff()[:, None, None, None]
+    flow = generator(rates).mT.view(-1, stages, states, states)
+    one = torch.eye(stages * states, dtype=start.dtype)
+    blocks = torch.einsum("ij,kiab->kiajb", matrix, h * flow).reshape(-1, *one.shape)
+    slopes = torch.linalg.solve(one - blocks, flow.flatten(1, 2)).view_as(flow)
+    steps = torch.eye(states, dtype=start.dtype) + (h * weights[:, None, None] * slopes).sum(1)
+    for step in steps:
+        start = step @ start
     return start
 
 
-def graded(low: float, high: float, steps: int) -> Tensor:
-    """steps + 1 times from low to high < 1 whose distances to 1 are geometric: hazards grow like 1/(1 - t)."""
+def graded(low: float, high: float, pieces: int) -> Tensor:
+    """pieces + 1 times from low to high < 1 whose distances to 1 are geometric: hazards grow like 1/(1 - t)."""
     ratio = (1 - high) / (1 - low)
-    return 1 - (1 - low) * ratio ** torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    return 1 - (1 - low) * ratio ** torch.linspace(0, 1, pieces + 1, dtype=torch.float64)
+
+
+@functools.cache
+def _gauss(stages: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes c, weights b and matrix a_ij (the integral of the j-th Lagrange polynomial to c_i) on [0, 1]."""
+    roots, weights = np.polynomial.legendre.leggauss(stages)
+    nodes, powers = 0.5 * (roots + 1), np.arange(stages)
+    integrals = nodes[:, None] ** (powers + 1) / (powers + 1)
+    matrix = integrals @ np.linalg.inv(nodes[:, None] ** powers)
+    return torch.from_numpy(nodes), torch.from_numpy(0.5 * weights), torch.from_numpy(matrix)
 
 
 def _off_diagonal(rates: Tensor) -> Tensor:

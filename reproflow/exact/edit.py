@@ -50,10 +50,9 @@ class Alignments:
     state: Tensor
     after: Tensor
 
-    def probability(self, kappa: Tensor) -> Tensor:
-        """P(z_0, z_1, z_t) = q kappa^moved (1 - kappa)^left at kappa of any shape (...), (..., Z)."""
-        kappa = kappa[..., None]
-        return self.q * kappa ** self.moved.sum(1) * (1 - kappa) ** self.left.sum(1)
+    def probability(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """P(z_0, z_1, z_t) = q alpha^moved sigma^left for alpha = kappa, sigma = 1 - kappa of any shape, (..., Z)."""
+        return self.q * alpha[..., None] ** self.moved.sum(1) * sigma[..., None] ** self.left.sum(1)
 
     @property
     def emits(self) -> Tensor:
@@ -115,16 +114,16 @@ def hazard(c: Coefficients) -> Tensor:
     return c.dalpha / c.sigma
 
 
-def law(kappa: Tensor) -> Tensor:
-    """p_t of the states at kappa of any shape (...), (..., S)."""
+def law(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """p_t of the states for alpha = kappa and sigma = 1 - kappa of any shape (...), (..., S)."""
     each = alignments()
-    return each.probability(kappa) @ each.emits
+    return each.probability(alpha, sigma) @ each.emits
 
 
 def marginal_rates(c: Coefficients) -> Tensor:
     """u_t(x'|x) for c at t (T,): (T, S, S) from x to x', zero on the diagonal and where p_t(x) = 0."""
     each = alignments()
-    joint = torch.einsum("tz,zs->tsz", each.probability(c.alpha), each.emits)
+    joint = torch.einsum("tz,zs->tsz", each.probability(c.alpha, c.sigma), each.emits)
     mass = joint.sum(-1, keepdim=True)
     return torch.where(mass > 0, hazard(c)[:, None, None] * (joint @ each.edits) / mass, 0.0)
 
@@ -137,7 +136,7 @@ def drift(p: Tensor, rates: Tensor) -> Tensor:
 def transport(path: Path, start: float, end: float, pieces: int = 8) -> Tensor:
     """p_end (S,) from p_start by the forward equation with the marginal rates, in pieces of time one after another."""
     ends = torch.linspace(start, end, pieces + 1, dtype=torch.float64)
-    p = law(path(ends[:1])[0])[0]
+    p = law(*path(ends[:1]))[0]
     for low, high in itertools.pairwise(ends):
         p = _collocate(path, p, low, high)
     return p
@@ -156,15 +155,15 @@ def _collocate(path: Path, p: Tensor, low: Tensor, high: Tensor, n: int = 20) ->
     return torch.linalg.solve(system[size:, size:], -system[size:, :size] @ p)[-size:]
 
 
-def two_time_law(kappa: Tensor, later: Tensor) -> Tensor:
-    """P(X_t = x, X_s = x') (S, S) for s > t, from kappa at t and at s (scalars), by enumeration of who moves when.
+def two_time_law(alpha: Tensor, later: tuple[Tensor, Tensor]) -> Tensor:
+    """P(X_t = x, X_s = x') (S, S) for s >= t from alpha at t and (alpha, sigma) at s, all scalars, by enumeration.
 
     The positions move independently of each other, each once, at a time of CDF kappa. The derivative in s at s = t is
     p_t(x) u_t(x'|x) for x' other than x: no posterior, no hazard and no single edit enter.
     """
     rows, cells = _moves()
     before, between, after = (rows[:, n] for n in (1, 2, 3))
-    p = rows[:, 0] * kappa**before * (later - kappa) ** between * (1 - later) ** after
+    p = rows[:, 0] * alpha**before * (later[0] - alpha) ** between * later[1] ** after
     return torch.zeros(len(STATES) ** 2, dtype=torch.float64).index_add(0, cells, p).view(len(STATES), len(STATES))
 
 
@@ -195,7 +194,7 @@ def problem(
     t = torch.tensor([0.1, 0.35, 0.6, 0.85], dtype=torch.float64) if t is None else t
     weights = torch.full_like(t, 1 / len(t)) if weights is None else weights
     c, each = get_path(path, "masked").at(t), alignments()
-    joint = torch.einsum("t,tz,zs->tsz", weights, each.probability(c.alpha), each.emits)
+    joint = torch.einsum("t,tz,zs->tsz", weights, each.probability(c.alpha, c.sigma), each.emits)
     time, state = joint.sum(-1).nonzero(as_tuple=True)
     target = background + hazard(c)[time, None, None] * each.edits
     onehot = torch.eye(len(STATES), dtype=torch.float64)[state]

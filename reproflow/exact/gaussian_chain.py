@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable
 
 import torch
@@ -37,9 +36,9 @@ def example(path_name: str) -> Chain:
     return gaussian_chain(path, levels(path, 10))
 
 
-def levels(path: Path, steps: int) -> Tensor:
-    """Falling times t_0 > ... > t_T, equally spaced between the log-SNRs of `LAM_RANGE`, (steps + 1,)."""
-    ends = invert_lam(path, torch.tensor(LAM_RANGE, dtype=torch.float64))
+def levels(path: Path, steps: int, lam_range: tuple[float, float] = LAM_RANGE) -> Tensor:
+    """Falling times t_0 > ... > t_T, equally spaced between two log-SNRs, (steps + 1,)."""
+    ends = invert_lam(path, torch.tensor(lam_range, dtype=torch.float64))
     return ends[0] + (ends[1] - ends[0]) * torch.linspace(0, 1, steps + 1, dtype=torch.float64)
 
 
@@ -61,20 +60,31 @@ def off_denoiser(z: Tensor, c: Coefficients) -> Tensor:
 def losses(path: Path, t: Tensor, denoiser: Denoiser = off_denoiser) -> tuple[Tensor, Tensor, Tensor]:
     """E|x - x-hat|², E|x - E[x|z]|² and E|x-hat - E[x|z]|² at times t (B,), each (B,); not on the grid of a chain.
 
-    The first by the trapezoid rule over eps for each of the points, the others over z with the posterior's mean and
-    variance: good to rounding for the log-SNRs of `LAM_RANGE`.
+    By the trapezoid rule over eps for each point, good to rounding for the log-SNRs of `LAM_RANGE`. The middle one is
+    the posterior's variance.
     """
-    c = path.at(t[:, None])
-    eps = grid(8.5, 401)
-    density = normal(8.5, 401).exp()
-    each = [(denoiser(c.alpha * x + c.sigma * eps, c) - x).square() @ density for x in POINTS]
-    z = grid(10.0, 401)
-    joint = torch.exp(_log_normal(z[:, None], c.alpha[..., None] * POINTS, c.sigma[..., None])) * WEIGHTS
-    weight = joint.sum(-1) * (z[1] - z[0]) / (c.sigma * math.sqrt(2 * math.pi))
-    mean = exact_denoiser(z, c)
-    variance = (log_posterior(z, c).exp() * (POINTS - mean[..., None]).square()).sum(-1)
-    excess = (denoiser(z, c) - mean).square()
-    return torch.stack(each, -1) @ WEIGHTS, (weight * variance).sum(-1), (weight * excess).sum(-1)
+    c = path.at(t[:, None, None])
+    z = c.alpha * POINTS[:, None] + c.sigma * grid(8.5, 201)
+    mean, guess = exact_denoiser(z, c), denoiser(z, c)
+    variance = log_posterior(z, c).exp() @ POINTS.square() - mean.square()
+    values = ((guess - POINTS[:, None]).square(), variance, (guess - mean).square())
+    raw, least, excess = ((value @ normal(8.5, 201).exp()) @ WEIGHTS for value in values)
+    return raw, least, excess
+
+
+def information(path: Path, t: Tensor) -> Tensor:
+    """I(x; z_t) = E[log P(x|z) - log P(x)] in nats at times t (B,), (B,), by the rule of `losses`."""
+    c = path.at(t[:, None, None])
+    log = log_posterior(c.alpha * POINTS[:, None] + c.sigma * grid(8.5, 201), c)
+    own = torch.stack([log[:, k, :, k] for k in range(len(POINTS))], 1)
+    return (own @ normal(8.5, 201).exp() - WEIGHTS.log()) @ WEIGHTS
+
+
+def prior_kl(path: Path, t: Tensor) -> Tensor:
+    """KL(q(z_t) || N(0, 1)) = E|z|²/2 - 1/2 - log sigma - I(x; z_t), a differential entropy less a mean, (B,)."""
+    alpha, sigma = path(t)
+    square = alpha**2 * (WEIGHTS @ POINTS.square()) + sigma**2
+    return 0.5 * (square - 1) - sigma.log() - information(path, t)
 
 
 def normal(reach: float, points: int) -> Tensor:
@@ -122,4 +132,4 @@ def _log_normal(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def _each(c: Coefficients) -> list[Coefficients]:
     columns = torch.stack([c.t, c.alpha, c.sigma, c.dalpha, c.dsigma])
-    return [Coefficients(*column, c.process) for column in columns.unbind(1)]
+    return [Coefficients(t, a, s, da, ds, c.process) for t, a, s, da, ds in columns.unbind(1)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -71,11 +72,33 @@ def cross_entropies(logits: Logits = off_logits) -> Tensor:
     In m = 1 - alpha the expected cross-entropy of the hidden tokens is sum_k m^k (1-m)^(3-k) CE_k, and the negative
     ELBO in continuous time is the integral of that over m, divided by m: no schedule is left in it (001).
     """
+    return _by_hidden(lambda x, z: -logits(z).log_softmax(-1).gather(-1, x[..., None]).squeeze(-1))
+
+
+def excesses(logits: Logits = off_logits) -> Tensor:
+    """The same with KL(P(x_n | shown) || mu_n(. | shown)) in place of the cross-entropy, (4,)."""
+
+    def kl(x: Tensor, z: Tensor) -> Tensor:
+        exact = exact_logits(z).log_softmax(-1)
+        # Where x shows token n it is known, so P has zeros; there KL is not looked at.
+        return (exact.exp() * (exact.clamp(min=-1e3) - logits(z).log_softmax(-1).clamp(min=-1e3))).sum(-1)
+
+    return _by_hidden(kl)
+
+
+def by_time(sums: Tensor, m: Tensor) -> Tensor:
+    """sum_k m^k (1-m)^(3-k) sums_k of m (B,), (B,)."""
+    k = torch.arange(TOKENS + 1)
+    return (m[:, None] ** k * (1 - m[:, None]) ** (TOKENS - k)) @ sums
+
+
+def _by_hidden(each: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The sum over sets of k hidden tokens of E of what `each(x, z)`, (27, 3), says of them."""
     x, totals = words(VOCABULARY), torch.zeros(TOKENS + 1, dtype=torch.float64)
     for hidden in itertools.product([False, True], repeat=TOKENS):
-        mu = logits(torch.where(torch.tensor(hidden), VOCABULARY, x)).log_softmax(-1)
-        each = -mu.gather(-1, x[..., None]).squeeze(-1)
-        totals[sum(hidden)] += table().flatten() @ (each * torch.tensor(hidden)).sum(1)
+        selected = torch.tensor(hidden)
+        value = each(x, torch.where(selected, VOCABULARY, x))
+        totals[sum(hidden)] += table().flatten() @ torch.where(selected, value, 0.0).sum(1)
     return totals
 
 
@@ -86,7 +109,7 @@ def masked_chain(path: Path, times: Tensor, logits: Logits = off_logits) -> Chai
     """
     alpha = path(times)[0]
     denoised = logits(words(VOCABULARY + 1)).softmax(-1)
-    first = _all_tokens(_hide(alpha[0]))[_clean_states()]
+    first = _all_tokens(_hide(alpha[0]))[clean()]
     steps = tuple(_all_tokens(_hide(far / near)).log() for near, far in itertools.pairwise(alpha))
     reverse = tuple(_reverse(denoised, near, far).log() for near, far in itertools.pairwise(alpha))
     shown = torch.full((VOCABULARY,), float(alpha[-1]) / VOCABULARY, dtype=torch.float64)
@@ -106,8 +129,8 @@ def _all_tokens(kernel: Tensor) -> Tensor:
     return functools.reduce(torch.kron, [kernel] * TOKENS)
 
 
-def _clean_states() -> Tensor:
-    """Which states have no mask, in the order of `words(V)`."""
+def clean() -> Tensor:
+    """Which states have no mask, (64,), in the order of `words(V)`."""
     return (words(VOCABULARY + 1) < VOCABULARY).all(1)
 
 

@@ -107,6 +107,10 @@ def predict(problem: Problem, theta: Tensor) -> Tensor:
     return problem.marginal.mean(0) + problem.marginal.std(0) * value
 
 
+Network = Callable[[Problem, Tensor], Tensor]
+"""The prediction (N, D) of a problem's nodes from parameters theta (P,)."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The two losses at one theta, time by time: values (K,) and gradients (K, P) at the K distinct times.
@@ -126,16 +130,18 @@ class Comparison:
         return difference.norm(dim=1) / (weights @ self.conditional_gradient).norm(dim=1)
 
     def constant_gaps(self, weights: Tensor) -> Tensor:
-        """|L_cgm - L_gm - floor| / L_cgm for every row of weights in time (W, K), (W,): is the constant free of theta?"""
+        """|L_cgm - L_gm - floor| / L_cgm for every row of weights in time (W, K), (W,): is the constant theta-free?"""
         off = weights @ (self.conditional - self.marginal - self.floor)
         return off.abs() / (weights @ self.conditional).abs()
 
 
-def compare(problem: Problem, loss: Loss, theta: Tensor, weight: Tensor | None = None) -> Comparison:
+def compare(
+    problem: Problem, loss: Loss, theta: Tensor, weight: Tensor | None = None, predict: Network = predict
+) -> Comparison:
     """Both losses and their gradients in theta, for each distinct time of a problem in ascending order.
 
-    `weight` is a further weight (N,) or (N, Z) of the nodes. Losses are linear in a weight in time, so what comes back
-    serves all of them.
+    `weight` is a further weight (N,) or (N, Z) of the nodes, `predict` another network. Losses are linear in a weight
+    in time, so what comes back serves all of them.
     """
     weight = torch.ones_like(problem.t) if weight is None else weight
     theta = theta.detach().requires_grad_()
@@ -146,7 +152,8 @@ def compare(problem: Problem, loss: Loss, theta: Tensor, weight: Tensor | None =
     rows = torch.eye(len(values), dtype=values.dtype)
     gradients = torch.autograd.grad(values, theta, rows, is_grads_batched=True)[0]
     floor = _by_time(problem.conditional_terms(problem.marginal, loss, weight), place, len(times))
-    return Comparison(*values.detach().chunk(2), floor, *gradients.chunk(2))
+    conditional, marginal = values.detach().chunk(2)
+    return Comparison(conditional, marginal, floor, *gradients.chunk(2))
 
 
 def _by_time(terms: Tensor, place: Tensor, times: int) -> Tensor:

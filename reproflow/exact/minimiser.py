@@ -1,4 +1,4 @@
-r"""What a conditional loss is minimised by when nothing restricts the prediction, node by node, and whether by it alone.
+r"""What minimises a conditional loss when nothing restricts the prediction, node by node, and whether alone.
 
 With a free value b_n at every node of a matching problem the loss splits into one function of b_n a node. Newton's
 method finds its stationary point without knowing the posterior mean, and the eigenvalues of its Hessian there say

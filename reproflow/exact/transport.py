@@ -80,7 +80,7 @@ def monotone_inverse(mixture: Mixture, x: Tensor) -> Tensor:
 
 
 def reflow_velocity(mixture: Mixture, x: Tensor, t: float) -> Tensor:
-    """The field of the flow trained on the pairs (e, T(e)), at x (B, 1) and t in [0, 1]: T(e) - e of the pair through x.
+    """The field of the flow trained on the pairs (e, T(e)), at x (B, 1), t in [0, 1]: T(e) - e of the pair through x.
 
     On each line x = (1-t) e + t y with y = T(e); it is solved for y, of which the left side is an increasing function.
     """

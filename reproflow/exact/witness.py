@@ -83,7 +83,8 @@ class Witness:
         over how many tokens are shown), for the two points the error of eps; right as an integral by parts.
         """
         lam, w = _thinned(lam, w)
-        return replace(self, **(_two_points if self.process == "gaussian" else _shares)(self.parameters, lam, w))
+        left, right = (_two_points if self.process == "gaussian" else _shares)(self.parameters, lam, w)
+        return replace(self, left=left, right=right)
 
 
 def search(lam: Array, w: Array, process: str) -> Witness | None:
@@ -153,7 +154,7 @@ def _log_ratio(y: Array, q: float, r: float) -> Array:
 
 
 def _noise() -> tuple[Array, Array]:
-    nodes = np.linspace(-9, 9, 361)
+    nodes = np.linspace(-9, 9, 181)
     weights = np.exp(-(nodes**2) / 2)
     return nodes, weights / weights.sum()
 
@@ -228,17 +229,17 @@ def _thinned(lam: Array, w: Array) -> tuple[Array, Array]:
 
 
 def _assembled(
-    excess: Array, ends: tuple[float, float], pkl: tuple[float, float], divergence: Array, lam: Array, w: Array
-) -> dict[str, float]:
-    """Both sides from the excess of the loss over lam and KL(q||p^(s)): inside the range, and constant beyond it."""
-    rate = w * excess
+    excess: Array, top: float, pkl: tuple[float, float], divergence: Array, lam: Array, w: Array
+) -> tuple[float, float]:
+    """Both sides, from the excess of the loss over lam and KL(q||p^(s)); `top` is what PKL and KL are without noise."""
+    rate = w * excess  # and beyond both ends w is constant
     inside = float((0.5 * (rate[1:] + rate[:-1]) * np.diff(lam)).sum())
-    left = inside + w[0] * pkl[0] + w[-1] * (ends[1] - pkl[1])
+    left = inside + w[0] * pkl[0] + w[-1] * (top - pkl[1])
     right = float((0.5 * (w[1:] + w[:-1]) * np.diff(divergence)).sum())
-    return {"left": float(left), "right": float(right + w[0] * divergence[0] + w[-1] * (ends[1] - divergence[-1]))}
+    return float(left), float(right + w[0] * divergence[0] + w[-1] * (top - divergence[-1]))
 
 
-def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, float]:
+def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from 1/2 E|eps-hat_q - eps-hat_r|², where eps-hat = y - b E[sign|y] and y = x/sigma."""
     q, r = LAWS["gaussian"]
     b = parameters["a"] * np.exp(0.5 * lam)
@@ -250,10 +251,10 @@ def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[s
         excess += share * 0.5 * b**2 * (gap**2 @ weights)
     pkl, shift = two_points(b)
     divergence = kl(q, q + shift[:, None] * (r - q))
-    return _assembled(excess, (0.0, float(kl(q, r))), (pkl[0], pkl[-1]), divergence, lam, w)
+    return _assembled(excess, float(kl(q, r)), (pkl[0], pkl[-1]), divergence, lam, w)
 
 
-def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, float]:
+def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
     k, length = int(parameters["K"]), int(parameters["L"])
     tokens = shares.dealt(k, length)
@@ -262,5 +263,5 @@ def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> dict[str, 
     divergence = kl(tokens.law, shown @ tokens.models)
     pkl = shown[[0, -1]] @ tokens.divergences
     return _assembled(
-        alpha * (shown @ tokens.gaps), (0.0, float(tokens.divergences[-1])), (pkl[0], pkl[1]), divergence, lam, w
+        alpha * (shown @ tokens.gaps), float(tokens.divergences[-1]), (pkl[0], pkl[1]), divergence, lam, w
     )

@@ -16,7 +16,7 @@ from reproflow.claims.bounds import masked_matching as bounds
 from reproflow.claims.generator_matching import lemma as generator_matching
 from reproflow.claims.losses import conversions
 from reproflow.claims.losses import matching as losses
-from reproflow.claims.paths import velocity as paths
+from reproflow.claims.paths import transport, velocity
 from reproflow.claims.policy import Context, gate, run_claim
 from reproflow.foundation import registry
 from reproflow.theory.paths import Coefficients, get_path
@@ -135,7 +135,7 @@ def test_loss_5_sees_a_small_fault_in_the_conversion(monkeypatch: pytest.MonkeyP
 
 def test_the_central_difference_of_straight_lines_is_data_minus_noise() -> None:
     z, eps = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = paths.central_difference(get_path("linear"), z, eps, torch.full((5,), 0.4, dtype=torch.float64))
+    found = velocity.central_difference(get_path("linear"), z, eps, torch.full((5,), 0.4, dtype=torch.float64))
     torch.testing.assert_close(found, z - eps, rtol=1e-8, atol=1e-8)
 
 
@@ -146,16 +146,16 @@ def test_the_missing_dsigma_is_invisible_exactly_where_sigma_is_time() -> None:
     alpha = (1 - t**2).sqrt()
     own = Coefficients(t, alpha, t, -t / alpha, torch.ones_like(t))
     for right, wrong in zip(
-        paths._forms(own, z, eps, "statement"), paths._forms(own, z, eps, paths.MISSING), strict=True
+        velocity._forms(own, z, eps, "statement"), velocity._forms(own, z, eps, velocity.MISSING), strict=True
     ):
         torch.testing.assert_close(wrong, right, rtol=0, atol=1e-15)
-    assert paths.conditional_velocity("cosine", paths.MISSING, CONTEXT).statistic > 1
+    assert velocity.conditional_velocity("cosine", velocity.MISSING, CONTEXT).statistic > 1
 
 
 def test_the_continuity_residual_falls_at_order_four_and_a_wrong_field_keeps_its_own() -> None:
     path = get_path("cosine")
-    right = [paths.continuity_residual(path, "statement", h, 1e-4) for h in (0.02, 0.01)]
-    wrong = [paths.continuity_residual(path, paths.SINE, h, 1e-4) for h in (0.02, 0.01)]
+    right = [transport.continuity_residual(path, "statement", h, 1e-4) for h in (0.02, 0.01)]
+    wrong = [transport.continuity_residual(path, transport.SINE, h, 1e-4) for h in (0.02, 0.01)]
     assert math.log2(right[0] / right[1]) == pytest.approx(4, abs=0.1)
     assert wrong[1] == pytest.approx(wrong[0], rel=0.01)
 

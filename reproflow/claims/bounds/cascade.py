@@ -83,7 +83,11 @@ def _decoder_gaps(chain: Chain, variant: str) -> tuple[float, float, float]:
         above.append((stated - chain.likelihood(i, decoder)).max())
         form.append((stated - value).abs().max())
         beaten += [(chain.bound(i, rival) - value) @ weight for rival in rivals]
-    return tuple(float(torch.stack(each).max()) for each in (above, form, beaten))  # type: ignore[return-value]
+    return _largest(above), _largest(form), _largest(beaten)
+
+
+def _largest(values: list[Tensor]) -> float:
+    return float(torch.stack(values).max())
 
 
 def _rivals(chain: Chain, i: int) -> list[Tensor]:
@@ -177,5 +181,5 @@ def data_kl_monotone(case: str, variant: str, context: Context) -> Measurement:
     """
     chain = COUNTEREXAMPLES[case]()
     series = chain.path_kls if variant == PATH_KL else chain.data_kls
-    detail = "levels from the data: " + ", ".join(f"{value:.4g}" for value in series.tolist())
+    detail = "levels from the data: " + ", ".join(f"{abs(value):.4f}" for value in series.tolist())
     return Measurement(float((series[1:] - series[:-1]).max()), detail=detail)

@@ -57,12 +57,12 @@ def shadow(form: str, context: Context) -> Measurement:
         that samples holds averages only.
     Assumptions: none; the update formula shadow -= (1 - d)(shadow - weight) is right (it is torch's own).
     Computed: a network of one weight and one buffer, ten updates at d = 0.9, the number of defects that show: the
-        drift of the average when 1 is added in place to the weight while the average is applied, as an optimiser step or
-        `load_state_dict` would (corrected: a copy is applied); the change of the raw weight after apply, apply,
+        drift of the average when 1 is added in place to the weight while the average is applied, as an optimiser step
+        or `load_state_dict` would (corrected: a copy is applied); the change of the raw weight after apply, apply,
         restore, where the second apply keeps the average as "raw" [new]; the distance of the sampling network's buffer
         from the average of that buffer over the run, since the page averages parameters only (harmless in networks
-        without buffers, such as those with LayerNorm). The last two against torch.optim.swa_utils.AveragedModel, a
-        network of its own, with use_buffers=True: nothing is ever swapped. reproflow trains with it.
+        without buffers, such as those with LayerNorm). The last two are corrected by a network of its own for the
+        average, torch.optim.swa_utils.AveragedModel with use_buffers=True: nothing is swapped. reproflow trains so.
     Source: 003, "EMA (Exponential Moving Average)": apply_shadow, restore.
     Refuted by: one defect that shows; each alone is a control.
     """
@@ -128,6 +128,6 @@ def _stale(faulty: bool) -> Measurement:
     else:
         average = averaged(net)
         values = trained(average, net)
-        buffer = average.module.running
+        buffer = next(average.module.buffers())
     gap = abs(float(buffer) - moving_average(values))
     return Measurement(gap, detail=f"the sampling network's buffer is {gap:.3g} from its average")

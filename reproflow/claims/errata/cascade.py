@@ -26,6 +26,6 @@ def reduced_kl(form: str, context: Context) -> Measurement:
     chains = (binary_chain.wrong_prior(), binary_chain.matched_prior())
     series = [chain.data_kls if form == PRINTED else chain.path_kls for chain in chains]
     rises = [float((each[1:] - each[:-1]).max()) for each in series]
-    detail = "; ".join(" -> ".join(f"{value:.4g}" for value in each.tolist()) for each in series)
+    detail = "; ".join(" -> ".join(f"{abs(value):.4f}" for value in each.tolist()) for each in series)
     # A universal statement falls with one counterexample.
     return Measurement(max(rises), detail=f"level by level from the data: {detail}")

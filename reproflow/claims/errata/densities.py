@@ -24,7 +24,13 @@ DECADES, NODES, LINE = 4, 8, 301
 """Decades of cuts towards an end of time, nodes in each of them, and points on the line in x."""
 
 
-@erratum("E01", title="the CondOT path's variance is (1-t)², not 1-t²", source="002", tolerance=1e-14, controls=(STD,))
+@erratum(
+    "E01",
+    title="the CondOT path's variance is (1-t)², not 1-t²",
+    source="002, 'Flow Matching Training Procedure'",
+    tolerance=1e-14,
+    controls=(STD,),
+)
 def condot_variance(form: str, context: Context) -> Measurement:
     """p_t(x|z) = N(t z, (1-t)² I), the law of t z + (1-t) eps; printed with the variance 1 - t².
 
@@ -51,7 +57,7 @@ def condot_variance(form: str, context: Context) -> Measurement:
 @erratum(
     "E03",
     title="score matching's constant is infinite up to t = 1",
-    source="002; Vincent 2011",
+    source="002, 'Score Matching'; Vincent 2011",
     tolerance=0.1,
     controls=(SIGMA,),
 )
@@ -83,7 +89,7 @@ def score_matching_constant(form: str, context: Context) -> Measurement:
 @erratum(
     "E26",
     title="the VP path with sigma_t = t has an infinite CFM loss",
-    source="003",
+    source="003, 'Variance-Preserving Loss'",
     tolerance=0.1,
     controls=(RAND_SQUARED,),
 )

@@ -29,7 +29,7 @@ STEP = 2e-3
 @erratum(
     "E04",
     title="the posterior average is not weighted by p_data once more",
-    source="004",
+    source="004, marginal vector field; its eqs. 10, 12",
     tolerance=1e-8,
     controls=(PRIOR,),
 )
@@ -61,7 +61,7 @@ def marginal_velocity_weights(form: str, context: Context) -> Measurement:
     return Measurement(float(max(gaps)), detail=f"weights integrate to {least:.3g} .. {most:.3g}")
 
 
-@erratum("E05", title="the two divergences are equal, not opposite", source="004", tolerance=1e-8)
+@erratum("E05", title="the two divergences are equal, not opposite", source="004, between eqs. 8 and 9", tolerance=1e-8)
 def divergence_sign(form: str, context: Context) -> Measurement:
     """div(p_t u_t) = + div int p_t(x|z) u_t(x|z) p_data(z) dz; printed with a minus sign.
 
@@ -87,7 +87,7 @@ def divergence_sign(form: str, context: Context) -> Measurement:
 @erratum(
     "E06",
     title="equal divergences do not make equal fields",
-    source="004",
+    source="004, eq. 9",
     tolerance=1e-7,
     controls=(OUTWARD,),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from reproflow.claims import defects, toy
 from reproflow.claims.errata.networks import sinusoid
-from reproflow.claims.erratum import erratum
+from reproflow.claims.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement
 from reproflow.theory.paths import get_path
 
@@ -41,13 +43,12 @@ def syntax(form: str, context: Context) -> Measurement:
     Source: 004, "Training" and "Inference" code (training loop, Euler sampler), "Condition 1 verification".
     Refuted by: one defect that shows; each alone is a control.
     """
-    attempts: dict[str, defects.Attempt] = {
-        name: lambda faulty, pair=pair: defects.raises(  # type: ignore[misc]
-            SyntaxError, lambda: compile(pair[0] if faulty else pair[1], "<page>", "exec")
-        )
-        for name, pair in SNIPPETS.items()
-    }
+    attempts: dict[str, defects.Attempt] = {name: partial(_compiled, *snippets) for name, snippets in SNIPPETS.items()}
     return defects.count({**attempts, DENSITY: _mass_at_the_end}, form)
+
+
+def _compiled(printed: str, corrected: str, faulty: bool) -> Measurement:
+    return defects.raises(SyntaxError, lambda: compile(printed if faulty else corrected, "<page>", "exec"))
 
 
 def _mass_at_the_end(faulty: bool) -> Measurement:
@@ -73,20 +74,20 @@ def squeezed_time(form: str, context: Context) -> Measurement:
 
     Statement: the times of a batch reach the network as a vector, one time a sample, for every batch size.
     Assumptions: a network that indexes its times, as the usual sinusoidal embedding t[:, None] f does.
-    Computed: the number of batches that fail (IndexError) of an epoch of 9 images in batches of 4: the last, partial one
-        has one image. With 8 images, or drop_last, the same script runs: the defect waits for the data set's size.
+    Computed: the number of batches that fail (IndexError) in an epoch of 9 images in batches of 4: the last, partial
+        one has one image. With 8 images, or drop_last, the same script runs: the defect waits for the data's size.
     Source: 004, training code, step 5.
     Refuted by: one batch that fails.
     """
-    return epoch(form == "printed", size=9)
+    return epoch(form == PRINTED, size=9)
 
 
 def epoch(faulty: bool, size: int, batch: int = 4) -> Measurement:
     """How many batches of an epoch over `size` images fail."""
     loader = DataLoader(TensorDataset(torch.zeros(size, 1, 2, 2)), batch_size=batch)
-    tried = {len(x): defects.raises(IndexError, lambda x=x: _embedded(x, faulty)) for (x,) in loader}
-    failed = [f"batch of {n}: {result.detail}" for n, result in tried.items() if result.statistic]
-    return Measurement(float(len(failed)), detail=", ".join(failed) or f"batches of {sorted(tried)} run")
+    tried = [(len(x), defects.raises(IndexError, partial(_embedded, x, faulty))) for (x,) in loader]
+    failed = [f"batch of {n}: {result.detail}" for n, result in tried if result.statistic]
+    return Measurement(float(len(failed)), detail=", ".join(failed) or f"batches of {[n for n, _ in tried]} run")
 
 
 def _embedded(x: Tensor, faulty: bool) -> Tensor:

@@ -26,7 +26,7 @@ class Descent:
     def step(self) -> None:
         for parameter in self.parameters:
             if parameter.grad is not None:
-                parameter -= self.rate * parameter.grad
+                parameter.sub_(self.rate * parameter.grad)
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -71,7 +71,7 @@ def _returned(faulty: bool) -> Measurement:
         optimizer.step()
         average.update_parameters(net)
     returned = net if faulty else average.module
-    gap = abs(float(returned.weight.detach() - average.module.weight.detach()))
+    gap = float((next(returned.parameters()) - next(average.parameters())).detach().abs())
     return Measurement(gap, detail=f"the network returned is {gap:.3g} from the average")
 
 
@@ -108,7 +108,7 @@ def gradients(faulty: bool, loss: Callable[[Tensor], Tensor], steps: int) -> tup
     for _ in range(steps):
         if not faulty:
             optimizer.zero_grad()
-        loss(w).backward()  # type: ignore[no-untyped-call]
+        loss(w).backward()
         used.append(float(w.grad if w.grad is not None else torch.nan))
         optimizer.step()
         reached.append(float(w.detach()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,9 +21,6 @@ BREGMAN = ("kl_rates", "weighted_kl", "squared", "mahalanobis")
 
 T_RANGE, NODES = (0.05, 0.9), 5
 HIDDEN = 6
-
-Pair = tuple[Tensor, Tensor]
-"""A conditional loss and its marginal counterpart."""
 
 
 def _cases() -> tuple[str, ...]:
@@ -62,92 +59,116 @@ def edit_flow_loss(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: anything above 1e-12. A weight that depends on the number of positions left in z_t, counting positions
         that lead to the same x' once, and a squared error for each position must show it.
     """
-    parts = [_loss_gaps(case, variant, seed) for seed in range(2)]
+    setting = _setting(case, variant)
+    parts = [_loss_gaps(setting, seed) for seed in range(2)]
     worst = {name: max(part[name] for part in parts) for name in parts[0]}
     if variant == STATEMENT:
-        worst |= rate_gaps(get_path(case, "masked"))
+        worst |= rate_gaps(setting.path)
     return Measurement(max(worst.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One schedule and variant: the enumerated problem, its weight (N,) or (N, Z), kappa'/(1 - kappa) (N, 1)."""
+
+    path: Path
+    variant: str
+    problem: Problem
+    weight: Tensor
+    hazard: Tensor
+
+    @property
+    def joint(self) -> Tensor:
+        """The weighted probability of every node and alignment, (N, Z)."""
+        return self.problem.joint * self.weight.reshape(len(self.hazard), -1)
 
 
 def rate_gaps(path: Path) -> dict[str, float]:
     """What is wrong with the marginal rates: forward equation, two-time law, transport."""
     t, _ = toy.legendre(NODES, *T_RANGE)
-    p, slope = torch.func.jvp(lambda t: edit.law(path(t)[0]), (t,), (torch.ones_like(t),))
+    p, slope = torch.func.jvp(lambda t: edit.law(*path(t)), (t,), (torch.ones_like(t),))[:2]
     rates = edit.marginal_rates(path.at(t))
-    reached = torch.stack([_law_and_rates(path, time)[1] for time in t])
+    by_two_times = torch.stack([_law_and_rates(path, time)[1] for time in t])
     end = torch.tensor(T_RANGE[1], dtype=torch.float64)
-    carried = edit.transport(path, *T_RANGE) - edit.law(path(end)[0])
     return {
         "forward equation": float((edit.drift(p, rates) - slope).abs().max() / slope.abs().max()),
-        "rates": float((rates - reached).abs().max() / rates.max()),
-        "transport": float(carried.abs().max()),
+        "rates": float((rates - by_two_times).abs().max() / rates.max()),
+        "transport": float((edit.transport(path, *T_RANGE) - edit.law(*path(end))).abs().max()),
     }
 
 
-def _loss_gaps(case: str, variant: str, seed: int) -> dict[str, float]:
+def _loss_gaps(setting: _Setting, seed: int) -> dict[str, float]:
     """Relative gaps of the gradients, of the value of the Edit Flow loss, and of the constants of the others."""
-    problem = edit.problem(case, *toy.legendre(NODES, *T_RANGE), background=0.0)
-    theta = _parameters(seed).requires_grad_()
-    prediction, weight = _network(problem, theta), _weight(problem, variant)
-    mass, rates = _marginal(problem, get_path(case, "masked"), weight)
-    entropy = _edit_flow_loss(problem, prediction, weight, variant, mass, rates)
-    gradients = [_gradient_gap(entropy, theta)]
-    constants = []
+    problem, theta = setting.problem, _parameters(seed).requires_grad_()
+    prediction, (mass, rates) = _network(problem, theta), _marginal(setting)
+    entropy = _edit_flow_loss(setting, prediction, mass, rates)
+    gradients, constants = [_gradient_gap(*entropy, theta)], []
     for name in BREGMAN:
         loss = get_divergence(name)
-        given = _merged(problem, case) if variant == MERGED else problem
-        conditional = given.conditional_loss(prediction, loss, weight)
+        conditional = _conditional(setting, name, prediction)
         marginal = (mass * loss(rates, prediction, problem.t, problem.x)).sum()
-        floor = given.conditional_loss(rates, loss, weight)
-        if variant == POSITIONS and name == "squared":
-            conditional = _by_position(problem, prediction, weight)
-        gradients.append(_gradient_gap((conditional, marginal), theta))
-        constants.append(float(((conditional - marginal - floor) / conditional).abs().detach()))
-    value = float(((entropy[0] - entropy[1]) / entropy[0]).abs().detach())
-    return {"gradient": max(gradients), "value": value, "constant": max(constants)}
+        gradients.append(_gradient_gap(conditional, marginal, theta))
+        constants.append((conditional - marginal - _conditional(setting, name, rates)) / conditional)
+    value = (entropy[0] - entropy[1]) / entropy[0]
+    return {
+        "gradient": max(gradients),
+        "value": float(value.abs().detach()),
+        "constant": float(torch.stack(constants).abs().max().detach()),
+    }
 
 
-def _edit_flow_loss(
-    problem: Problem, prediction: Tensor, weight: Tensor, variant: str, mass: Tensor, rates: Tensor
-) -> Pair:
+def _setting(case: str, variant: str) -> _Setting:
+    problem = edit.problem(case, *toy.legendre(NODES, *T_RANGE), background=0.0)
+    path, lengths = get_path(case, "masked"), torch.tensor([float(len(state)) for state in edit.STATES]).double()
+    weight = (1 + problem.t) * (1 + 0.5 * problem.x @ lengths)
+    if variant == WEIGHT:
+        weight = weight[:, None] * (1 + edit.alignments().left.sum(1))
+    return _Setting(path, variant, problem, weight, edit.hazard(path.at(problem.t))[:, None])
+
+
+def _conditional(setting: _Setting, name: str, prediction: Tensor) -> Tensor:
+    """The loss given the alignments with a divergence of the aggregated rates, or what the control makes of it."""
+    problem = setting.problem
+    if setting.variant == POSITIONS and name == "squared":
+        return _by_position(setting, prediction)
+    if setting.variant == MERGED:
+        problem = replace(problem, target=torch.minimum(problem.target, setting.hazard[..., None]))
+    return problem.conditional_loss(prediction, get_divergence(name), setting.weight)
+
+
+def _edit_flow_loss(setting: _Setting, prediction: Tensor, mass: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of the statement, position by position, and the same with marginal law and rates."""
     each, log_u = edit.alignments(), _log(prediction)
-    left = _first(each) if variant == MERGED else each.left
+    left = _first(each) if setting.variant == MERGED else each.left
     at_edits = (left * log_u[:, each.after]).sum(-1)
-    joint = problem.joint * weight.reshape(len(problem.t), -1)
-    conditional = (joint * (prediction.sum(1, keepdim=True) - _hazard(problem) * at_edits)).sum()
+    conditional = (setting.joint * (prediction.sum(1, keepdim=True) - setting.hazard * at_edits)).sum()
     return conditional, (mass * (prediction - rates * log_u).sum(1)).sum()
 
 
-def _by_position(problem: Problem, prediction: Tensor, weight: Tensor) -> Tensor:
+def _by_position(setting: _Setting, prediction: Tensor) -> Tensor:
     """The squared error of the rate of each position's edit, and of zero where no position leads: wrong."""
     each = edit.alignments()
-    left, nowhere = each.left * (_hazard(problem)[..., None] - prediction[:, each.after]).square(), each.edits == 0
-    errors = left.sum(-1) + (nowhere * prediction[:, None].square()).sum(-1)
-    return (problem.joint * weight.reshape(len(problem.t), -1) * errors).sum()
+    left = each.left * (setting.hazard[..., None] - prediction[:, each.after]).square()
+    nowhere = (each.edits == 0) * prediction[:, None].square()
+    return (setting.joint * (left.sum(-1) + nowhere.sum(-1))).sum()
 
 
-def _marginal(problem: Problem, path: Path, weight: Tensor) -> Pair:
+def _marginal(setting: _Setting) -> tuple[Tensor, Tensor]:
     """Weighted probability of every node (N,) and the marginal rates there (N, S), from the law at two times."""
+    problem = setting.problem
     times, place = problem.t.unique(return_inverse=True)
-    found = [_law_and_rates(path, t) for t in times]
+    found = [_law_and_rates(setting.path, t) for t in times]
     p, u = (torch.stack(column)[place, problem.x.argmax(1)] for column in zip(*found, strict=True))
-    quadrature = toy.legendre(NODES, *T_RANGE)[1][place]
-    given = problem.joint / problem.joint.sum(1, keepdim=True)
-    return quadrature * p * (given * weight.reshape(len(problem.t), -1)).sum(1), u
+    weight = setting.joint.sum(1) / problem.joint.sum(1)
+    return toy.legendre(NODES, *T_RANGE)[1][place] * p * weight, u
 
 
-def _law_and_rates(path: Path, t: Tensor) -> Pair:
+def _law_and_rates(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
     """p_t (S,) and u_t (S, S), the derivative of the two-time law over p_t; zero where p_t is."""
-    kappa = path(t)[0]
-    both, slope = torch.func.jvp(lambda s: edit.two_time_law(kappa, path(s)[0]), (t,), (torch.ones_like(t),))
+    alpha = path(t)[0]
+    both, slope = torch.func.jvp(lambda s: edit.two_time_law(alpha, path(s)), (t,), (torch.ones_like(t),))[:2]
     p = both.sum(1)
     return p, torch.where(p[:, None] > 0, slope / p[:, None], 0.0).fill_diagonal_(0.0)
-
-
-def _merged(problem: Problem, case: str) -> Problem:
-    """Targets that count an x' once however many positions lead to it."""
-    return replace(problem, target=torch.minimum(problem.target, _hazard(problem)[..., None]))
 
 
 def _first(each: edit.Alignments) -> Tensor:
@@ -156,22 +177,9 @@ def _first(each: edit.Alignments) -> Tensor:
     return each.left & ~same.tril(-1).any(-1)
 
 
-def _weight(problem: Problem, variant: str) -> Tensor:
-    """w(t, x) = (1 + t) (1 + length/2), (N,); as a control times the number of positions left, and one, (N, Z)."""
-    lengths = torch.tensor([float(len(state)) for state in edit.STATES], dtype=torch.float64)
-    weight = (1 + problem.t) * (1 + 0.5 * problem.x @ lengths)
-    return weight[:, None] * (1 + edit.alignments().left.sum(1)) if variant == WEIGHT else weight
-
-
-def _hazard(problem: Problem) -> Tensor:
-    """kappa'/(1 - kappa) at every node, (N, 1), read off the targets' smallest positive entry."""
-    return torch.where(problem.target > 0, problem.target, torch.inf).flatten(1).min(1).values[:, None]
-
-
 def _parameters(seed: int) -> Tensor:
-    size, states = HIDDEN * (len(edit.STATES) + 2), len(edit.STATES)
-    generator = seeds.generator("BIL-11", seed)
-    return 0.5 * torch.randn(size + HIDDEN * states, generator=generator, dtype=torch.float64)
+    size = HIDDEN * (2 * len(edit.STATES) + 2)
+    return 0.5 * torch.randn(size, generator=seeds.generator("BIL-11", seed), dtype=torch.float64)
 
 
 def _network(problem: Problem, theta: Tensor) -> Tensor:
@@ -187,7 +195,7 @@ def _log(prediction: Tensor) -> Tensor:
     return torch.where(prediction > 0, prediction, 1.0).log()
 
 
-def _gradient_gap(losses: Pair, theta: Tensor) -> float:
+def _gradient_gap(conditional: Tensor, marginal: Tensor, theta: Tensor) -> float:
     """|grad marginal - grad conditional| / |grad conditional|."""
-    conditional, marginal = (torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in losses)
-    return float((marginal - conditional).norm() / conditional.norm())
+    given, averaged = (torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in (conditional, marginal))
+    return float((averaged - given).norm() / given.norm())

@@ -62,9 +62,10 @@ def one_minimiser(case: str, variant: str, context: Context) -> Measurement:
     conditional = nodes.c.dalpha[:, None, None] * POINTS + nodes.c.dsigma[:, None, None] * nodes.eps
     truth = (nodes.posterior[..., None] * conditional).sum(1)
     if variant == RESTRICTED:
-        fits = torch.stack([linear_fit(each, nodes.x, truth) for each in weights])
+        on_velocity = weights / get_target("velocity").error_factor(nodes.c)
+        fits = torch.stack([linear_fit(each, nodes.x, truth) for each in on_velocity])
         return Measurement(float((fits - fits[0]).abs().max() / truth.abs().max()))
-    table = torch.tensor([0.25, 0.5, 1.0, 1.5, 2.0], dtype=torch.float64) if variant == WEIGHT else torch.ones(5)
+    table = torch.tensor([0.25, 0.5, 1.0, 1.5, 2.0] if variant == WEIGHT else [1.0] * 5, dtype=torch.float64)
     found = torch.stack([_velocity(entry.name, nodes, weights, table) for entry in registry.entries("target")])
     return Measurement(float((found - truth).abs().max() / truth.abs().max()), detail=f"{len(weights)} weightings")
 
@@ -81,10 +82,11 @@ def _nodes(path_name: str) -> Nodes:
 
 
 def _coefficients(path_name: str, t: Tensor, variant: str) -> Tensor:
-    """Every registered weighting's coefficient on the eps error, each relative to its largest, (W, N)."""
+    """The coefficients on the eps error of every weighting that is positive here, relative to their largest, (W, N)."""
     path, law = get_path(path_name), get_time_law("uniform")
     names = [entry.name for entry in registry.entries("weighting", "gaussian")]
     rows = torch.stack([coefficient(path, law, get_weighting(name), t) for name in names])
+    rows = rows[(rows.isfinite() & (rows > 0)).all(1)]
     if variant == HOLE:
         rows = torch.where((t > 0.3) & (t < 0.5), 0.0, rows)
     return rows / rows.amax(1, keepdim=True)
