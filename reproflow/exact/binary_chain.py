@@ -33,7 +33,7 @@ def wrong_prior() -> Chain:
 
 
 def matched_prior() -> Chain:
-    """The same with a further flip of 0.1 and the exact prior: the first step back takes 0 for 1, the last forgets."""
-    chain = binary_chain((0.3, 0.7), (0.1, 0.2, 0.1))
+    """x ~ (0.3, 0.7), flips 0.02, 0.05, 0.1, exact prior: the first step back takes 0 for 1, the last forgets."""
+    chain = binary_chain((0.3, 0.7), (0.02, 0.05, 0.1))
     swapped: Tensor = chain.reverse[1].flip(1)
     return forgetful(chain.with_model(reverse=(chain.reverse[0], swapped)))

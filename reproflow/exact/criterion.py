@@ -12,6 +12,7 @@ quadratic near by only (Huber) or differ from an affine one only across b (L1).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -41,8 +42,9 @@ class Finding:
 def affine_in_target(loss: Loss, domain: str = "real", dim: int = DIMENSION, seed: int = 0) -> Finding:
     """How far grad_b l(a, b; t, x) is from affine in a: the largest relative residual of the equation above.
 
-    At most `AFFINE` for Bregman divergences, and for them alone up to a function of a and the sign. `domain` is `real`
-    or `positive`. A gradient that is not finite counts as an infinite residual.
+    At most `AFFINE` exactly for losses whose conditional and marginal gradients agree; Bregman divergences are those of
+    them that also pass the two tests below. `domain` is `real` or `positive`. A gradient that is not finite counts as
+    an infinite residual.
     """
     a, other, b, t, x, s = _draw(domain, dim, seed)
     middle = _gradient(loss, s * a + (1 - s) * other, b, t, x)
@@ -65,7 +67,7 @@ def least_curvature(loss: Loss, domain: str = "real", dim: int = DIMENSION, seed
     """The least eigenvalue of the Hessian of l in b at b = a over the largest size of one, the least over the draws.
 
     Positive where the truth is an isolated minimum; 0 where predictions next to it do as well; negative where it is not
-    a minimum: minus a Bregman divergence is affine and stationary, too.
+    a minimum: minus a Bregman divergence is affine and stationary, too. -inf where the Hessian is not finite.
     """
     _, _, b, t, x, _ = _draw(domain, dim, seed)
     a, b = b, b.clone().requires_grad_()
@@ -75,6 +77,8 @@ def least_curvature(loss: Loss, domain: str = "real", dim: int = DIMENSION, seed
     hessian = (
         rows * 0 if flat else torch.autograd.grad(gradient, b, rows, is_grads_batched=True, materialize_grads=True)[0]
     )
+    if not bool(hessian.isfinite().all()):
+        return -math.inf
     values = torch.linalg.eigvalsh(hessian.transpose(0, 1))
     return float((values[:, 0] / values.abs().amax(1).clamp(min=1e-300)).min())
 

@@ -161,25 +161,24 @@ def two_time_law(alpha: Tensor, later: tuple[Tensor, Tensor]) -> Tensor:
     The positions move independently of each other, each once, at a time of CDF kappa. The derivative in s at s = t is
     p_t(x) u_t(x'|x) for x' other than x: no posterior, no hazard and no single edit enter.
     """
-    rows, cells = _moves()
-    before, between, after = (rows[:, n] for n in (1, 2, 3))
-    p = rows[:, 0] * alpha**before * (later[0] - alpha) ** between * later[1] ** after
+    q, counts, cells = _moves()
+    before, between, after = counts
+    p = q * alpha**before * (later[0] - alpha) ** between * later[1] ** after
     return torch.zeros(len(STATES) ** 2, dtype=torch.float64).index_add(0, cells, p).view(len(STATES), len(STATES))
 
 
 @functools.cache
-def _moves() -> tuple[Tensor, Tensor]:
-    """By pair and order of moves: q and how many move before t, between and after, (M, 4); the cell of (x, x')."""
-    rows, cells = [], []
+def _moves() -> tuple[Tensor, Tensor, Tensor]:
+    """By pair and order of moves: q (M,), how many are before t, between, after (3, M), the cell of (x, x') (M,)."""
+    rows = []
     for q, z0, z1 in PAIRS:
         differ = [i for i in range(LENGTH) if z0[i] != z1[i]]
-        for when in itertools.product(range(3), repeat=len(differ)):
-            z, later = (
-                mix(z0, z1, tuple(i in differ and when[differ.index(i)] <= k for i in range(LENGTH))) for k in (0, 1)
-            )
-            rows.append((q, *(when.count(k) for k in range(3))))
-            cells.append(strip(z) * len(STATES) + strip(later))
-    return torch.tensor(rows, dtype=torch.float64), torch.tensor(cells)
+        for order in itertools.product(range(3), repeat=len(differ)):
+            when = dict(zip(differ, order, strict=True))
+            z, later = (mix(z0, z1, tuple(when.get(i, 2) <= k for i in range(LENGTH))) for k in (0, 1))
+            rows.append((q, [order.count(k) for k in range(3)], strip(z) * len(STATES) + strip(later)))
+    weights, counts, cells = zip(*rows, strict=True)
+    return torch.tensor(weights, dtype=torch.float64), torch.tensor(counts).T, torch.tensor(cells)
 
 
 def problem(

@@ -1,8 +1,8 @@
-r"""What losses target besides the posterior mean: functionals of finitely many weighted targets, coordinate by coordinate.
+r"""What losses target besides the posterior mean: functionals of finitely many weighted targets, by coordinate.
 
-With weights p_z = J_z / sum J of targets F_z: the mean, the median, exp(sum p log F), (sum p sqrt F)², sqrt(sum p F²) and
-1 / sum(p / F). All but the mean give another generator than that of p_t (BIL-4). Shapes: joint (N, Z), target (N, Z, D)
--> (N, D); those with roots and logarithms want positive targets. float64.
+With weights p_z = J_z / sum J of targets F_z these are the mean, the median, exp(sum p log F), (sum p sqrt F)²,
+sqrt(sum p F²) and 1 / sum(p / F). All but the mean give another generator than that of p_t (BIL-4). Shapes: joint
+(N, Z), target (N, Z, D) -> (N, D); those with roots and logarithms want positive targets. float64.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ WEIGHTS = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
 LAM_RANGE = (4.0, -4.5)
 """log-SNR of the first and the last level: within the reach of every registered path."""
 
+RULE = 7.5, 121
+"""Reach and points of the trapezoid rule over eps; up to the first log-SNR above, to 1e-10."""
+
 Denoiser = Callable[[Tensor, Coefficients], Tensor]
 """x-hat(z, c), of the common shape of z and c.t."""
 
@@ -60,24 +63,24 @@ def off_denoiser(z: Tensor, c: Coefficients) -> Tensor:
 def losses(path: Path, t: Tensor, denoiser: Denoiser = off_denoiser) -> tuple[Tensor, Tensor, Tensor]:
     """E|x - x-hat|², E|x - E[x|z]|² and E|x-hat - E[x|z]|² at times t (B,), each (B,); not on the grid of a chain.
 
-    By the trapezoid rule over eps for each point, good to rounding for the log-SNRs of `LAM_RANGE`. The middle one is
-    the posterior's variance.
+    By the trapezoid rule over eps for each point. The middle one is the posterior's variance.
     """
     c = path.at(t[:, None, None])
-    z = c.alpha * POINTS[:, None] + c.sigma * grid(8.5, 201)
-    mean, guess = exact_denoiser(z, c), denoiser(z, c)
-    variance = log_posterior(z, c).exp() @ POINTS.square() - mean.square()
+    z = c.alpha * POINTS[:, None] + c.sigma * grid(*RULE)
+    posterior, guess = log_posterior(z, c).exp(), denoiser(z, c)
+    mean = posterior @ POINTS
+    variance = posterior @ POINTS.square() - mean.square()
     values = ((guess - POINTS[:, None]).square(), variance, (guess - mean).square())
-    raw, least, excess = ((value @ normal(8.5, 201).exp()) @ WEIGHTS for value in values)
+    raw, least, excess = ((value @ normal(*RULE).exp()) @ WEIGHTS for value in values)
     return raw, least, excess
 
 
 def information(path: Path, t: Tensor) -> Tensor:
     """I(x; z_t) = E[log P(x|z) - log P(x)] in nats at times t (B,), (B,), by the rule of `losses`."""
     c = path.at(t[:, None, None])
-    log = log_posterior(c.alpha * POINTS[:, None] + c.sigma * grid(8.5, 201), c)
+    log = log_posterior(c.alpha * POINTS[:, None] + c.sigma * grid(*RULE), c)
     own = torch.stack([log[:, k, :, k] for k in range(len(POINTS))], 1)
-    return (own @ normal(8.5, 201).exp() - WEIGHTS.log()) @ WEIGHTS
+    return (own @ normal(*RULE).exp() - WEIGHTS.log()) @ WEIGHTS
 
 
 def prior_kl(path: Path, t: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from reproflow.exact.matching import Loss, Problem
 def minimise(problem: Problem, loss: Loss, weight: Tensor, start: Tensor, steps: int = 8) -> Tensor:
     """The prediction (N, D) that Newton's method reaches from `start` (N, D) on the conditional loss; weight (N,).
 
-    Where the weight is zero, and along directions that the loss does not see, the start stays. Positive predictions
-    are kept so by halving what a step would take away beyond nine tenths.
+    Where the weight is zero, and along directions that the loss does not see, the start stays. A positive prediction
+    loses at most nine tenths in a step.
     """
     prediction = start
     for _ in range(steps):

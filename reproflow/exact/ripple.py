@@ -5,8 +5,8 @@ velocity is zero. The model's velocity is its error, u = A sin(k x) for t < T. I
 
 .. math:: \tan(k x_T / 2) = e^{c} \tan(k x_0 / 2), \qquad c = k A T,
 
-it carries all mass to the odd multiples of pi/k, and for k large KL(q||p) tends to 2 log cosh(c/2). The same error makes
-an ancestral chain whose steps are Gaussian with a wrong mean: its path divergence, which the ELBO bounds its own KL by,
+it carries all mass to the odd multiples of pi/k, and for k large KL(q||p) tends to 2 log cosh(c/2). The same error
+makes an ancestral chain, whose Gaussian steps have a wrong mean; its path divergence, which the ELBO bounds its KL by,
 grows with A² alone. In nats, float64.
 """
 

@@ -30,7 +30,8 @@ def kl(q: Array, p: Array) -> Array:
     """
     held = q > 0
     d = np.where(held, p - q, 0.0) / np.where(held, q, 1.0)
-    return np.asarray(np.where(held, q * (d - np.log1p(d)), p).sum(-1))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.where(held, q * (d - np.log1p(d)), p).sum(-1))
 
 
 @dataclass(frozen=True)

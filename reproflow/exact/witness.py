@@ -41,7 +41,7 @@ LAM = np.linspace(-20, 20, 1601)
 LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 400, 512)
 SIZES = np.exp(np.linspace(-9, 9, 73) / 2)
 SIGNIFICANT = 1e-6
-NODES = 2001
+NODES = 1201
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Witness:
 
     @property
     def margin(self) -> float:
-        """left - right over left: negative where the inequality is false, nothing where left is zero."""
-        return (self.left - self.right) / self.left if self.left else 0.0
+        """left - right over |left|: negative where the inequality is false, zero where there is nothing on the left."""
+        return (self.left - self.right) / abs(self.left) if self.left else 0.0
 
     @property
     def falsifies(self) -> bool:
@@ -217,14 +217,14 @@ def _increments(curve: Array, w: Array, signed: bool = True) -> Array:
 
 
 def _thinned(lam: Array, w: Array) -> tuple[Array, Array]:
-    """At most `NODES` of the points, even in lam and in the variation of w, so that both sides of a step are kept."""
-    keep = np.isfinite(w)
-    lam, w = lam[keep], w[keep]
-    lam, first = np.unique(lam, return_index=True)
-    w = w[first]
+    """About `NODES` pairs of neighbours, even in lam and in the variation of w: a step keeps both its sides."""
+    finite = np.isfinite(w)
+    lam, first = np.unique(lam[finite], return_index=True)
+    w = w[finite][first]
     change = np.abs(np.diff(w))
     along = np.concatenate([[0], np.cumsum(np.diff(lam) / (lam[-1] - lam[0]) + change / max(change.sum(), 1e-300))])
-    at = np.unique(np.searchsorted(along, np.linspace(0, along[-1], NODES)).clip(0, len(lam) - 1))
+    at = np.searchsorted(along, np.linspace(0, along[-1], NODES)).clip(1, len(lam) - 1)
+    at = np.unique(np.concatenate([at - 1, at]))
     return lam[at], w[at]
 
 

@@ -62,12 +62,12 @@ def bound_property(case: str, variant: str, context: Context) -> Measurement:
     Proof idea: int w dPKL by parts; PKL(s) >= KL(q||p^(s)) by data processing, and convexity for the mixture. For the
         converse: PKL - KL is positive only where the secret is half told, at any s one likes.
     Computed: every registered weighting of both processes (uniform time; linear path, masked the cosine schedule), and
-        two more that rise, with the verdict of `theory.bounds`. Certified: the least of (left - right)/left for both
-        inequalities over 347 exact masked examples (a secret dealt to L tokens, K of which tell it; K = 1 is L copies)
-        or 73 Gaussian ones (data +-a against the same with other probabilities). Not representable: nu must have a
-        negative part, and w_low must hold on all of them. The detail names a witness that falsifies the first
-        inequality for w, recomputed from the loss itself by enumeration of the masked states or by quadrature, or
-        says that none was found (the Gaussian examples cannot be made narrow).
+        two more that rise, with the verdict of `theory.bounds` and the share of w that it finds under w_low. Certified:
+        the least of (left - right)/left for both inequalities over 347 exact masked examples (a secret dealt to L
+        tokens, K of which tell it; K = 1 is L copies) or 73 Gaussian ones (data +-a against the same with other
+        probabilities). Not representable: nu must have a negative part, and w_low must hold on all of them. The detail
+        names a witness that falsifies the first inequality for w, recomputed from the loss itself by enumeration of the
+        masked states or by quadrature, or says that none was found (the Gaussian examples cannot be made narrow).
     Source: 001 Theorem 2 (sufficient); Kingma & Gao 2023; "only if", minorant and witnesses are derived here.
     Refuted by: a violation above 1e-6 of the left side. Controls: a certified weight read in the wrong direction of
         time (for the ELBO: 1 - exp(-((m - .08)/.02)²)/2, or the like in lam) must be falsified; for one that falls,
@@ -123,19 +123,18 @@ def _certified(lam: Array, w: Array, process: str) -> Measurement:
     """The largest violation of either inequality over all examples."""
     every = witness.examples(lam, w, process)
     worst = min(every, key=lambda each: each.margin)
-    convexity = max((each.mixture - each.right) / each.left for each in every)
+    convexity = float(np.max([(each.mixture - each.right) / each.left for each in every]))
     return Measurement(max(-worst.margin, convexity), detail=f"certified; tightest of {len(every)} examples: {worst}")
 
 
 def _not_representable(case: str, lam: Array, w: Array, process: str) -> Measurement:
     """The largest violation for the minorant; 1 where nothing rises, or where a witness must be and is not."""
     low = minorant(w)
-    found = witness.search(lam, w, process)
+    found, told = witness.search(lam, w, process), _analysed(case).minorant
     share = float(np.trapezoid(low, lam) / np.trapezoid(w, lam))
-    said = f"not representable; its minorant holds {share:.3g} of it; " + (
-        f"falsified by {found}" if found else "no witness found"
-    )
-    if float((w / np.maximum(low, 1e-300)).max()) <= 1 + SIGNIFICANT or (case in OWN and not found):
+    said = f"not representable; {f'falsified by {found}' if found else 'no witness found'}; minorant holds {share:.3g}"
+    rises = float((w / np.maximum(low, 1e-300)).max()) > 1 + SIGNIFICANT
+    if not rises or told is None or abs(told - share) > 1e-9 or (case in OWN and not found):
         return Measurement(1.0, detail=said)
     return Measurement(-witness.worst(lam, low, process).margin, detail=said)
 

@@ -61,15 +61,15 @@ def normalised_comparison(case: str, variant: str, context: Context) -> Measurem
     Refuted by: a statistic above 1e-9. Controls: a hump of 8 W m (1 - m) added to w must be; the three that are false
         must hold once w is capped at W.
     """
-    m, weights = toy.legendre(200, 0.0, CUT if case in ABOVE else 1.0)
-    noise_end = torch.tensor(CUT if case in ABOVE else 1 - 1e-9, dtype=torch.float64)
-    w, end = weight(case, m), float(weight(case, noise_end))
+    noise_end = CUT if case in ABOVE else 1.0
+    m, weights = toy.legendre(200, 0.0, noise_end)
+    w, end = weight(case, m), float(weight(case, torch.tensor(noise_end, dtype=torch.float64)))
     if variant == HUMP:
         w = w + 8 * end * m * (1 - m)
     if variant == CAPPED:
         w = w.clamp(max=end)
     # What lies beyond the cut, PKL there, is the prior term, with weight W.
-    beyond = _integrated(float(noise_end), 1.0)
+    beyond = _integrated(noise_end, 1.0)
     left = -entropy() - float((weights * w * excess(m)).sum()) / end - beyond
     elbo = expected_elbo()
     return Measurement((elbo - left) / abs(elbo), detail=f"W = {end:.4g}: {left:.6f} against {elbo:.6f}")

@@ -35,6 +35,10 @@ CONTINUOUS = ("uniform", "logit_normal")
 """Time laws of the integrals; the sums go through all."""
 
 
+_law = functools.cache(get_time_law)
+"""One object a law: its gaps are found once."""
+
+
 def _chains() -> tuple[str, ...]:
     masked = (entry.name for entry in registry.entries("path", "masked"))
     return (*(f"gaussian {name}" for name in toy.gaussian_paths()), *(f"masked {name}" for name in masked))
@@ -60,10 +64,16 @@ def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
     """w_1..w_T, the largest 1, on a path (the process's default)."""
     path_name = path_name or DEFAULT_PATH[process]
     path = get_path(path_name, process)
-    times = masked_chain.levels(path, 6) if process == "masked" else gaussian_chain.levels(path, 10)
-    middles = 0.5 * (times[1:] + times[:-1])
-    w = canonical(path, get_time_law(law), get_weighting(name, process), middles)
+    w = canonical(path, _law(law), get_weighting(name, process), _middles(process, path_name))
     return w / w.max()
+
+
+@functools.cache
+def _middles(process: str, path_name: str) -> Tensor:
+    """The times between the levels of the chain of ST-1, (T,)."""
+    path = get_path(path_name, process)
+    times = masked_chain.levels(path, 6) if process == "masked" else gaussian_chain.levels(path, 10)
+    return 0.5 * (times[1:] + times[:-1])
 
 
 def _increments(w: Tensor) -> Tensor:
@@ -211,7 +221,7 @@ def _loss_and_weight(process: str, name: str, law: str) -> tuple[Tensor, Tensor]
     """int w l - C_w by what training multiplies its errors with; w at the edges by its canonical form."""
     path, time_law, weighting = (
         get_path(DEFAULT_PATH[process], process),
-        get_time_law(law),
+        _law(law),
         get_weighting(name, process),
     )
     edges, t, weights = panels(process)

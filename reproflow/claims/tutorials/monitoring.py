@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch import Tensor
 
 from reproflow.claims import regression, toy
@@ -46,21 +48,23 @@ def loss_floor(case: str, variant: str, context: Context) -> Measurement:
     """
     if case == ACROSS:
         pairs = [(p, q) for p in PATHS for q in PATHS if (p == q) == (variant == SAME_PATH)]
-        inversion, first, second = max((wrong_ranking(get_path(p), get_path(q)), p, q) for p, q in pairs)
+        inversion, first, second = max((wrong_ranking(p, q), p, q) for p, q in pairs)
         return Measurement(inversion, detail=f"exact on {first}, 10 % off on {second}")
-    loss, floor = losses(get_path(case), 1.1 if variant == OFF else 1.0)
+    loss, floor = losses(case, 1.1 if variant == OFF else 1.0)
     reference = 0.0 if variant == NO_FLOOR else floor
     return Measurement(abs(loss - reference) / loss, detail=f"loss {loss:.7g}, floor {floor:.7g}")
 
 
-def losses(path: Path, size: float) -> tuple[float, float]:
+@functools.cache
+def losses(path: str, size: float) -> tuple[float, float]:
     """L_CFM of the exact velocity times `size`, and the floor |C|, over `TIMES`."""
     t, weights = toy.legendre(regression.NODES["t"], *TIMES)
-    c = path.at(t)
-    return float(weights @ VELOCITY.conditional(_field(path, size), c)), float(weights @ VELOCITY.floor(c))
+    c = get_path(path).at(t)
+    conditional = VELOCITY.conditional(_field(get_path(path), size), c)
+    return float(weights @ conditional), float(weights @ VELOCITY.floor(c))
 
 
-def wrong_ranking(exact: Path, other: Path) -> float:
+def wrong_ranking(exact: str, other: str) -> float:
     """Relative amount by which the loss of the exact field on one path exceeds that of one 10 % off on the other."""
     right, wrong = losses(exact, 1.0)[0], losses(other, 1.1)[0]
     return (right - wrong) / right

@@ -1,0 +1,327 @@
+"""Claims on losses, weights and monitoring: their oracles, and what each control breaks."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+from torch import Tensor
+
+from reproflow.claims import ledger, regression, toy
+from reproflow.claims.generator_matching import linear_targets, scope
+from reproflow.claims.losses import integrability, matching, minimisers, scores
+from reproflow.claims.policy import Context
+from reproflow.claims.tutorials import monitoring, times, weights
+from reproflow.foundation import registry
+from reproflow.theory import drawing
+from reproflow.theory.paths import get_path
+from reproflow.theory.targets import get_target
+
+torch.set_num_threads(1)
+CONTEXT = Context()
+LINEAR = get_path("linear")
+
+
+def at(path: str, *t: float):
+    return get_path(path).at(torch.tensor(t, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("id", "kind"),
+    [
+        ("LOSS-2", "path"),
+        ("LOSS-3", "path"),
+        ("LOSS-4", "path"),
+        ("LOSS-6", "path"),
+        ("BIL-7", "path"),
+        ("BIL-8", "weighting"),
+    ],
+)
+def test_claims_take_in_everything_registered(id: str, kind: str) -> None:
+    (entry,) = ledger.find([id])
+    words = {word for case in entry.meta["claim"].cases() for word in case.split(", ")}
+    assert words >= {noun.name for noun in registry.entries(kind, "gaussian")}
+
+
+# The two quadratures
+
+
+def test_pairs_of_nodes_left_out_weigh_nothing() -> None:
+    _, weights = toy.hermite(regression.NODES["z"])
+    pairs = torch.outer(weights, weights)
+    assert float(pairs[pairs <= regression.LEAST].sum()) < 1e-20
+
+
+def test_the_posterior_mean_of_squared_noise_agrees_with_bayes_rule_by_quadrature() -> None:
+    c = at("cosine", 0.6)
+    x = 0.7
+
+    def joint(z: float) -> float:
+        data = (toy.MIXTURE.weights / toy.MIXTURE.stds) @ torch.exp(
+            -0.5 * ((z - toy.MIXTURE.means[:, 0]) / toy.MIXTURE.stds) ** 2
+        )
+        eps = (x - float(c.alpha) * z) / float(c.sigma)
+        return float(data) * math.exp(-0.5 * eps**2)
+
+    def noise(z: float) -> float:
+        return ((x - float(c.alpha) * z) / float(c.sigma)) ** 2
+
+    total, squared = (
+        integrate.quad(f, -6, 6, epsabs=1e-12, limit=200)[0] for f in (joint, lambda z: noise(z) * joint(z))
+    )
+    found = regression.of_noise().mean(torch.tensor([[x]], dtype=torch.float64), c)
+    assert float(found) == pytest.approx(squared / total, rel=1e-8)
+
+
+def test_gradients_of_single_times_add_up_to_those_of_the_whole() -> None:
+    problem = regression.Regression(get_target("eps"), weight=regression.of_component())
+    _, conditional, marginal = regression.gradients(problem, LINEAR, 0)
+    gap = float((conditional - marginal).sum(0).norm() / conditional.sum(0).norm())
+    assert gap == pytest.approx(regression.gaps(problem, LINEAR, 0)[0], rel=1e-10)
+
+
+@pytest.mark.parametrize("weight", [regression.of_component(), regression.of_noise()])
+def test_a_weight_and_its_posterior_mean_have_one_mean(weight: regression.Weight) -> None:
+    """E[w] by both quadratures: the losses of a function that is one away from its target everywhere."""
+    one = regression.Regression(get_target("velocity"), lambda prediction, target: 1 + 0 * target, weight)
+    c = at("linear", 0.3, 0.8)
+    both = [loss(lambda x, t: x, c) for loss in (one.conditional, one.marginal)]
+    torch.testing.assert_close(both[0], both[1], rtol=1e-12, atol=0)
+
+
+# LOSS-2, LOSS-3, LOSS-4
+
+
+def test_the_weight_of_loss_2_is_the_one_it_says() -> None:
+    t, x = torch.tensor([[[0.5]]], dtype=torch.float64), torch.linspace(-2, 2, 5, dtype=torch.float64).view(1, 1, -1)
+    nodes = regression.Nodes(t, torch.zeros(1, 1, dtype=torch.long), x, x)
+    torch.testing.assert_close(matching.state_weight().at(nodes), 1.5**3 * torch.exp(-(x**2) / 4))
+
+
+@pytest.mark.parametrize("control", [matching.ON_Z, matching.ON_EPS])
+def test_loss_2_controls_break_the_gradient_itself(control: str) -> None:
+    problem = {matching.ON_Z: regression.of_component, matching.ON_EPS: regression.of_noise}[control]()
+    assert regression.gaps(regression.Regression(get_target("velocity"), weight=problem), LINEAR, 0)[0] > 0.1
+
+
+def test_the_marginal_score_of_loss_3_is_the_gradient_of_the_log_density() -> None:
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None].requires_grad_()
+    c = at("vp", 0.7).map(lambda value: value.expand(9))
+    (gradient,) = torch.autograd.grad(toy.MIXTURE.log_density(x, c).sum(), x)
+    torch.testing.assert_close(toy.MIXTURE.score(x.detach(), c), gradient, rtol=1e-12, atol=1e-12)
+
+
+def test_loss_3_sees_a_slightly_wrong_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = type(toy.MIXTURE).score
+    monkeypatch.setattr(type(toy.MIXTURE), "score", lambda self, x, c: right(self, x, c) * (1 + 1e-8))
+    assert scores.sm_equals_csm("linear, w = 1", "statement", CONTEXT).statistic > 1e-9
+
+
+def test_the_printed_sign_turns_the_gain_and_a_dropped_factor_does_not() -> None:
+    assert scores._gain("linear", scores.PRINTED) == pytest.approx(2, abs=1e-12)
+    assert scores._gain("linear", scores.UNSCALED) < 1e-12
+    c = at("linear", 0.2, 0.6)
+    assert scores._forms(c, scores.UNSCALED) == pytest.approx(1 - 0.4**2, abs=1e-12)
+
+
+# LOSS-6
+
+
+def test_the_restricted_fit_is_weighted_least_squares() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y, weight = (torch.rand(20, generator=generator, dtype=torch.float64) for _ in range(3))
+    line = np.polynomial.Polynomial.fit(x.numpy(), y.numpy(), 1, w=weight.sqrt().numpy())
+    found = minimisers.linear_fit(weight, x[:, None], y[:, None])[:, 0]
+    np.testing.assert_allclose(found, line(x.numpy()), rtol=1e-10)
+
+
+def test_the_newton_step_finds_the_minimum_and_leaves_what_has_no_weight() -> None:
+    nodes = minimisers._nodes("linear")
+    target, table = get_target("x1"), torch.ones(5, dtype=torch.float64)
+    start = torch.zeros_like(nodes.x)
+    (found,) = minimisers._newton(target, nodes, torch.ones(1, len(nodes.x), dtype=torch.float64), table, start)
+    torch.testing.assert_close(found, nodes.posterior @ minimisers.POINTS, rtol=1e-11, atol=1e-11)
+    (kept,) = minimisers._newton(target, nodes, torch.zeros(1, len(nodes.x), dtype=torch.float64), table, start)
+    assert torch.equal(kept, start)
+
+
+def test_a_wrong_conversion_is_another_minimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = minimisers.convert
+    monkeypatch.setattr(minimisers, "convert", lambda *a: right(*a) * (1 + 1e-8))
+    assert minimisers.one_minimiser("linear", "statement", CONTEXT).statistic > 1e-9
+
+
+# LOSS-7
+
+
+def test_the_closed_forms_of_loss_7_are_the_numbers_of_the_catalogue() -> None:
+    vp = integrability.CASES["loss of vp_sigma_t"].closed
+    assert [round(vp(d), 2) for d in (1e-1, 1e-2, 1e-4, 1e-8)] == [1.47, 2.65, 4.95, 9.56]
+    snr = integrability.CASES["mean of inv_snr"].closed
+    assert [float(f"{snr(d):.3g}") for d in (1e-1, 1e-2, 1e-3)] == [5.29, 90.8, 986]
+    assert round(snr(1e-4)) == 9982
+
+
+def test_the_linear_beta_loss_agrees_with_quadrature_over_time() -> None:
+    def squared_angular_speed(t: float) -> float:
+        c = at("vp", t)
+        return float((c.dalpha / c.sigma) ** 2)
+
+    expected = integrate.quad(squared_angular_speed, 0, 0.9, epsrel=1e-9)[0]
+    assert integrability._vp(0.1) == pytest.approx(expected, rel=1e-8)
+
+
+def test_every_loss_7_control_is_finite() -> None:
+    for case in integrability.CASES:
+        for control in integrability._controls(case):
+            assert "(finite)" in integrability.infinite(case, control, CONTEXT).detail
+
+
+# TUT-1, TUT-2
+
+
+def test_the_moments_of_bins_agree_with_adaptive_quadrature() -> None:
+    edges = torch.tensor([0.2, 0.45], dtype=torch.float64)
+    for power in (1, 2):
+        area = integrate.quad(lambda t, k=power: (math.exp(-3 * t) + t) ** k, 0.2, 0.45, epsabs=1e-13)[0]
+        assert float(times._moment(edges, power)) == pytest.approx(area / 0.25, rel=1e-12)
+
+
+def test_the_gain_of_strata_is_the_catalogues_and_what_draws_have() -> None:
+    assert [round(1 / times._bins(batch, "")["share"], 1) for batch in (8, 32, 128)] == [13.9, 216.8, 3462.8]
+    u = torch.rand(32, 50_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    variance = float(times._loss(drawing.stratify(u)).mean(0).var())
+    assert variance == pytest.approx(times._bins(32, "")["share"] * times._whole_variance() / 32, rel=0.03)
+
+
+@pytest.mark.parametrize(("scheme", "excess"), [("antithetic", 1.0), ("low_discrepancy", 7.0)])
+def test_the_noisier_schemes_are_so_in_draws_too(scheme: str, excess: float) -> None:
+    batch, loss = {
+        "antithetic": (2, lambda t: (t - 0.5) ** 2),
+        "low_discrepancy": (8, lambda t: 1 + torch.cos(16 * math.pi * t)),
+    }[scheme]
+    u = torch.rand(batch, 100_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ratio = float(loss(drawing.SCHEMES[scheme](u)).mean(0).var() / loss(u).mean(0).var())
+    assert ratio - 1 == pytest.approx(excess, rel=0.05)
+    assert times.stratified(scheme, "statement", CONTEXT).statistic == pytest.approx(excess, rel=1e-9)
+
+
+def test_tut_1_sees_strata_that_are_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = {**drawing.SCHEMES, "stratified": lambda u: (drawing.stratify(u) + 1e-9).clamp(max=1)}
+    monkeypatch.setattr(times, "SCHEMES", moved)
+    assert times.stratified("stratified", "statement", CONTEXT).statistic > 1e-11
+
+
+@pytest.mark.parametrize("case", ["u_squared", "one_minus_u_squared"])
+def test_the_closed_means_of_tut_2_agree_with_quadrature(case: str) -> None:
+    def loss(u: float) -> float:
+        t = u**2 if case == "u_squared" else 1 - (1 - u) ** 2
+        return math.exp(-3 * t) + t
+
+    assert times.crowded_mean(case) == pytest.approx(integrate.quad(loss, 0, 1, epsabs=1e-13)[0], rel=1e-12)
+
+
+def test_the_controls_of_tut_2_break_one_number_each() -> None:
+    for control, name in [(times.UNCORRECTED, "E_pi[L/pi]"), (times.UNTRANSLATED, "quarter")]:
+        gaps = times._law_gaps("u_squared", control)
+        assert {key for key, gap in gaps.items() if gap > 1e-10} == {name}
+
+
+# TUT-3, TUT-4, TUT-11
+
+
+def test_each_quadratic_weight_is_known_by_its_share_and_by_where_it_rises() -> None:
+    assert "not_representable, data half 0.875" in weights.endpoint_emphasis("t_squared", "statement", CONTEXT).detail
+    assert "certified, data half 0.125" in weights.endpoint_emphasis("one_minus_t_squared", "statement", CONTEXT).detail
+
+
+@pytest.mark.parametrize("path", ["linear", "cosine"])
+def test_tut_4_looks_at_the_ratios_it_says(path: str) -> None:
+    found = get_path(path).at(weights._at_snr(path)).snr
+    torch.testing.assert_close(found, torch.tensor([0.01, 1.0, 25.0, 400.0], dtype=torch.float64), rtol=1e-11, atol=0)
+
+
+def test_tut_4_sees_a_weighting_on_another_prediction_or_with_another_gamma(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = weights.get_weighting
+    monkeypatch.setattr(weights, "get_weighting", lambda spec: right(spec, on="eps"))
+    assert weights.snr_weights("min_snr on v", "statement", CONTEXT).statistic == math.inf
+    monkeypatch.setattr(weights, "get_weighting", lambda spec: right("min_snr:gamma=5.001"))
+    assert weights.snr_weights("min_snr on v", "statement", CONTEXT).statistic > 1e-5
+
+
+def test_the_floor_of_tut_11_is_the_constant_of_loss_1() -> None:
+    t, weight = toy.legendre(regression.NODES["t"], *monitoring.TIMES)
+    f = functools.partial(toy.network, toy.parameters(0))
+    c = LINEAR.at(t)
+    constant = weight @ (monitoring.VELOCITY.conditional(f, c) - monitoring.VELOCITY.marginal(f, c))
+    assert monitoring.losses("linear", 1.0)[1] == pytest.approx(float(constant), rel=1e-12)
+
+
+def test_a_scaled_field_is_off_by_the_square_of_the_scale() -> None:
+    loss, floor = monitoring.losses("linear", 1.2)
+    assert loss - floor == pytest.approx(4 * (monitoring.losses("linear", 1.1)[0] - floor), rel=1e-6)
+
+
+# BIL-7, BIL-8, BIL-12
+
+
+@pytest.mark.parametrize(
+    "name", [linear_targets.POLAR, linear_targets.SINH, linear_targets.FRAME, linear_targets.DATA_POINT]
+)
+def test_charts_lead_back_to_the_velocity(name: str) -> None:
+    problem, c, conditional = linear_targets.flow_problem("linear")
+    chart = linear_targets._chart(name, problem, c)
+    torch.testing.assert_close(chart.back(chart.of(conditional)), conditional, rtol=1e-9, atol=1e-9)
+
+
+def test_the_data_chart_gives_the_data() -> None:
+    problem, c, conditional = linear_targets.flow_problem("vp")
+    found = linear_targets._chart(linear_targets.DATA_POINT, problem, c).of(conditional)
+    torch.testing.assert_close(found, linear_targets.DATA.expand_as(found), rtol=1e-8, atol=1e-8)
+
+
+def test_coordinates_that_are_not_linear_have_another_minimiser() -> None:
+    problem, c, conditional = linear_targets.flow_problem("linear")
+    for name in (linear_targets.POLAR, linear_targets.SINH):
+        chart = linear_targets._chart(name, problem, c)
+        mean = torch.einsum("nz,nzd->nd", problem.joint, chart.of(conditional))
+        assert float((chart.back(mean[:, None])[:, 0] - problem.marginal).abs().max()) > 0.1
+
+
+def test_bil_7_sees_a_slightly_wrong_posterior_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = linear_targets.posterior_mean
+    monkeypatch.setattr(linear_targets, "posterior_mean", lambda *a: right(*a) * (1 + 1e-7))
+    assert linear_targets.linear_prediction("x1, linear", "statement", CONTEXT).statistic > 1e-9
+
+
+@pytest.mark.parametrize("case", ["elbo", "snr", "uniform"])
+def test_the_controls_of_bil_8_break_one_part_each(case: str) -> None:
+    assert linear_targets._weighted_gap(case, "eps", linear_targets.ON_EPS) > 1e-3
+    assert linear_targets._weighted_gap(case, "eps", linear_targets.HOLE) < 1e-12
+    assert linear_targets._zero_set(case, linear_targets.HOLE) == pytest.approx(0.2, abs=1e-12)
+    assert linear_targets._zero_set(case, linear_targets.ON_EPS) == 0
+    assert linear_targets._same_loss(case, linear_targets.SCALED) > 1
+    assert linear_targets._same_loss(case, linear_targets.HOLE) < 1e-12
+
+
+def test_training_is_what_gradient_steps_by_hand_are() -> None:
+    weighted, reweighted = scope._losses()
+
+    def by_hand(loss, step: float) -> Tensor:
+        theta = toy.parameters(0)
+        for _ in range(scope.STEPS):
+            theta = theta - step * torch.func.grad(loss)(theta)
+        return theta
+
+    torch.testing.assert_close(scope.train(weighted, scope._sgd(0.1))[-1], by_hand(weighted, 0.1))
+    torch.testing.assert_close(by_hand(weighted, 0.1), by_hand(reweighted, 0.1 / 3), rtol=1e-12, atol=1e-12)
+
+
+def test_adams_first_step_has_the_size_of_its_rate_whatever_the_loss_is_multiplied_with() -> None:
+    for loss in scope._losses():
+        first = scope.train(loss, scope._adam(1e-8, 0.0))[:2].diff(dim=0)
+        torch.testing.assert_close(first.abs(), torch.full_like(first, 0.02), rtol=1e-4, atol=0)

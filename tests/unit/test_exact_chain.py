@@ -1,0 +1,284 @@
+"""Finite chains against brute force over whole paths; their Gaussian and masked instances against scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from reproflow.exact import binary_chain, gaussian_chain, integrals, masked_chain
+from reproflow.exact.chain import Chain
+from reproflow.exact.empirical import posterior_mean
+from reproflow.theory.paths import get_path
+
+torch.set_num_threads(1)
+DOUBLE = torch.float64
+SIZES = (3, 2, 4, 2)  # X, S_0, S_1, S_2
+
+
+def rows(*shape: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=DOUBLE).log_softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Chain:
+    x, a, b, c = SIZES
+    steps, reverse = (rows(a, b, seed=1), rows(b, c, seed=2)), (rows(b, a, seed=3), rows(c, b, seed=4))
+    return Chain(rows(x, seed=5), rows(x, a, seed=6), steps, reverse, rows(c, seed=7))
+
+
+def paths(chain: Chain):
+    """(x, z), q(x), q(z|x), p(z_i..z_2) for i = 0, 1, 2 of every path."""
+    data, first, prior = (t.exp().numpy() for t in (chain.data, chain.first, chain.prior))
+    (s1, s2), (r1, r2) = ([t.exp().numpy() for t in tables] for tables in (chain.steps, chain.reverse))
+    for x, *z in itertools.product(*map(range, SIZES)):
+        forward = first[x, z[0]] * s1[z[0], z[1]] * s2[z[1], z[2]]
+        back = prior[z[2]], prior[z[2]] * r2[z[2], z[1]], prior[z[2]] * r2[z[2], z[1]] * r1[z[1], z[0]]
+        yield x, tuple(z), data[x], forward, back[::-1]
+
+
+def tails(chain: Chain, i: int):
+    """Dictionaries over (z_i..z_2): q(x, tail), q(tail), p(tail)."""
+    joint, model = {}, {}
+    for x, z, qx, forward, back in paths(chain):
+        joint[x, z[i:]] = joint.get((x, z[i:]), 0.0) + qx * forward
+        model[z[i:]] = back[i]
+    total = {tail: sum(joint[x, tail] for x in range(SIZES[0])) for tail in model}
+    return joint, total, model
+
+
+@pytest.mark.parametrize("i", [0, 1, 2])
+def test_path_kls_and_bounds_by_all_paths(chain: Chain, i: int) -> None:
+    joint, total, model = tails(chain, i)
+    data = chain.data.exp().numpy()
+    assert chain.path_kls[i] == pytest.approx(
+        sum(q * math.log(q / model[tail]) for tail, q in total.items()), abs=1e-13
+    )
+    given = sum(q * math.log(q / data[x] / model[tail]) for (x, tail), q in joint.items())
+    assert chain.conditional_path_kls[i] == pytest.approx(given, abs=1e-13)
+    # With the optimal decoder q(x|z_i) = q(x|tail), by the Markov property.
+    for x in range(SIZES[0]):
+        each = [
+            joint[x, tail] / data[x] * math.log(joint[x, tail] / total[tail] * model[tail] / (joint[x, tail] / data[x]))
+            for tail in model
+        ]
+        assert chain.bounds[i, x] == pytest.approx(sum(each), abs=1e-13)
+
+
+@pytest.mark.parametrize("i", [0, 1, 2])
+def test_likelihoods_and_marginals_by_all_paths(chain: Chain, i: int) -> None:
+    joint, total, model = tails(chain, i)
+    own, law = np.zeros(SIZES[1 + i]), np.zeros(SIZES[1 + i])
+    decoder = np.zeros((SIZES[0], SIZES[1 + i]))
+    for tail in model:
+        own[tail[0]] += model[tail]
+        law[tail[0]] += total[tail]
+        for x in range(SIZES[0]):
+            decoder[x, tail[0]] += joint[x, tail]
+    data = chain.data.exp().numpy()
+    assert np.allclose(chain.likelihoods[i].exp(), (decoder / law) @ own, atol=1e-14)
+    assert chain.marginal_kls[i] == pytest.approx(stats.entropy(law, own), abs=1e-13)
+    assert chain.data_kls[i] == pytest.approx(stats.entropy(data, (decoder / law) @ own), abs=1e-13)
+    assert chain.entropy == pytest.approx(stats.entropy(data))
+
+
+def test_terms_floors_and_improvements_by_definition(chain: Chain) -> None:
+    for j in (1, 2):
+        pair = np.zeros((SIZES[0], SIZES[j], SIZES[j + 1]))
+        for x, z, qx, forward, _ in paths(chain):
+            pair[x, z[j - 1], z[j]] += qx * forward
+        back = chain.reverse[j - 1].exp().numpy().T
+        given = pair / pair.sum(1, keepdims=True)
+        terms = (pair * np.log(given / back)).sum((1, 2)) / chain.data.exp().numpy()
+        assert np.allclose(chain.terms[j - 1], terms, atol=1e-13)
+        mixed = pair.sum(0)
+        exact = mixed / mixed.sum(0)
+        assert chain.improvements[j - 1] == pytest.approx((mixed * np.log(exact / back)).sum(), abs=1e-13)
+        assert chain.floors[j - 1] == pytest.approx((pair * np.log(given / exact)).sum(), abs=1e-13)
+    assert np.allclose(chain.prior_terms, [stats.entropy(q, chain.prior.exp()) for q in chain.given[2].exp()])
+
+
+def test_another_decoder_is_a_bound_too(chain: Chain) -> None:
+    decoder = rows(SIZES[2], SIZES[0], seed=8).T
+    lost = chain.bound(1) - chain.bound(1, decoder)
+    assert torch.all(chain.bound(1, decoder) <= chain.likelihood(1, decoder))
+    given, best = chain.given[1].exp(), chain.decoders[1]
+    assert torch.allclose(lost, (given * (best - decoder)).sum(1))
+    assert float(lost @ chain.data.exp()) > 0
+
+
+def test_the_exact_model_has_no_distance(chain: Chain) -> None:
+    exact = chain.with_model(reverse=chain.exact_reverse, prior=chain.marginals[-1])
+    for values in (exact.path_kls, exact.marginal_kls, exact.data_kls, exact.improvements):
+        assert float(values.abs().max()) < 1e-14
+    assert torch.allclose(exact.terms @ exact.data.exp(), exact.floors, atol=1e-14)
+
+
+def test_tables_that_do_not_fit_are_refused(chain: Chain) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        replace(chain, prior=chain.prior - 0.1)
+    with pytest.raises(ValueError, match="reverse"):
+        replace(chain, reverse=chain.steps)
+    with pytest.raises(ValueError, match="prior must fit"):
+        replace(chain, prior=rows(5, seed=1))
+
+
+def test_a_bit_that_is_forgotten() -> None:
+    chain = binary_chain.wrong_prior()
+    assert chain.data_kls.tolist() == pytest.approx([0.0, 0.0572105], abs=1e-7)
+    assert chain.path_kls.tolist() == pytest.approx([0.5489726, 0.3747748], abs=1e-7)
+
+
+def test_matched_prior_is_the_marginal_after_three_flips() -> None:
+    chain = binary_chain.matched_prior()
+    ones = 0.7
+    for flip in (0.02, 0.05, 0.1):
+        ones = ones * (1 - flip) + (1 - ones) * flip
+    assert chain.prior.exp().tolist() == pytest.approx([1 - ones, ones])
+
+
+# -- masked ------------------------------------------------------------------------------------------------------------
+
+
+def test_masked_levels_are_independent_coins() -> None:
+    path = get_path("polynomial", "masked")
+    times = masked_chain.levels(path, 3)
+    chain = masked_chain.masked_chain(path, times)
+    states, words = masked_chain.words(4), masked_chain.words(3)
+    for t, given in zip(times, chain.given, strict=True):
+        alpha = float(path(t)[0])
+        for x in (0, 14, 26):
+            shown, hidden = states == words[x], states == 3
+            expected = torch.where(shown, alpha, torch.where(hidden, 1 - alpha, 0.0)).prod(1)
+            assert torch.allclose(given[x].exp(), expected.double(), atol=1e-14)
+
+
+def test_masked_reverse_carries_over_and_is_exact_for_one_token() -> None:
+    path = get_path("linear", "masked")
+    chain = masked_chain.masked_chain(path, torch.tensor([1, 0.6, 0.2], dtype=DOUBLE), masked_chain.exact_logits)
+    states = masked_chain.words(4)
+    back = chain.reverse[1].exp()
+    moved = ((states[:, None] != states[None]) & (states[:, None] != 3)).any(-1)
+    assert float(back[moved].max()) == 0
+    one = (states == 3).sum(1) == 1
+    assert torch.allclose(back[one], chain.exact_reverse[1][one].exp(), atol=1e-14)
+    two = (states == 3).sum(1) == 2
+    assert float((back[two] - chain.exact_reverse[1][two].exp()).abs().max()) > 1e-2
+
+
+def test_masked_sums_over_hidden_sets() -> None:
+    """Two of three tokens hidden: CE by joint probabilities, and the excess by the definition of a KL."""
+    q, logits = masked_chain.table(), masked_chain.off_logits
+    cross = excess = 0.0
+    for n in range(3):
+        for v in range(3):
+            z = torch.full((1, 3), 3)
+            z[0, n] = v
+            mu = logits(z).softmax(-1)[0].numpy()
+            joint = q.movedim(n, 0)[v].numpy()
+            for place, law in zip([k for k in range(3) if k != n], [joint.sum(1), joint.sum(0)], strict=True):
+                cross += -(law * np.log(mu[place])).sum()
+                excess += joint.sum() * stats.entropy(law / law.sum(), mu[place])
+    assert float(masked_chain.cross_entropies()[2]) == pytest.approx(cross)
+    assert float(masked_chain.excesses()[2]) == pytest.approx(excess)
+    sums = torch.tensor([0.0, 1.0, 2.0, 3.0], dtype=DOUBLE)
+    assert float(masked_chain.by_time(sums, torch.tensor([0.25], dtype=DOUBLE))) == pytest.approx(
+        0.25 * 0.75**2 + 2 * 0.25**2 * 0.75 + 3 * 0.25**3
+    )
+
+
+# -- Gaussian ----------------------------------------------------------------------------------------------------------
+
+
+def test_gaussian_levels_are_normal() -> None:
+    path = get_path("vp")
+    times = gaussian_chain.levels(path, 5, (3.0, -4.5))
+    chain = gaussian_chain.gaussian_chain(path, times, reach=7.5, points=321)
+    z = gaussian_chain.grid(7.5, 321)
+    lam = path.at(times[[0, -1]]).lam
+    assert lam.tolist() == pytest.approx([3.0, -4.5])
+    for i in (0, 2, 5):
+        alpha, sigma = (float(v) for v in path(times[i]))
+        for k, x in enumerate(gaussian_chain.POINTS.tolist()):
+            expected = stats.norm.pdf(z, alpha * x, sigma) * float(z[1] - z[0])
+            assert np.allclose(chain.given[i][k].exp(), expected, atol=1e-11)
+
+
+def test_gaussian_reverse_is_the_posterior_given_x() -> None:
+    """With x-hat = x, the model's step is q(z_{j-1}|z_j, x) by Bayes on the grid."""
+    path = get_path("linear")
+    times = torch.tensor([0.6, 0.4, 0.2], dtype=DOUBLE)
+    chain = gaussian_chain.gaussian_chain(path, times, lambda z, c: torch.full_like(z, 0.3), points=121)
+    pair = chain.given[1][1][:, None] + chain.steps[1]
+    bayes = (pair - pair.logsumexp(0)).exp().T
+    inner = slice(40, 81)
+    assert torch.allclose(chain.reverse[1][inner].exp(), bayes[inner], atol=1e-9)
+
+
+def test_exact_denoiser_is_the_posterior_over_points() -> None:
+    c = get_path("cosine").at(torch.full((9,), 0.4, dtype=DOUBLE))
+    z = torch.linspace(-2, 2, 9, dtype=DOUBLE)
+    points = gaussian_chain.POINTS[[0, 1, 1, 2]][:, None]
+    assert torch.allclose(gaussian_chain.exact_denoiser(z, c), posterior_mean(z[:, None], points, c)[:, 0], atol=1e-13)
+
+
+def test_losses_information_and_prior_by_scipy() -> None:
+    path, t = get_path("linear"), torch.tensor([0.35], dtype=DOUBLE)
+    alpha, sigma = 0.35, 0.65
+    points, weights = gaussian_chain.POINTS.numpy(), gaussian_chain.WEIGHTS.numpy()
+
+    def joint(z: float) -> np.ndarray:
+        return weights * stats.norm.pdf(z, alpha * points, sigma)
+
+    c = path.at(torch.tensor(0.35, dtype=DOUBLE))
+
+    def guess(z: float) -> float:
+        return float(gaussian_chain.off_denoiser(torch.tensor(z, dtype=DOUBLE), c))
+
+    integrands = {
+        "raw": lambda z: joint(z) @ (points - guess(z)) ** 2,
+        "least": lambda z: joint(z) @ (points - joint(z) @ points / joint(z).sum()) ** 2,
+        "excess": lambda z: joint(z).sum() * (guess(z) - joint(z) @ points / joint(z).sum()) ** 2,
+        "information": lambda z: joint(z) @ np.log(joint(z) / joint(z).sum() / weights),
+        "prior": lambda z: joint(z).sum() * np.log(joint(z).sum() / stats.norm.pdf(z)),
+    }
+    expected = {name: integrate.quad(f, -6, 6, epsabs=1e-10)[0] for name, f in integrands.items()}
+    found = [*gaussian_chain.losses(path, t), gaussian_chain.information(path, t), gaussian_chain.prior_kl(path, t)]
+    assert [float(value) for value in found] == pytest.approx(list(expected.values()), abs=1e-8)
+
+
+# -- continuous time ---------------------------------------------------------------------------------------------------
+
+
+def test_stieltjes_against_scipy_and_a_kink() -> None:
+    s = torch.linspace(0, 2, 201, dtype=DOUBLE)
+    expected = integrate.quad(lambda u: math.cos(u) * -math.exp(-u), 0, 2)[0]
+    assert float(integrals.stieltjes(s.cos(), torch.exp(-s))) == pytest.approx(expected, abs=1e-9)
+    # int s d min(s, 0.777) = 0.777²/2, the kink between two nodes.
+    assert float(integrals.stieltjes(s, s.clamp(max=0.777))) == pytest.approx(0.777**2 / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("process", ["gaussian", "masked"])
+def test_panels_cover_the_levels_and_two_routes_agree(process: str) -> None:
+    edges, nodes, weights = integrals.panels(process)
+    assert float(weights.sum()) == pytest.approx(float(edges[-1] - edges[0]))
+    assert float(weights @ nodes**3) == pytest.approx(float(edges[-1] ** 4 - edges[0] ** 4) / 4)
+    over, excess = integrals.over_least(process)
+    assert torch.allclose(over, excess, rtol=1e-9, atol=1e-12)
+
+
+def test_path_kl_in_continuous_time_is_the_limit_of_chains() -> None:
+    """Masked, from the last level's alpha to 1: two chains and Richardson come near the integral over all of it."""
+    path = get_path("cosine", "masked")
+    low, high = (float(integrals.panels("masked")[0][k]) for k in (0, -1))
+    fine, coarse = (
+        float(masked_chain.masked_chain(path, torch.linspace(high, low, n + 1, dtype=DOUBLE)).path_kls[0])
+        for n in (64, 32)
+    )
+    assert float(integrals.path_kl("masked")[-1]) == pytest.approx(2 * fine - coarse, rel=1e-3)
