@@ -92,6 +92,8 @@ def search(lam: Array, w: Array, process: str) -> Witness | None:
 
     Of the examples that come within half of the largest violation, the one with the fewest tokens.
     """
+    if not np.isfinite(w).any():
+        return None
     found = [each for each in examples(lam, w, process) if each.falsifies]
     if not found:
         return None

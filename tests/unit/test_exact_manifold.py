@@ -32,6 +32,12 @@ def test_exp_undoes_log_and_its_geodesic_stays_on_course(name: str) -> None:
     torch.testing.assert_close(m.log(half, y).norm(dim=1), 0.5 * v.norm(dim=1), rtol=1e-12, atol=1e-12)
 
 
+def test_projections_drop_what_stands_on_the_tangent_space() -> None:
+    x, v = points("sphere", 50), 2 * points("sphere", 50, 1)
+    expected = torch.linalg.cross(x, torch.linalg.cross(v, x))
+    torch.testing.assert_close(get_manifold("sphere").tangent(x, v), expected, rtol=0, atol=1e-14)
+
+
 def test_distances_are_the_angle_and_the_nearest_image() -> None:
     x, y = points("sphere", 50), points("sphere", 50, 1)
     angle = 2 * torch.asin((x - y).norm(dim=1) / 2)

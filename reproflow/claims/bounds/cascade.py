@@ -175,8 +175,8 @@ def data_kl_monotone(case: str, variant: str, context: Context) -> Measurement:
         i + 1 does, lays the damage bare. In the extreme it ignores z_{i+1} and draws z_i from q(z_i).
     Computed: by enumeration, good to 1e-14. A bit that is 1 with probability 0.7: flips of 0.1 and 0.2, prior (0.8,
         0.2); flips of 0.02, 0.05 and 0.1, the exact prior and a first step back that takes 0 for 1; both forget z_1 in
-        p(z_0|z_1) = q(z_0). And the three points of ST-1 on the linear path, 11 levels, with a denoiser that is 3 too high near
-        the noise and 1.2 too low before. The statistic is the largest rise from a level to the next.
+        p(z_0|z_1) = q(z_0). And the three points of ST-1 on the linear path, 11 levels, with a denoiser that is 3
+        too high near the noise and 1.2 too low before. The statistic is the largest rise from a level to the next.
     Source: 001's abstract speaks of reduced data-model KL divergences; Theorem 1 is about their bound (see E27).
     Refuted by: a rise above 1e-9, as expected here of each case. The control, the KL of paths, must show none.
     """

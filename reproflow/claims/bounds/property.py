@@ -123,8 +123,9 @@ def _certified(lam: Array, w: Array, process: str) -> Measurement:
     """The largest violation of either inequality over all examples."""
     every = witness.examples(lam, w, process)
     worst = min(every, key=lambda each: each.margin)
-    convexity = float(np.max([(each.mixture - each.right) / each.left for each in every]))
-    return Measurement(max(-worst.margin, convexity), detail=f"certified; tightest of {len(every)} examples: {worst}")
+    convexity = [(each.mixture - each.right) / each.left for each in every]
+    violation = float(np.max([-worst.margin, *convexity]))  # which keeps a NaN
+    return Measurement(violation, detail=f"certified; tightest of {len(every)} examples: {worst}")
 
 
 def _not_representable(case: str, lam: Array, w: Array, process: str) -> Measurement:

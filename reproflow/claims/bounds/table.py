@@ -142,7 +142,7 @@ def weighting_table(case: str, variant: str, context: Context) -> Measurement:
     name, what = case.split()
     row = ROWS[name]
     if what == FORM:
-        return Measurement(max(form_gap(row, variant), noun_gap(row), _majorant_gap(row)))
+        return Measurement(float(np.max([form_gap(row, variant), noun_gap(row), _majorant_gap(row)])))
     if what == END:
         return _end(name, variant)
     return _monotone(name, variant)
@@ -166,7 +166,7 @@ def _majorant_gap(row: Row) -> float:
     if row.noun != "edm_monotone":
         return 0.0
     found = analysed("edm")
-    return _spread(torch.from_numpy(found.majorant) / row.form(torch.from_numpy(found.lam)))
+    return _spread(torch.from_numpy(found.majorant.copy()) / row.form(torch.from_numpy(found.lam)))
 
 
 def derived(row: Row, variant: str, t: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,10 +62,12 @@ def edit_flow_loss(case: str, variant: str, context: Context) -> Measurement:
     """
     setting = _setting(case, variant)
     parts = [_loss_gaps(setting, seed) for seed in range(2)]
-    worst = {name: max(part[name] for part in parts) for name in parts[0]}
+    worst = {name: _largest(part[name] for part in parts) for name in parts[0]}
     if variant == STATEMENT:
         worst |= rate_gaps(setting.path)
-    return Measurement(max(worst.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in worst.items()))
+    return Measurement(
+        _largest(worst.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in worst.items())
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _loss_gaps(setting: _Setting, seed: int) -> dict[str, float]:
         constants.append((conditional - marginal - _conditional(setting, name, rates)) / conditional)
     value = (entropy[0] - entropy[1]) / entropy[0]
     return {
-        "gradient": max(gradients),
+        "gradient": _largest(gradients),
         "value": float(value.abs().detach()),
         "constant": float(torch.stack(constants).abs().max().detach()),
     }
@@ -175,6 +178,11 @@ def _first(each: edit.Alignments) -> Tensor:
     """`left` without the positions that lead where an earlier one does, (Z, 3)."""
     same = (each.after[:, :, None] == each.after[:, None]) & each.left[:, None]
     return each.left & ~same.tril(-1).any(-1)
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The largest value, NaN if there is one: `max` may pass over it."""
+    return float(torch.tensor([*values], dtype=torch.float64).max())
 
 
 def _parameters(seed: int) -> Tensor:

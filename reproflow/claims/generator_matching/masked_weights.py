@@ -57,7 +57,8 @@ def same_denoiser(case: str, variant: str, context: Context) -> Measurement:
         token's value, so that being hidden says something about it, must show one.
     """
     gaps = denoiser_gaps(_rows(case, variant))
-    return Measurement(max(gaps.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
+    largest = float(torch.tensor([*gaps.values()], dtype=torch.float64).max())  # NaN, too, which `max` passes over
+    return Measurement(largest, detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
 
 
 @dataclass(frozen=True)
