@@ -1,4 +1,4 @@
-"""Errata: one function computes a formula as printed or as corrected; both forms are cases, each the other's control."""
+"""Errata: one function computes a formula as printed and as corrected; each form is a case, and the other's control."""
 
 from __future__ import annotations
 

@@ -53,6 +53,12 @@ class Measurement:
     detail: str = ""
 
 
+def worst(*values: float | Iterable[float]) -> float:
+    """The largest of numbers and of collections of them; NaN where one of them is, which `max` may overlook."""
+    flat = [float(x) for each in values for x in (each if isinstance(each, Iterable) else [each])]
+    return math.nan if any(map(math.isnan, flat)) else max(flat)
+
+
 @dataclass(frozen=True)
 class Digits:
     """A trained network on the digits and the points it was trained on, for the mc tier.

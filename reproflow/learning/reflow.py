@@ -67,7 +67,7 @@ def _carried(
 def straightness(
     denoiser: GaussianDenoiser, x0: Tensor, y: Tensor | None, t_range: tuple[float, float], steps: int = 64
 ) -> float:
-    """S of the flow from x0 (n, D), by Heun's method and the slopes of its steps: first order in 1/steps from below."""
+    """S of the flow from x0 (n, D), by Heun's method and its steps' slopes: second order in 1/steps, from below."""
     times = torch.linspace(*t_range, steps + 1, dtype=torch.float64).tolist()
 
     def field(x: Tensor, t: float) -> Tensor:

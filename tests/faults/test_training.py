@@ -294,7 +294,7 @@ def test_sigterm_saves_and_exits_75(tiny_config: dict, tmp_path: Path) -> None:
     folder = tmp_path / "signalled"
     arguments = command(folder, raw, tmp_path)
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        assert kill_after(arguments, folder, 0.5, number) == 75
+        assert kill_after(arguments, folder, 0.2, number) == 75
         assert steps_saved(folder) == 16
     assert subprocess.run(arguments, stderr=subprocess.DEVNULL, check=False).returncode == 0
     assert same(weights(open_run(raw, folder)), weights(straight))

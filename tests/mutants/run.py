@@ -30,8 +30,8 @@ WORKERS = min(os.cpu_count() or 1, 8)
 INTRODUCTION = """# Mutation test
 
 What the ledger and the tests are worth: each line is one small fault put into a copy of the package (`make mutants`,
-from [tests/mutants/mutants.toml](../tests/mutants/mutants.toml)), and the first of the claims and tests declared for that
-file that noticed. Claims run before tests. An unbroken copy passes all of them.
+from [tests/mutants/mutants.toml](../tests/mutants/mutants.toml)), and the first of the claims and tests declared for
+that file that noticed. Claims run before tests. An unbroken copy passes all of them.
 """
 
 

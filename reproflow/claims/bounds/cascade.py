@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import binary_chain, gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, posterior
 from reproflow.foundation import registry
@@ -60,9 +60,9 @@ def optimal_decoder(case: str, variant: str, context: Context) -> Measurement:
         KL(q(z_T|x) || p(z_T)), the stated sum is another number.
     """
     values = [_decoder_gaps(model, variant) for model in _models(_chain(case))]
-    above, form, beaten = (max(column) for column in zip(*values, strict=True))
+    above, form, beaten = (worst(column) for column in zip(*values, strict=True))
     detail = f"L - log p at most {above:.2g}, the two forms of L apart by {form:.2g}, gain of a rival {beaten:.2g}"
-    return Measurement(max(above, form, beaten), detail=detail)
+    return Measurement(worst(above, form, beaten), detail=detail)
 
 
 def _models(chain: Chain) -> tuple[Chain, Chain]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import discrete, gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain
 from reproflow.foundation import registry
@@ -68,7 +68,7 @@ def gaussian_form(case: str, variant: str, context: Context) -> Measurement:
         "eps against x": abs(other / limit - 1),
     }
     return Measurement(
-        max(map(abs, gaps.values())), detail=", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
+        worst(map(abs, gaps.values())), detail=", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
     )
 
 
@@ -167,7 +167,7 @@ def masked_form(case: str, variant: str, context: Context) -> Measurement:
     """
     gaps = _limit_gaps(variant) if case == LIMIT else _schedule_gaps(case, variant)
     said = ", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
-    return Measurement(max(gaps.values()), detail=said + (f"; {_exact_in_six()}" if case == LIMIT else ""))
+    return Measurement(worst(gaps.values()), detail=said + (f"; {_exact_in_six()}" if case == LIMIT else ""))
 
 
 def _network(tokens: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact.discrete import TableDenoiser, random_order_bound
 from reproflow.exact.ripple import Ripple
 from reproflow.foundation import seeds
@@ -169,7 +169,7 @@ def sampler_scope(case: str, variant: str, context: Context) -> Measurement:
     bounds = [each.path_kl(STEPS) for each in models]
     said = ", ".join(f"{kl:.4g} (k = {each.frequency:g})" for kl, each in zip(divergences, models, strict=True))
     detail = f"KL {said}; path divergence {bounds[-1]:.4g}, flow-matching excess {models[-1].fm_excess:.4g}"
-    return Measurement(max(kl - bound for kl, bound in zip(divergences, bounds, strict=True)), detail=detail)
+    return Measurement(worst(kl - bound for kl, bound in zip(divergences, bounds, strict=True)), detail=detail)
 
 
 @claim(

@@ -12,7 +12,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.canonical import canonical, error_factor, invert_lam, log_snr
@@ -219,7 +219,7 @@ def _end(name: str, variant: str) -> Measurement:
     if found.hull is None:
         return Measurement(math.inf, detail="does not rise")
     low, high = found.hull.lam
-    return Measurement(max(abs(high - end()), low - float(found.lam[0])), detail=f"rises up to lam = {high:.6f}")
+    return Measurement(worst(abs(high - end()), low - float(found.lam[0])), detail=f"rises up to lam = {high:.6f}")
 
 
 def _ends(name: str) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain
 from reproflow.exact.integrals import DEFAULT_PATH, PANELS, over_least, panels, path_kl, stieltjes
@@ -115,9 +115,9 @@ def data_model_kl(case: str, variant: str, context: Context) -> Measurement:
     weightings = [entry.name for entry in registry.entries("weighting", process)]
     weights = [_weights(process, each, "uniform", name) for each in weightings]
     values = [_violations(model, weights, variant) for model in _models(process, name)]
-    largest = {key: max(each[key] for each in values) for key in values[0]}
+    largest = {key: worst(each[key] for each in values) for key in values[0]}
     detail = "largest violation: " + ", ".join(f"{key} {value:.2g}" for key, value in largest.items())
-    return Measurement(max(largest.values()), detail=detail)
+    return Measurement(worst(largest.values()), detail=detail)
 
 
 def _violations(model: Chain, weights: list[Tensor], variant: str) -> dict[str, float]:
@@ -129,7 +129,7 @@ def _violations(model: Chain, weights: list[Tensor], variant: str) -> dict[str, 
         "KL over KL_i": float((model.data_kls - model.marginal_kls).max()),
         "KL_i over PKL_i": float((model.marginal_kls - bound).max()),
         "rise of PKL_i": float(bound.diff().max()),
-        "weighted": max(_weighted_violation(model, w, variant) for w in weights),
+        "weighted": worst(_weighted_violation(model, w, variant) for w in weights),
     }
 
 
@@ -176,11 +176,11 @@ def weighted_sum(case: str, variant: str, context: Context) -> Measurement:
     """
     process, name = case.split()
     gaps = {
-        "sums": max(_discrete_gap(process, name, law, variant) for law in _laws(process)),
-        "integrals": max(_continuous_gap(process, name, law, variant) for law in CONTINUOUS),
+        "sums": worst(_discrete_gap(process, name, law, variant) for law in _laws(process)),
+        "integrals": worst(_continuous_gap(process, name, law, variant) for law in CONTINUOUS),
     }
     detail = "relative gaps: " + ", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
-    return Measurement(max(value / TOLERANCES[key] for key, value in gaps.items()), detail=detail)
+    return Measurement(worst(value / TOLERANCES[key] for key, value in gaps.items()), detail=detail)
 
 
 def _measure(w: Tensor, variant: str) -> Tensor:
@@ -259,8 +259,10 @@ def noised_data(case: str, variant: str, context: Context) -> Measurement:
     monotone = sum(bool(torch.equal(w, _running_minimum(w))) for w in weights)
     said = f"w itself is monotone on these levels under {monotone} of {len(weights)} time laws"
     ladder = (chain.data_kls, chain.marginal_kls, _noised(chain), chain.conditional_path_kls)
-    order = max(float((small - large).max()) for small, large in itertools.pairwise(ladder))
-    return Measurement(max(*gaps, order), detail=f"relative gap {max(gaps):.2g}, order violated by {order:.2g}; {said}")
+    order = worst(float((small - large).max()) for small, large in itertools.pairwise(ladder))
+    return Measurement(
+        worst(*gaps, order), detail=f"relative gap {worst(gaps):.2g}, order violated by {order:.2g}; {said}"
+    )
 
 
 def _noised_gap(chain: Chain, w: Tensor, variant: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reproflow.claims.erratum import PRINTED, erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import binary_chain
 
 
@@ -28,4 +28,4 @@ def reduced_kl(form: str, context: Context) -> Measurement:
     rises = [float((each[1:] - each[:-1]).max()) for each in series]
     detail = "; ".join(" -> ".join(f"{abs(value):.4f}" for value in each.tolist()) for each in series)
     # A universal statement falls with one counterexample.
-    return Measurement(max(rises), detail=f"level by level from the data: {detail}")
+    return Measurement(worst(rises), detail=f"level by level from the data: {detail}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reproflow.claims import toy
 from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact.empirical import posterior_mean
 from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.processes.gaussian import blend
@@ -82,7 +82,7 @@ def score_matching_constant(form: str, context: Context) -> Measurement:
     power = {PRINTED: 0, CORRECTED: 2, SIGMA: 1}[form]
     value, sums = last_over_first(lambda c: c.sigma**power * toy_variance("score", c))
     if form == CORRECTED:
-        value = max(value, last_over_first(_finite_set_variance)[0])
+        value = worst(value, last_over_first(_finite_set_variance)[0])
     return Measurement(value, detail=f"added by each decade towards the worse end: {sums}")
 
 
@@ -113,7 +113,7 @@ def vp_sigma_t_loss(form: str, context: Context) -> Measurement:
         RAND_SQUARED: [("vp_sigma_t", "one_minus_u_squared")],
     }[form]
     results = [_cfm_growth(path, law) for path, law in objectives]
-    value, sums = max(results)
+    value, sums = _worse(results)
     return Measurement(value, detail=f"added by each decade towards the worse end: {sums}")
 
 
@@ -127,7 +127,12 @@ def last_over_first(f: Callable[[Coefficients], Tensor], path: str = "linear") -
 
     Decades of the distance to t = 0 and t = 1, from 0.1 down; the worse of the two ends.
     """
-    return max(_decades(f, path, end) for end in (0, 1))
+    return _worse([_decades(f, path, end) for end in (0, 1)])
+
+
+def _worse(found: list[tuple[float, str]]) -> tuple[float, str]:
+    """The one with the larger number; a NaN is the worst of all."""
+    return max(found, key=lambda each: math.inf if math.isnan(each[0]) else each[0])
 
 
 def _decades(f: Callable[[Coefficients], Tensor], path: str, end: int) -> tuple[float, str]:

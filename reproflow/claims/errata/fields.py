@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reproflow.claims import toy
 from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact.mixture import Mixture
 from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.targets import get_target
@@ -58,7 +58,7 @@ def marginal_velocity_weights(form: str, context: Context) -> Measurement:
         gaps.append(((u * weight).sum(1) * spacing - _transport_velocity(x, t)).abs().max())
         sums.append(weight.sum(1) * spacing)
     least, most = (float(limit) for limit in torch.cat(sums).aminmax())
-    return Measurement(float(max(gaps)), detail=f"weights integrate to {least:.3g} .. {most:.3g}")
+    return Measurement(worst(map(float, gaps)), detail=f"weights integrate to {least:.3g} .. {most:.3g}")
 
 
 @erratum("E05", title="the two divergences are equal, not opposite", source="004, between eqs. 8 and 9", tolerance=1e-8)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reproflow.claims import defects, toy
 from reproflow.claims.errata.training_loops import Descent
 from reproflow.claims.erratum import erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.sampling import integrate
 from reproflow.theory.paths import get_path
@@ -69,7 +69,7 @@ def _made(faulty: bool) -> Measurement:
     ends = carried((MEAN + STD * nodes if faulty else nodes)[:, None])[:, 0]
     mean = float(weights @ ends)
     std = float(weights @ (ends - mean) ** 2) ** 0.5
-    return Measurement(max(abs(mean - MEAN), abs(std - STD)), detail=f"makes mean {mean:.4g}, std {std:.4g}")
+    return Measurement(worst(abs(mean - MEAN), abs(std - STD)), detail=f"makes mean {mean:.4g}, std {std:.4g}")
 
 
 def _moved(faulty: bool) -> Measurement:

@@ -8,7 +8,7 @@ import torch
 from reproflow.claims import toy
 from reproflow.claims.errata.densities import toy_variance
 from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.theory import quadrature
 from reproflow.theory.bounds import analyse
 from reproflow.theory.canonical import canonical
@@ -49,7 +49,7 @@ def rand_squared(form: str, context: Context) -> Measurement:
     wanted = float(lengths @ toy_variance("velocity", path.at(t)))
     near = 1 - float(law.cdf(torch.tensor(0.75, dtype=torch.float64)))
     detail = f"E[L] {sampled:.5g} against {wanted:.5g}; {near:.3g} of the draws within 1/4 of the data"
-    return Measurement(max(abs(sampled / wanted - 1), 0.5 - near), detail=detail)
+    return Measurement(worst(abs(sampled / wanted - 1), 0.5 - near), detail=detail)
 
 
 @erratum(
@@ -116,7 +116,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
     """
     law = get_time_law("uniform")
     t = torch.linspace(*toy.T_RANGE, 999, dtype=torch.float64)
-    worst, said = 0.0, []
+    spreads, said = [], []
     for name in ("linear", "cosine"):
         path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
         for diffusion, (printed, numerator) in DIFFUSION.items():
@@ -124,9 +124,9 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
             weighting = get_weighting(f"expr:{text}", on="velocity")
             ratio = canonical(path, law, weighting, t) / canonical(path, law, get_weighting(diffusion), t)
             spread = float(ratio.log().max() - ratio.log().min())
-            worst = max(worst, spread)
+            spreads.append(spread)
             said.append(f"{text} on the {name} path: range {spread:.2g}, mean {_mean(path, law, weighting):.3g}")
-    return Measurement(worst, detail=", ".join(said))
+    return Measurement(worst(spreads), detail=", ".join(said))
 
 
 def _mean(path: Path, law: TimeLaw, weighting: Weighting) -> float:

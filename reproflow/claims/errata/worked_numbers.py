@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.processes.gaussian import blend, loss
 from reproflow.theory.targets import get_target
@@ -38,7 +38,7 @@ def squared_norm(form: str, context: Context) -> Measurement:
     target = get_target("velocity").of(Z, NOISE, c)
     norm, mean = float((PREDICTION - target).norm() ** 2), float(loss(torch.ones_like(c.t), target, PREDICTION))
     stated = {PRINTED: (0.0025, 0.0025), CORRECTED: (0.005, 0.0025)}[form]
-    gap = max(abs(said - found) / found for said, found in zip(stated, (norm, mean), strict=True))
+    gap = worst(abs(said - found) / found for said, found in zip(stated, (norm, mean), strict=True))
     return Measurement(gap, detail=f"squared norm {norm:.4g}, mean over dimensions {mean:.4g}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import components, matching
 from reproflow.exact.matching import Comparison, Loss, Problem
 from reproflow.foundation import registry
@@ -53,7 +53,7 @@ def several_parts(case: str, variant: str, context: Context) -> Measurement:
     found = compare_parts(flow, jump, variant)
     one = torch.ones(1, len(found.floor), dtype=torch.float64)
     gradient, constant = float(found.gradient_gaps(one)), float(found.constant_gaps(one))
-    return Measurement(max(gradient, constant), detail=f"gradients {gradient:.2g}, constant {constant:.2g}")
+    return Measurement(worst(gradient, constant), detail=f"gradients {gradient:.2g}, constant {constant:.2g}")
 
 
 def compare_parts(flow: str, jump: str, variant: str) -> Comparison:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import criterion, ctmc, flows, functionals, matching
 from reproflow.exact.matching import Loss, Problem
 from reproflow.foundation import registry
@@ -124,7 +124,7 @@ def _minimum(loss: Loss, domain: str) -> Measurement:
     detail = f"slope {slope:.2g}, least curvature {curvature:.2g}"
     if curvature > 1e-9:
         return Measurement(slope, detail=detail)
-    return Measurement(max(slope, 1.0), detail=f"not identified: {detail}")
+    return Measurement(worst(slope, 1.0), detail=f"not identified: {detail}")
 
 
 def _at_functional(divergence: Divergence, functional: str) -> Measurement:

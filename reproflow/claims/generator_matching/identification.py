@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import ctmc
 from reproflow.exact.ctmc import Chain
 from reproflow.exact.matching import Loss, Problem
@@ -74,7 +74,7 @@ def minimiser(case: str, variant: str, context: Context) -> Measurement:
     """
     parts, words = minimum_parts(case, variant)
     detail = ", ".join([words, *(f"{name} {value:.2g}" for name, value in parts.items())])
-    return Measurement(max(*parts.values(), 0.0 if words == "identified" else 1.0), detail=detail)
+    return Measurement(worst(*parts.values(), 0.0 if words == "identified" else 1.0), detail=detail)
 
 
 def minimum_parts(divergence: str, variant: str) -> tuple[dict[str, float], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import ctmc
 from reproflow.exact.minimiser import derivatives, minimise
 from reproflow.foundation import registry, seeds
@@ -90,7 +90,7 @@ def _trainable(variant: str) -> float:
     u, v = torch.rand(2, 64, 4, generator=seeds.generator("BIL-9", TRAINABLE), dtype=torch.float64) + 0.1
     left_over = _kl(u, v) - part(u, v, u[:, 0], u)
     constant = u.mul(u.log()).sum(1) - u.sum(1)
-    return max(stationary, _gap(left_over, constant))
+    return worst(stationary, _gap(left_over, constant))
 
 
 def _kernel(variant: str) -> float:
@@ -141,7 +141,7 @@ def _masked(variant: str) -> float:
         u, v = (h[:, None, None] * each for each in _token_rates(x1, z, logits.softmax(-1), variant))
         value = _kl(u.flatten(1), v.flatten(1))
         gaps.append(_gap(value, elbo_coefficient(c) * masked.cross_entropy(x1, z, logits, VOCABULARY)))
-    return max(gaps)
+    return worst(gaps)
 
 
 def _token_rates(x1: Tensor, z: Tensor, p: Tensor, variant: str) -> tuple[Tensor, Tensor]:

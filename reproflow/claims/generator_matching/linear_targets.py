@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import regression, toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.empirical import posterior_mean
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
@@ -190,13 +190,13 @@ def diffusion_prediction(case: str, variant: str, context: Context) -> Measureme
         predictions there free, and the eps coefficient put on x1 is another loss.
     """
     parts = {
-        "gradient": max(_weighted_gap(case, name, variant) for name in ("eps", "x1")),
+        "gradient": worst(_weighted_gap(case, name, variant) for name in ("eps", "x1")),
         "two predictions": _same_loss(case, variant),
         "zero set": _zero_set(case, variant),
         "drift": _drift_gap(),
     }
     said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
-    return Measurement(max(parts.values()), detail=said)
+    return Measurement(worst(parts.values()), detail=said)
 
 
 def _on(case: str, name: str, c: Coefficients, variant: str) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.foundation import seeds
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
@@ -59,7 +59,7 @@ def step_size(case: str, variant: str, context: Context) -> Measurement:
     eps, decay = (0.1 if variant == LARGE_EPS else 1e-8), (0.1 if variant == DECAY else 0.0)
     first = train(weighted, _adam(eps, decay))
     plain, scaled = (distance(first, train(reweighted, _adam(each, decay))) for each in (eps, eps / K))
-    return Measurement(max(plain, scaled), detail=f"the same eps {plain:.2g}, eps / K {scaled:.2g}")
+    return Measurement(worst(plain, scaled), detail=f"the same eps {plain:.2g}, eps / K {scaled:.2g}")
 
 
 def _sgd(step: float) -> Optimiser:

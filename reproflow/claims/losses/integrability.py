@@ -11,7 +11,7 @@ import torch
 from scipy import integrate
 from torch import Tensor
 
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
 from reproflow.theory.canonical import coefficient
 from reproflow.theory.paths import get_path
@@ -120,7 +120,7 @@ def infinite(case: str, variant: str, context: Context) -> Measurement:
     gaps = [abs(_integral(function, *_range(problem.end, d)).value / problem.closed(d) - 1) for d in CUTS]
     whole = _integral(function, *_range(problem.end, 1e-3 if variant == CUT else 0.0))
     detail = f"relative gap {max(gaps):.2g}, integral {whole.value:.6g} ({whole.verdict})"
-    return Measurement(max(*gaps, 0.0 if whole.verdict == "infinite" else 1.0), detail=detail)
+    return Measurement(worst(*gaps, 0.0 if whole.verdict == "infinite" else 1.0), detail=detail)
 
 
 def _range(end: int, distance: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reproflow.claims import regression, toy
 from reproflow.claims.gradients import relative_gap
-from reproflow.claims.policy import Context, Digits, Measurement, claim
+from reproflow.claims.policy import Context, Digits, Measurement, claim, worst
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UndecidedError
@@ -54,9 +54,9 @@ def fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
 
 def worst_of(pairs: Iterable[tuple[float, float]]) -> Measurement:
     """The largest of the relative gaps of (gradient, constant)."""
-    gradient, constant = (max(values) for values in zip(*pairs, strict=True))
+    gradient, constant = (worst(values) for values in zip(*pairs, strict=True))
     detail = f"relative gap of gradients {gradient:.2g}, of the constant {constant:.2g}"
-    return Measurement(max(gradient, constant), detail=detail)
+    return Measurement(worst(gradient, constant), detail=detail)
 
 
 def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:

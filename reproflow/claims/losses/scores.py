@@ -8,7 +8,7 @@ from torch.distributions import Normal
 
 from reproflow.claims import regression, toy
 from reproflow.claims.losses.matching import worst_of
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import seeds
 from reproflow.theory.canonical import coefficient
 from reproflow.theory.paths import Coefficients, get_path
@@ -87,7 +87,7 @@ def score_is_noise(case: str, variant: str, context: Context) -> Measurement:
     """
     path = get_path(case)
     parts = {"forms": _forms(path.at(_times()), variant), "snr on x1": _ddpm(case), "gain": _gain(case, variant)}
-    return Measurement(max(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
+    return Measurement(worst(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
 
 
 def _times() -> Tensor:
@@ -119,7 +119,7 @@ def _gain(case: str, variant: str) -> float:
     Given x and the component, eps has the mean of a linear regression, which knows nothing of a score.
     """
     x, spacing = toy.line(401)
-    worst = 0.0
+    gaps = []
     for t in torch.linspace(0.1, 0.9, 9, dtype=torch.float64):
         c = get_path(case).at(t)
         best = -c.sigma * toy.MIXTURE.score(x, c)
@@ -127,5 +127,5 @@ def _gain(case: str, variant: str) -> float:
         density = spacing * toy.MIXTURE.weights * Normal(mean, variance.sqrt()).log_prob(x).exp()
         cross = (density * c.sigma * (x - mean) / variance * best).sum()
         cross = -cross if variant == PRINTED else cross
-        worst = max(worst, float((cross / (density * best.square()).sum() - 1).abs()))
-    return worst
+        gaps.append(float((cross / (density * best.square()).sum() - 1).abs()))
+    return worst(gaps)

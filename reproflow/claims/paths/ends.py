@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from reproflow.claims import toy
-from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.theory.paths import Coefficients, Path, get_path
 
 HEAVY, VARIANCE, INSIDE = "weights of q not summing to 1", "variance entered as std", "t = 1/2"
@@ -49,7 +49,7 @@ def valid_density(case: str, variant: str, context: Context) -> Measurement:
         sigma = float(get_path("linear")(torch.tensor(1.0 if variant == STATEMENT else 0.5, dtype=torch.float64))[1])
         return Measurement(math.erf(1e-12 / (sigma * math.sqrt(2))) if sigma else 1.0, detail=f"sigma = {sigma:g}")
     times = torch.tensor(TIMES, dtype=torch.float64)
-    return Measurement(max(_deviation(get_path(case).at(t), variant) for t in times))
+    return Measurement(worst(_deviation(get_path(case).at(t), variant) for t in times))
 
 
 def _deviation(c: Coefficients, variant: str) -> float:
@@ -61,7 +61,7 @@ def _deviation(c: Coefficients, variant: str) -> float:
     averaged = torch.exp(Normal(c.alpha * z[:, 0], scale).log_prob(x)) @ q * dz
     closed = toy.MIXTURE.log_density(x, c).exp()
     masses = [abs(float(p.sum()) * dx - 1) for p in (averaged, closed)]
-    return max(*masses, float((averaged - closed).abs().max()))
+    return worst(*masses, float((averaged - closed).abs().max()))
 
 
 def _law(x: Tensor, alpha: Tensor, sigma: Tensor, variant: str = STATEMENT) -> Tensor:
@@ -102,11 +102,11 @@ def boundary(case: str, variant: str, context: Context) -> Measurement:
     for end, wanted in ((0.0, (0.0, 1.0)), (1.0, (1.0, 0.0))):
         required = torch.tensor(wanted, dtype=torch.float64)
         limit = torch.stack(path(torch.tensor(end, dtype=torch.float64))) if end in misses else required
-        values.append(max(_distances(path, end, limit, variant)))
+        values.append(worst(_distances(path, end, limit, variant)))
         if end in misses:
             notes.append(_missed(end, limit, required))
     numbers = f"noise end {values[0]:.2g}, data end {values[1]:.2g}"
-    return Measurement(max(values), detail="; ".join([numbers, *(notes if variant == STATEMENT else [])]))
+    return Measurement(worst(values), detail="; ".join([numbers, *(notes if variant == STATEMENT else [])]))
 
 
 def by_design(path: Path) -> set[float]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reproflow.claims import toy
 from reproflow.claims.exact_denoiser import exact_denoiser
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import transport
 from reproflow.exact.mixture import Mixture
 from reproflow.learning import sampling
@@ -55,7 +55,7 @@ def score_and_velocity(case: str, variant: str, context: Context) -> Measurement
         with noise of correlation 1/2 to them, put into the formula.
     """
     times = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
-    return Measurement(max(worst for t in times for worst in _score_distances(get_path(case), t, variant)))
+    return Measurement(worst(gap for t in times for gap in _score_distances(get_path(case), t, variant)))
 
 
 def _score_distances(path: Path, t: Tensor, variant: str) -> Iterator[float]:
@@ -147,7 +147,7 @@ def any_diffusion(case: str, variant: str, context: Context) -> Measurement:
     detail = ", ".join(f"{name}: {value:.2g}" for name, value in values.items())
     # A control must bite wherever there is noise: the least of its values counts.
     noisy = [value for name, value in values.items() if name not in ("0", "eta 0")]
-    return Measurement(max(values.values()) if variant == STATEMENT else min(noisy), detail=detail)
+    return Measurement(worst(values.values()) if variant == STATEMENT else min(noisy), detail=detail)
 
 
 def _residuals(path: Path, variant: str) -> dict[str, float]:
@@ -178,7 +178,9 @@ def _derivative(values: list[Tensor], weights: Tensor) -> Tensor:
 def _sampler_distances(variant: str) -> dict[str, float]:
     """By eta: largest relative distance of the sampler's drift and noise from those of the SDE, over all paths."""
     return {
-        f"eta {eta:g}": max(_step_distance(path, t, eta, variant) for path in toy.gaussian_paths() for t in (0.3, 0.7))
+        f"eta {eta:g}": worst(
+            _step_distance(path, t, eta, variant) for path in toy.gaussian_paths() for t in (0.3, 0.7)
+        )
         for eta in ETAS
     }
 
@@ -203,7 +205,7 @@ def _step_distance(name: str, t: float, eta: float, variant: str) -> float:
         (drift - u - _share(variant) * push).abs() / (u.abs() + push.abs()).max(),
         (noise - squared).abs() / c.dlam,
     ]
-    return max(float(each.max()) for each in wrong)
+    return worst(float(each.max()) for each in wrong)
 
 
 def _carried_variance(variant: str, steps: int = 100) -> float:

@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import transport
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
@@ -94,7 +94,7 @@ def marginal_velocity(case: str, variant: str, context: Context) -> Measurement:
         whose weights p_t(z|x) q(z)/p_t(x) do not sum to 1.
     """
     times = torch.linspace(0.05, 0.95, 4, dtype=torch.float64)
-    return Measurement(max(_field_distance(get_path(case), t, variant) for t in times))
+    return Measurement(worst(_field_distance(get_path(case), t, variant) for t in times))
 
 
 def _field_distance(path: Path, t: Tensor, variant: str) -> float:
@@ -107,7 +107,7 @@ def _field_distance(path: Path, t: Tensor, variant: str) -> float:
     mixture = toy.MIXTURE
     smooth = transport.flux_velocity(x, t, path, mixture.weights, mixture.means[:, 0], mixture.stds)
     pairs = ((averaged, flux), (attended, flux), (mixture.marginal_velocity(x, c), smooth))
-    return max(float(((a - b).abs() / (1 + b.abs())).max()) for a, b in pairs)
+    return worst(float(((a - b).abs() / (1 + b.abs())).max()) for a, b in pairs)
 
 
 def _average(x: Tensor, c: Coefficients, variant: str) -> Tensor:

@@ -10,7 +10,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from reproflow.claims.policy import REFUTED, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
 
 NOISE, START, HELPS = "noise ratio", "weight of the start", "0.9999 lowers the error in 1000 steps"
 INDEPENDENT, UNIFORM = "iterates taken as independent", "plain mean for the EMA"
@@ -61,7 +61,7 @@ def moving_average(case: str, variant: str, context: Context) -> Measurement:
     if case == NOISE:
         gaps = [_noise_gap(d, rho, variant) for d, rho in PAIRS]
         d, rho = PAIRS[0]
-        return Measurement(max(gaps), detail=f"stated ratio {noise_ratio(d, rho):.6f} at d = {d}, rho = {rho}")
+        return Measurement(worst(gaps), detail=f"stated ratio {noise_ratio(d, rho):.6f} at d = {d}, rho = {rho}")
     if case == START:
         kept = start_weight(SLOW, 1000, 0.0 if variant == DEBIASED else 1.0)
         later = ", ".join(f"{SLOW**n:.3f} after {n}" for n in (10_000, 39_100))
@@ -90,7 +90,7 @@ def _noise_gap(d: float, rho: float, variant: str) -> float:
     weights = iterate_weights(update, WINDOW)
     lags = np.abs(np.subtract.outer(np.arange(WINDOW), np.arange(WINDOW)))
     measured = weights @ (float(rho) ** lags) @ weights
-    return max(abs(closed / stationary - 1), abs(measured / covariance[1, 1] - 1))
+    return worst(abs(closed / stationary - 1), abs(measured / covariance[1, 1] - 1))
 
 
 def _system(d: float, rho: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reproflow.claims import toy
-from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import seeds
 from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
@@ -48,7 +48,7 @@ def clipping(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: a norm above 1; a relative gap above 1e-9.
     """
     if case == BOUNDED:
-        return Measurement(max(_norm_left(10.0**k, variant == UNCLIPPED) for k in range(-3, 7)))
+        return Measurement(worst(_norm_left(10.0**k, variant == UNCLIPPED) for k in range(-3, 7)))
     threshold = 1e6 if variant == FAR else 1.0
     if case == MEAN:
         mean = 0.0 if variant == SYMMETRIC else 1.2
@@ -151,9 +151,9 @@ def batch_variance(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: a statistic above 1e-10. One t for the batch and stratified t must have another slope.
     """
     variances = [gradient_variance(size, variant) for size in SIZES]
-    worst = max(abs(size * value / variances[0] - 1) for size, value in zip(SIZES, variances, strict=True))
+    gap = worst(abs(size * value / variances[0] - 1) for size, value in zip(SIZES, variances, strict=True))
     slope = math.log(variances[-1] / variances[0]) / math.log(SIZES[-1])
-    return Measurement(worst, detail=f"slope {slope:.4f} from B = 1 to {SIZES[-1]}")
+    return Measurement(gap, detail=f"slope {slope:.4f} from B = 1 to {SIZES[-1]}")
 
 
 def gradient_variance(size: int, variant: str = STATEMENT) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import REFUTED, Context, Measurement, claim
+from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
 from reproflow.theory.canonical import canonical
 from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
@@ -71,15 +71,15 @@ def stratified(case: str, variant: str, context: Context) -> Measurement:
         parts = _strata(variant)
         gains = ", ".join(f"{1 / _bins(batch, '')['share']:.1f} at B = {batch}" for batch in BATCHES)
         said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
-        return Measurement(max(parts.values()), detail=f"{said}; time variance falls by {gains}")
+        return Measurement(worst(parts.values()), detail=f"{said}; time variance falls by {gains}")
     excess, bias = pair_excess(variant) if case == "antithetic" else grid_excess(variant)
-    return Measurement(max(excess, bias), detail=f"variance over iid's - 1: {excess:.3g}, relative bias {bias:.2g}")
+    return Measurement(worst(excess, bias), detail=f"variance over iid's - 1: {excess:.3g}, relative bias {bias:.2g}")
 
 
 def _strata(variant: str) -> dict[str, float]:
     """Relative bias, distance from the variance formula and excess over iid, the worst of all batch sizes."""
     rows = [_bins(batch, variant) for batch in BATCHES] + [_with_noise(variant)]
-    return {name: max(row[name] for row in rows) for name in ("bias", "formula", "excess")}
+    return {name: worst(row[name] for row in rows) for name in ("bias", "formula", "excess")}
 
 
 def _bins(batch: int, variant: str) -> dict[str, float]:
@@ -98,7 +98,7 @@ def _bins(batch: int, variant: str) -> dict[str, float]:
     return {
         "bias": abs(float(first.mean()) / mean - 1),
         "formula": abs(float(found - stated)) / iid,
-        "excess": max(0.0, float(found) / iid - 1),
+        "excess": worst(0.0, float(found) / iid - 1),
         "share": float(found) / iid,
     }
 
@@ -135,7 +135,7 @@ def _with_noise(variant: str) -> dict[str, float]:
     return {
         "bias": abs(first / mean - 1),
         "formula": abs(found - time_part - noise_part) / iid,
-        "excess": max(0.0, found / iid - 1),
+        "excess": worst(0.0, found / iid - 1),
     }
 
 
@@ -168,7 +168,7 @@ def _excess(scheme: str, loss: Function, batch: int) -> tuple[float, float]:
         first = weights @ means
         found = float(weights @ (means - first).square())
         bias = abs(float(first) / mean - 1)
-    return max(0.0, found / ((square - mean**2) / batch) - 1), bias
+    return worst(0.0, found / ((square - mean**2) / batch) - 1), bias
 
 
 UNCORRECTED, UNTRANSLATED = "not divided by the density", "003's clock not turned"
@@ -201,7 +201,7 @@ def squared_uniform(case: str, variant: str, context: Context) -> Measurement:
         crowded quarter of the clock that is not turned holds 13 %, not half.
     """
     gaps = _law_gaps(case, variant)
-    return Measurement(max(gaps.values()), detail=", ".join(f"{name} {gap:.2g}" for name, gap in gaps.items()))
+    return Measurement(worst(gaps.values()), detail=", ".join(f"{name} {gap:.2g}" for name, gap in gaps.items()))
 
 
 def _law_gaps(case: str, variant: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.foundation import seeds
 from reproflow.theory import bounds
 from reproflow.theory.canonical import canonical, log_snr
@@ -67,14 +67,14 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
         "rise": _distance(found.hull.t if found.hull else None, RISES[case]),
     }
     said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
-    return Measurement(max(parts.values()), detail=f"{said}; {found.verdict}, data half {share:.4g}")
+    return Measurement(worst(parts.values()), detail=f"{said}; {found.verdict}, data half {share:.4g}")
 
 
 def _distance(found: tuple[float, float] | None, stated: tuple[float, float] | None) -> float:
     """How far two intervals are apart, end by end; 1 where there is only one of them."""
     if found is None or stated is None:
         return float(found is not stated)
-    return max(abs(a - b) for a, b in zip(found, stated, strict=True))
+    return worst(abs(a - b) for a, b in zip(found, stated, strict=True))
 
 
 def _numpy(f: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
