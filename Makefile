@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint smoke bench names test-browser test-slow clean
+.PHONY: demo test lint smoke bench mutants names test-browser test-slow clean
 
 demo: .venv/ready
 	snakemake --cores all --profile workflow/profiles/local
@@ -35,6 +35,10 @@ smoke: .venv/ready
 
 bench: .venv/ready
 	python -m benchmarks.stacking
+
+# A hundred small faults, each put into a copy of the package: which claim or test notices? Writes docs/mutants.md.
+mutants: .venv/ready
+	python tests/mutants/mutation.py
 
 # The committed lists that follow from the registry and the schema.
 names: .venv/ready

@@ -31,12 +31,14 @@ def groups(rows: Iterable[Mapping[str, Any]], folder: Path | None = None) -> lis
     """The rows of a ledger (as `ledger.run` gives them) by id and tier, in their order, each group ready to be shown.
 
     Keys: id, tier, title, source, sources, family, kind, status, verdict, expected, controls, statement (pairs of
-    heading and text), code (text and href), cases (rows with `ok` and `lane`).
+    heading and text), code (text and href), cases (rows with `ok`, `lane`, `said`).
     """
     entries = {(claim.id, claim.tier): entry for entry in ledger.find() for claim in [entry.meta["claim"]]}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault((row["id"], row["tier"]), []).append({**row, "ok": row_ok(row), "lane": lane(row)})
+        found.setdefault((row["id"], row["tier"]), []).append(
+            {**row, "ok": row_ok(row), "lane": lane(row), "said": said(row)}
+        )
     return [_group(cases, entries.get(key), folder) for key, cases in found.items()]
 
 
@@ -118,6 +120,14 @@ def axis() -> list[tuple[float, str]]:
     return [(place(10.0**decade) or 0.0, f"1e{decade}" if decade else "1") for decade in marks]
 
 
+def said(row: Mapping[str, Any]) -> str:
+    """A row's reason as far as it is about the statement; what its controls said follows it in the ledger."""
+    reason = str(row["reason"] or "")
+    names = (name for name in str(row.get("control") or "").split(";") if name)
+    starts = [at for name in names for at in [reason.find(f"control {name}: ")] if at >= 0]
+    return reason[: min(starts, default=len(reason))].rstrip("; ")
+
+
 def place(value: Any) -> float | None:
     """Where a number lies on the axis, in [0, 1]: zero and negative ones at its left end; None for not-a-number."""
     number = math.nan if value is None or value == "" else float(value)
@@ -157,10 +167,9 @@ def _case(row: Mapping[str, Any]) -> str:
     numbers = (
         "" if row["statistic"] is None else f", {float(row['statistic']):.3g} against {float(row['tolerance']):.3g}"
     )
-    reason = str(row["reason"]).partition("; control ")[0].partition("control ")[0].rstrip("; ")
-    said = f" ({reason})" if reason else ""
+    reason = f" ({row['said']})" if row["said"] else ""
     expected = "" if row["verdict"] == row["expected"] else f" (expected {row['expected']})"
-    return f"{row['case'] or 'the statement'}: {row['verdict'].replace('_', ' ')}{expected}{numbers}{said}"
+    return f"{row['case'] or 'the statement'}: {row['verdict'].replace('_', ' ')}{expected}{numbers}{reason}"
 
 
 def _taken(row: Mapping[str, Any]) -> float:

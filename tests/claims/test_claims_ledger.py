@@ -25,6 +25,15 @@ def test_ids_choose_claims_in_any_case_and_order() -> None:
     assert {entry.name for entry in ledger.find()} >= {"BIL-1", "PATH-3", "PATH-5", "LOSS-5", *found}
 
 
+def test_the_ledger_is_whole() -> None:
+    """57 claims and 24 errata in the exact tier; E22 to E24 are no errata."""
+    counts = {"PATH": 9, "LOSS": 7, "BIL": 13, "ST": 15, "TUT": 13}
+    claims = {f"{family}-{number}" for family, last in counts.items() for number in range(1, last + 1)}
+    errata = {f"E{number:02}" for number in range(1, 28) if number not in (22, 23, 24)}
+    assert {entry.name for entry in ledger.find() if entry.meta["claim"].tier == "exact"} == claims | errata
+    assert (len(claims), len(errata)) == (57, 24)
+
+
 def test_unknown_ids_and_tiers_are_usage_errors() -> None:
     with pytest.raises(UsageError, match=r"unknown claim 'LOSS-11'; did you mean 'LOSS-1'\?"):
         ledger.run(["LOSS-11"])

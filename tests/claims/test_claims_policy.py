@@ -221,3 +221,10 @@ def test_a_context_reaches_the_claim() -> None:
     claim("X-2", title="", source="", kind="exact", tolerance=0.1, controls=("wrong",))(function)
     run_claim(registry.get("claim", "X-2", "any"), Context(samples=77))
     assert seen == [77, 77]
+
+
+def test_the_worst_of_numbers_keeps_a_nan() -> None:
+    assert policy.worst(1e-16, [0.5, 0.25], 0.1) == 0.5
+    for values in ([1e-16, math.nan], [math.nan, 1e-16]):
+        assert math.isnan(policy.worst(values))
+        assert math.isnan(policy.worst(*values))

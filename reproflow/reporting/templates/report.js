@@ -46,6 +46,6 @@ for (const filter of document.querySelectorAll(".filter")) {
 }
 
 // A link to a claim opens it.
-const open = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.querySelector("details")?.setAttribute("open", "");
+const open = () => document.querySelector("tr:target details")?.setAttribute("open", "");
 addEventListener("hashchange", open);
 open();

@@ -4,7 +4,7 @@ Each mutant of `mutants.toml` replaces one text of one file in a copy of the pac
 tests, that the same table declares for that file, and stops at the first that fails. Before anything is broken, all of
 these have to pass on an unbroken copy. Writes docs/mutants.md; exits 1 where a mutant is missed that has no reason.
 
-    python tests/mutants/run.py [ID ..]        (make mutants runs all; with ids, prints and writes nothing)
+    python tests/mutants/mutation.py [ID ..]        (make mutants runs all; with ids, prints and writes nothing)
 """
 
 from __future__ import annotations
