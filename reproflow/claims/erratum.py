@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
 
@@ -15,7 +14,7 @@ Function = Callable[[str, Context], Measurement]
 
 
 def erratum(
-    id: str, *, title: str, source: str, tolerance: float, kind: str = "exact", controls: tuple[str, ...] = ()
+    id: str, *, title: str, source: str, tolerance: float, controls: tuple[str, ...] = ()
 ) -> Callable[[Function], Function]:
     """Decorator: registers `function(form, context) -> Measurement` as a claim of two cases, `printed` and `corrected`.
 
@@ -33,7 +32,7 @@ def erratum(
             id,
             title=title,
             source=source,
-            kind=kind,
+            kind="exact",
             tolerance=tolerance,
             cases=FORMS,
             controls=lambda case: (CORRECTED,) if case == PRINTED else (PRINTED, *controls),
@@ -42,12 +41,3 @@ def erratum(
         return function
 
     return enter
-
-
-def failure(attempt: Callable[[], Any]) -> Measurement:
-    """1 and the error's first line where the attempt raises, 0 where it runs: the statistic of errata in code."""
-    try:
-        attempt()
-    except Exception as error:
-        return Measurement(1.0, detail=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-    return Measurement(0.0, detail="runs")

@@ -36,6 +36,11 @@ def squared(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).square()
 
 
+def absolute(prediction: Tensor, target: Tensor) -> Tensor:
+    """|prediction - target|, elementwise."""
+    return (prediction - target).abs()
+
+
 @dataclass(frozen=True)
 class Nodes:
     """Where the conditional loss is evaluated: t (T, 1, 1), component (M, 1), z and eps (M, P), (P,), x (T, M, P)."""

@@ -8,6 +8,7 @@ Gauss-Legendre.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -60,6 +61,16 @@ def hermite(n: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights for the expectation over N(0, 1), each (n,)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(n)
     return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
+
+
+def difference(f: Callable[[float], Tensor], h: float) -> Tensor:
+    """f'(0) by central differences, to order h⁴."""
+    return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
+
+
+def second_difference(f: Callable[[float], Tensor], h: float) -> Tensor:
+    """f''(0) by central differences, to order h⁴."""
+    return (16 * (f(h) + f(-h)) - (f(2 * h) + f(-2 * h)) - 30 * f(0.0)) / (12 * h**2)
 
 
 def line(n: int, reach: float = 9.0) -> tuple[Tensor, float]:

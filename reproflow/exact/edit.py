@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from reproflow.exact import ctmc
 from reproflow.exact.matching import Problem
 from reproflow.theory.paths import Coefficients, Path, get_path
 
@@ -133,26 +133,11 @@ def drift(p: Tensor, rates: Tensor) -> Tensor:
     return torch.einsum("...x,...xy->...y", p, rates) - p * rates.sum(-1)
 
 
-def transport(path: Path, start: float, end: float, pieces: int = 8) -> Tensor:
-    """p_end (S,) from p_start by the forward equation with the marginal rates, in pieces of time one after another."""
-    ends = torch.linspace(start, end, pieces + 1, dtype=torch.float64)
-    p = law(*path(ends[:1]))[0]
-    for low, high in itertools.pairwise(ends):
-        p = _collocate(path, p, low, high)
-    return p
-
-
-def _collocate(path: Path, p: Tensor, low: Tensor, high: Tensor, n: int = 20) -> Tensor:
-    """p (S,) at `high` from p at `low`: the polynomial in t that solves the equation at n Chebyshev points."""
-    nodes = -torch.cos(torch.arange(n, dtype=torch.float64) * (math.pi / (n - 1)))
-    gap = nodes[:, None] - nodes + torch.eye(n, dtype=torch.float64)
-    slopes = gap.prod(1)[:, None] / gap.prod(1) / gap
-    slopes = slopes - torch.diag(slopes.sum(1))
-    rates = marginal_rates(path.at(low + (high - low) * 0.5 * (nodes + 1)))
-    flow = 0.5 * (high - low) * (rates - torch.diag_embed(rates.sum(-1)))
-    size = len(p)
-    system = torch.kron(slopes, torch.eye(size, dtype=torch.float64)) - torch.block_diag(*flow.mT)
-    return torch.linalg.solve(system[size:, size:], -system[size:, :size] @ p)[-size:]
+def transport(path: Path, start: float, end: float, pieces: int = 32) -> Tensor:
+    """p_end (S,) from p_start by the forward equation with the marginal rates, by collocation in pieces of time."""
+    edges = torch.linspace(start, end, pieces + 1, dtype=torch.float64)
+    rates = marginal_rates(path.at(ctmc.stage_times(edges)))
+    return ctmc.transport(law(*path(edges[:1]))[0], rates, edges)
 
 
 def two_time_law(alpha: Tensor, later: tuple[Tensor, Tensor]) -> Tensor:

@@ -44,7 +44,8 @@ FUNCTIONALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def largest_drop(problem: Problem, loss: Loss, value: Tensor) -> float:
     """By how much of itself a node's conditional loss falls, at most over the nodes, when a value (N, D) is changed.
 
-    One coordinate at a time, by up to ten per cent of its own size. Not positive where the value is the minimum.
+    One coordinate at a time, by `STEPS` of its own size. Not positive where the value is the minimum, nor where it is
+    off by less than half of the least step.
     """
     weight = torch.ones_like(problem.t)
     here = problem.conditional_terms(value, loss, weight)

@@ -60,9 +60,8 @@ def dataset(name: str) -> str:
 
 def claims() -> str:
     """The digest of every claim's source, and of every noun's: claims run over all that is registered."""
-    return source(
-        "reproflow.claims.policy", "reproflow.claims.ledger", *sorted({known.where for known in names.known()})
-    )
+    policy = (f"reproflow.claims.{module}" for module in ("policy", "erratum", "ledger"))
+    return source(*policy, *sorted({known.where for known in names.known()}))
 
 
 def source(*roots: str) -> str:

@@ -51,7 +51,7 @@ def test_a_defect_shows_for_its_own_reason(function, defect: str, message: str) 
     assert message in function(defect, CONTEXT).detail
 
 
-@pytest.mark.parametrize("id", ["E10", "E12", "E13", "E14", "E15", "E17", "E21"])
+@pytest.mark.parametrize("id", ["E10", "E12", "E13", "E14", "E15", "E17", "E21", "E25"])
 def test_every_defect_of_the_printed_form_shows(id: str) -> None:
     (entry,) = ledger.find([id])
     rows = {row["case"]: row for row in run_claim(entry)}

@@ -79,6 +79,20 @@ def test_the_prior_keeps_the_mass_of_every_node():
     assert torch.allclose(rows, rows[:1].expand_as(rows))
 
 
+@pytest.mark.parametrize("process", ["flow", "jump"])
+def test_the_prior_control_changes_the_target_and_not_the_network(process):
+    problem, squared = theorem._problem(process), get_divergence("squared")
+    found = theorem._compare(problem, squared, theorem.PRIOR)
+    prediction = matching.predict(problem, matching.parameters(problem, 0))
+    prior = problem.joint.sum(0) / problem.joint.sum()
+    wrong = torch.einsum("z,nzd->nd", prior, problem.target)
+    expected = problem.joint.sum(1) * (wrong - prediction).square().sum(1)
+    assert float(found.marginal.sum()) == pytest.approx(float(expected.sum()), rel=1e-12)
+    assert float(found.conditional.sum()) == pytest.approx(
+        float(theorem._compare(problem, squared, "statement").conditional.sum()), rel=1e-12
+    )
+
+
 def test_expectations_follow_the_registry():
     expected = registry.get("claim", "BIL-4", "any").meta["claim"].expectation
     assert expected("l1: equal gradients") == "refuted"
@@ -110,6 +124,13 @@ def test_left_out_times_are_said_to_be_not_identified():
         assert row["reason"].startswith("not identified: excess loss 0,")
         assert row["statistic"] > 1e-3
         assert row["reason"].count("(identified") == 2
+
+
+def test_left_out_times_are_undecided_where_newton_finds_no_minimum(monkeypatch):
+    monkeypatch.setattr(identification, "minimise", lambda problem, loss, weight, start, steps: start)
+    measured = identification.left_out_times(identification.HOLE, "statement", CONTEXT)
+    assert decide("exact", measured, 1e-10) == ("inconclusive", measured.detail)
+    assert measured.detail.startswith("no minimiser")
 
 
 def test_one_posterior_too_small_moves_one_part_only():

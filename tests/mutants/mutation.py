@@ -64,17 +64,18 @@ def main(wanted: list[str]) -> int:
     import torch
 
     torch.set_num_threads(1)
-    sound = {"claims": _union(files, chosen, "claims"), "tests": _union(files, chosen, "tests")}
-    jobs = [(None, sound), *((each, files[each.file]) for each in chosen)]
-    found = _all(jobs)
-    if found[0]:
-        print(f"an unbroken copy fails: {found[0]}", file=sys.stderr)
+    sound = [
+        {"claims": _union(files, chosen, "claims"), "tests": []},
+        {"claims": [], "tests": _union(files, chosen, "tests")},
+    ]
+    failures = [each for each in _all([(None, checks) for checks in sound]) if each]
+    if failures:
+        print(f"an unbroken copy fails: {', '.join(failures)}", file=sys.stderr)
         return 2
-    for mutant, caught in zip(chosen, found[1:], strict=True):
-        print(f"{mutant.id:<36} {caught or 'MISSED'}")
+    found = _all([(each, files[each.file]) for each in chosen])
     if not wanted:
-        PAGE.write_text(page(chosen, found[1:]), encoding="utf-8")
-    return int(any(not caught and not each.missed for each, caught in zip(chosen, found[1:], strict=True)))
+        PAGE.write_text(page(chosen, found), encoding="utf-8")
+    return int(any(not caught and not each.missed for each, caught in zip(chosen, found, strict=True)))
 
 
 def _union(files: dict[str, dict[str, list[str]]], chosen: list[Mutant], kind: str) -> list[str]:
@@ -82,10 +83,17 @@ def _union(files: dict[str, dict[str, list[str]]], chosen: list[Mutant], kind: s
 
 
 def _all(jobs: list[tuple[Mutant | None, dict[str, list[str]]]]) -> list[str]:
-    """What caught each job; every job has a process of its own, forked from this one."""
+    """What caught each job, told as it comes; every job has a process of its own, forked from this one."""
     context = multiprocessing.get_context("fork")
+
+    def one(job: tuple[Mutant | None, dict[str, list[str]]]) -> str:
+        caught = _forked(context, *job)
+        if job[0]:
+            print(f"{job[0].id:<24} {caught or 'MISSED'}", flush=True)
+        return caught
+
     with ThreadPoolExecutor(WORKERS) as threads:
-        return list(threads.map(lambda job: _forked(context, *job), jobs))
+        return list(threads.map(one, jobs))
 
 
 def _forked(context: Any, mutant: Mutant | None, checks: dict[str, list[str]]) -> str:
@@ -106,7 +114,7 @@ def _try(send: Any, mutant: Mutant | None, checks: dict[str, list[str]]) -> None
     """In the child: breaks a copy, imports it, runs the checks, sends the name of the first that fails."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
         copy = Path(folder)
-        for name in ("reproflow", "tests", "configs", "results/baselines"):
+        for name in ("reproflow", "tests", "configs", "docs", "results/baselines"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         if mutant:

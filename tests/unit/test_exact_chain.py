@@ -269,16 +269,35 @@ def test_panels_cover_the_levels_and_two_routes_agree(process: str) -> None:
     edges, nodes, weights = integrals.panels(process)
     assert float(weights.sum()) == pytest.approx(float(edges[-1] - edges[0]))
     assert float(weights @ nodes**3) == pytest.approx(float(edges[-1] ** 4 - edges[0] ** 4) / 4)
-    over, excess = integrals.over_least(process)
+    over, excess = integrals.over_least(process, nodes)
     assert torch.allclose(over, excess, rtol=1e-9, atol=1e-12)
+
+
+def test_panels_are_finer_at_a_kink_and_keep_their_middles() -> None:
+    edges, t, weights = integrals.panels("gaussian", lambda t: (t - 0.6).abs())
+    widths = edges.diff()
+    torch.testing.assert_close(widths[::2], widths[1::2], rtol=1e-6, atol=1e-15)
+    assert float(widths[torch.searchsorted(edges, torch.tensor(0.6, dtype=DOUBLE)) - 1]) < 1e-7
+    low, high = float(edges[0]), float(edges[-1])
+    assert float(weights @ (t - 0.6).abs()) == pytest.approx(((0.6 - low) ** 2 + (high - 0.6) ** 2) / 2, abs=1e-13)
+
+
+def test_series_of_the_gaussian_errors_are_the_errors() -> None:
+    path = get_path("linear")
+    t = torch.tensor([0.15, 0.5, 0.8], dtype=DOUBLE)
+    raw, least, excess = gaussian_chain.losses(path, t)
+    found = integrals.over_least("gaussian", t)
+    torch.testing.assert_close(found[0], (raw - least) * path.at(t).snr, rtol=1e-10, atol=0)
+    torch.testing.assert_close(found[1], excess * path.at(t).snr, rtol=1e-10, atol=0)
 
 
 def test_path_kl_in_continuous_time_is_the_limit_of_chains() -> None:
     """Masked, from the last level's alpha to 1: two chains and Richardson come near the integral over all of it."""
     path = get_path("cosine", "masked")
-    low, high = (float(integrals.panels("masked")[0][k]) for k in (0, -1))
+    on = integrals.panels("masked")
+    low, high = (float(on.edges[k]) for k in (0, -1))
     fine, coarse = (
         float(masked_chain.masked_chain(path, torch.linspace(high, low, n + 1, dtype=DOUBLE)).path_kls[0])
         for n in (64, 32)
     )
-    assert float(integrals.path_kl("masked")[-1]) == pytest.approx(2 * fine - coarse, rel=1e-3)
+    assert float(integrals.path_kl("masked", on)[-1]) == pytest.approx(2 * fine - coarse, rel=1e-3)

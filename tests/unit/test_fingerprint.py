@@ -155,6 +155,7 @@ def test_engine_files_change_their_stage_and_later_ones(
     [
         ("claims/losses/matching.py", "variant", "variant_"),
         ("claims/policy.py", "math.isnan", "math.isinf"),
+        ("claims/erratum.py", "expected={PRINTED: REFUTED}", "expected={}"),
         ("theory/weightings.py", "return torch.ones_like(lam)", "return 2 * torch.ones_like(lam)"),
         ("exact/mixture.py", "self.weights", "self.masses"),
     ],

@@ -14,7 +14,7 @@ from torch import Tensor
 from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import binary_chain, gaussian_chain, masked_chain
-from reproflow.exact.chain import Chain, posterior
+from reproflow.exact.chain import Chain, expected, posterior
 from reproflow.foundation import registry
 from reproflow.theory.paths import Coefficients, get_path
 
@@ -23,7 +23,8 @@ GIVEN_X, PER_X = "posterior given x in the gain", "for each x"
 PATH_KL = "KL of paths"
 
 
-def _chains() -> tuple[str, ...]:
+def chains() -> tuple[str, ...]:
+    """Process and path of every chain: one for each registered Gaussian and masked path."""
     masked = (entry.name for entry in registry.entries("path", "masked"))
     return (*(f"gaussian {name}" for name in toy.gaussian_paths()), *(f"masked {name}" for name in masked))
 
@@ -39,7 +40,7 @@ def _chain(case: str) -> Chain:
     source="001 (optimal decoders)",
     kind="exact",
     tolerance=1e-12,
-    cases=_chains,
+    cases=chains,
     controls=(NO_LAW, NO_PRIOR),
 )
 def optimal_decoder(case: str, variant: str, context: Context) -> Measurement:
@@ -80,7 +81,7 @@ def _decoder_gaps(chain: Chain, variant: str) -> tuple[float, float, float]:
         rivals = _rivals(chain, i)
         decoder = rivals[1] if variant == NO_LAW else rivals[0]
         value = chain.bound(i, decoder)
-        stated = _mean(given, decoder) - later[i]
+        stated = expected(given, decoder) - later[i]
         above.append((stated - chain.likelihood(i, decoder)).max())
         form.append((stated - value).abs().max())
         beaten += [(chain.bound(i, rival) - value) @ weight for rival in rivals]
@@ -97,18 +98,13 @@ def _rivals(chain: Chain, i: int) -> list[Tensor]:
     return [best, posterior(uniform, chain.given[i]), (best / 2).log_softmax(0), (0.9 * best.exp() + 0.1 / size).log()]
 
 
-def _mean(log_weight: Tensor, value: Tensor) -> Tensor:
-    """E value, where impossible states do not count."""
-    return (log_weight.exp() * torch.where(log_weight.exp() > 0, value, 0.0)).sum(-1)
-
-
 @claim(
     "ST-2",
     title="each level's bound is better on average, by a KL (Theorem 1)",
     source="001 Theorem 1",
     kind="exact",
     tolerance=1e-12,
-    cases=_chains,
+    cases=chains,
     controls=(GIVEN_X, PER_X),
 )
 def improved_bounds(case: str, variant: str, context: Context) -> Measurement:

@@ -7,6 +7,7 @@ import itertools
 import math
 
 import torch
+from scipy.special import beta, betainc
 from torch import Tensor
 
 from reproflow.claims import toy
@@ -192,11 +193,8 @@ def _schedule_gaps(case: str, variant: str) -> dict[str, float]:
 
 def _hidden_cross_entropy(alpha: Tensor, sigma: Tensor, variant: str) -> Tensor:
     """E CE at the times of alpha, sigma (B,): the package's cross-entropy, averaged over words and hidden sets."""
-    x, q, vocabulary = (
-        masked_chain.words(masked_chain.VOCABULARY),
-        masked_chain.table().flatten(),
-        masked_chain.VOCABULARY,
-    )
+    vocabulary = masked_chain.VOCABULARY
+    x, q = masked_chain.words(vocabulary), masked_chain.table().flatten()
     total = torch.zeros_like(alpha)
     for hidden in itertools.product([False, True], repeat=masked_chain.TOKENS):
         z = torch.where(torch.tensor(hidden), vocabulary, x)
@@ -209,8 +207,6 @@ def _hidden_cross_entropy(alpha: Tensor, sigma: Tensor, variant: str) -> Tensor:
 
 def _beta(sums: Tensor, low: float, high: float) -> float:
     """sum over k >= 1 of int m^{k-1} (1-m)^{L-k} dm CE_k between two m, by incomplete Beta functions."""
-    from scipy.special import beta, betainc
-
     length = masked_chain.TOKENS
     pairs = [(k, length - k + 1) for k in range(1, length + 1)]
     parts = [beta(a, b) * (betainc(a, b, high) - betainc(a, b, low)) for a, b in pairs]
@@ -221,9 +217,9 @@ def _limit_gaps(variant: str) -> dict[str, float]:
     words, vocabulary = masked_chain.words(masked_chain.VOCABULARY), masked_chain.VOCABULARY
     # p, unlike log p, is a polynomial in the step.
     values = torch.stack([_likelihood(2**k) for k in range(1, 7)])
-    limit = (
-        values[4] if variant == FINITE else torch.tensor(list(map(_romberg, values.T.tolist())), dtype=torch.float64)
-    )
+    limit = torch.tensor([_romberg(each) for each in values.T.tolist()], dtype=torch.float64)
+    if variant == FINITE:
+        limit = values[4]
     orders = -discrete.random_order_nll(masked_chain.off_logits, words, vocabulary)
     if variant == ORDER:
         orders = _left_to_right(words)

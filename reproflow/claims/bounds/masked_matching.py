@@ -9,7 +9,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import registry
 from reproflow.theory.canonical import coefficient, elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.paths import Coefficients, Path, get_path
@@ -86,7 +86,8 @@ def masked_matching(case: str, variant: str, context: Context) -> Measurement:
     """A Gaussian weighting w(lam) acts on a masked process by inserting lam = log(alpha/(1 - alpha)).
 
     Statement: relative to the ELBO integrand, ELBO 1; sigmoid (k = 0) 1 - alpha; flow matching sqrt((1-alpha)/alpha);
-        IDDPM 2 sqrt(alpha(1-alpha)); and the simple weighting, 1 on the total cross-entropy, is (1-alpha)/|alpha'|.
+        IDDPM 2 sqrt(alpha(1-alpha)); EDM as in ST-8 with e^-lam = (1-alpha)/alpha; and the simple weighting, 1 on the
+        total cross-entropy, is (1-alpha)/|alpha'|.
     Assumptions: the cosine schedule of 001 Figs. 2-3, alpha = 1 - cos(pi/2 (1 - s)) in its noise-time s.
     Proof idea: one substitution each; the time law cancels for all but the simple weighting, which is taken under
         uniform time.
@@ -110,7 +111,7 @@ def masked_matching(case: str, variant: str, context: Context) -> Measurement:
         gaps.append(float((ratio / constant - 1).abs().max()))
         if printed is not None:
             gaps.append(float(((w[-len(NOISE_TIMES) :] - printed).abs() - 5e-6).max()))
-    return Measurement(float(torch.tensor(gaps).max()), detail=how)  # which keeps a NaN
+    return Measurement(worst(gaps), detail=how)
 
 
 def _stated(case: str, variant: str, s: Tensor) -> tuple[Tensor, Tensor | None, str]:

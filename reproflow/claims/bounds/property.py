@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import torch
 
+from reproflow.claims.bounds import simple
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
 from reproflow.exact import witness
 from reproflow.exact.shares import Array
@@ -20,8 +21,7 @@ from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
 PATHS = {"gaussian": "linear", "masked": "cosine"}
-DIP, BAD = "masked dip near the data", "masked simple on m=(s+4s^8)/5"
-BAD_PATH = "expr:1 - ((1 - t) + 4*(1 - t)**8)/5"
+DIP, BAD = "masked dip near the data", f"masked simple on {simple.BAD}"
 DIPPED = "expr:1 - 0.5*exp(0 - ((sigma - 0.08)/0.02)**2)"
 OWN = (DIP, BAD)
 REVERSED, LOST, A_DIP = "time reversed", "|nu| for nu", "a dip near the data"
@@ -63,11 +63,12 @@ def bound_property(case: str, variant: str, context: Context) -> Measurement:
         converse: PKL - KL is positive only where the secret is half told, at any s one likes.
     Computed: every registered weighting of both processes (uniform time; linear path, masked the cosine schedule), and
         two more that rise, with the verdict of `theory.bounds` and the share of w that it finds under w_low. Certified:
-        the least of (left - right)/left for both inequalities over 347 exact masked examples (a secret dealt to L
-        tokens, K of which tell it; K = 1 is L copies) or 73 Gaussian ones (data +-a against the same with other
-        probabilities). Not representable: nu must have a negative part, and w_low must hold on all of them. The detail
-        names a witness that falsifies the first inequality for w, recomputed from the loss itself by enumeration of the
-        masked states or by quadrature, or says that none was found (the Gaussian examples cannot be made narrow).
+        the least of (left - right)/left for both inequalities, left as int PKL dnu (the loss itself is ST-5's matter),
+        over 347 exact masked examples (a secret dealt to L tokens, K of which tell it; K = 1 is L copies) or 73
+        Gaussian ones (data +-a against the same with other probabilities). Not representable: nu must have a negative
+        part, and w_low must hold on all of them. The detail names a witness that falsifies the first inequality for w,
+        recomputed from the loss itself by enumeration of the masked states or by quadrature, or says that none was
+        found (the Gaussian examples cannot be made narrow).
     Source: 001 Theorem 2 (sufficient); Kingma & Gao 2023; "only if", minorant and witnesses are derived here.
     Refuted by: a violation above 1e-6 of the left side. Controls: a certified weight read in the wrong direction of
         time (for the ELBO: 1 - exp(-((m - .08)/.02)²)/2, or the like in lam) must be falsified; for one that falls,
@@ -104,7 +105,8 @@ def minorant(w: Array) -> Array:
 @functools.lru_cache(maxsize=128)
 def _analysed(case: str) -> bounds.Bound:
     process, name = case.split(" ", 1)
-    path, law = get_path(BAD_PATH if case == BAD else PATHS[process], process), get_time_law("uniform")
+    path = simple.schedule(simple.BAD) if case == BAD else get_path(PATHS[process], process)
+    law = get_time_law("uniform")
     weighting = _weighting(case, process, name)
 
     def w(t: Array) -> Array:

@@ -59,7 +59,7 @@ def shadow(form: str, context: Context) -> Measurement:
     Computed: a network of one weight and one buffer, ten updates at d = 0.9, the number of defects that show: the
         drift of the average when 1 is added in place to the weight while the average is applied, as an optimiser step
         or `load_state_dict` would (corrected: a copy is applied); the change of the raw weight after apply, apply,
-        restore, where the second apply keeps the average as "raw" [new]; the distance of the sampling network's buffer
+        restore, where the second apply keeps the average as "raw"; the distance of the sampling network's buffer
         from the average of that buffer over the run, since the page averages parameters only (harmless in networks
         without buffers, such as those with LayerNorm). The last two are corrected by a network of its own for the
         average, torch.optim.swa_utils.AveragedModel with use_buffers=True: nothing is swapped. reproflow trains so.

@@ -20,7 +20,7 @@ def reduced_kl(form: str, context: Context) -> Measurement:
     Assumptions: any reverse model of a Markov chain, optimal decoders.
     Computed: largest rise from a level to the next on two chains of one bit, enumerated (ST-4): a wrong prior that the
         step back forgets, and an exact prior with a wrong first and a forgetful last step back. Good to 1e-15.
-    Source: 001, abstract and TL;DR; its Theorem 1 says "better lower bound on average", which is right (ST-2).
+    Source: 001, abstract and TL;DR; its Theorem 1 says "on average a better lower bound", which is right (ST-2).
     Refuted by: a rise above 1e-9, as of the printed form on either chain.
     """
     chains = (binary_chain.wrong_prior(), binary_chain.matched_prior())

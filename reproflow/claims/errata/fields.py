@@ -66,8 +66,8 @@ def divergence_sign(form: str, context: Context) -> Measurement:
     """div(p_t u_t) = + div int p_t(x|z) u_t(x|z) p_data(z) dz; printed with a minus sign.
 
     Statement: 004 sets the right-hand sides of its eqs. 7 and 8 equal. Both carry the minus sign, so it drops out; the
-        printed line keeps it on one side, and cancelling it "on both sides" would give -u. The conclusion (eq. 9) is
-        that of the right sign.
+        printed line keeps it on one side, and cancelling the divergences alone would give -u. The conclusion (eq. 9)
+        is that of the right sign.
     Assumptions: p_t smooth; linear path.
     Computed: both sides by 4th-order differences, h = 0.002, of fluxes found apart: p_t u_t in closed form for three
         Gaussians on a line, the other by the trapezoid rule over z. Largest distance over x in [-3, 3] and three t.
@@ -81,7 +81,7 @@ def divergence_sign(form: str, context: Context) -> Measurement:
         total = divergence(lambda at: _flux(at, c), x)
         return total - sign * divergence(lambda at: _conditional_flux(at, c), x)
 
-    return Measurement(max(float(gap(get_path("linear").at(t)).abs().max()) for t in TIMES))
+    return Measurement(worst(float(gap(get_path("linear").at(t)).abs().max()) for t in TIMES))
 
 
 @erratum(
@@ -120,7 +120,7 @@ def divergences_do_not_cancel(form: str, context: Context) -> Measurement:
         dp = difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp())
         return dp + divergence(lambda at: flux(at, c), x)
 
-    return Measurement(max(float(gap(t).abs().max()) for t in TIMES))
+    return Measurement(worst(float(gap(t).abs().max()) for t in TIMES))
 
 
 def difference(f: Callable[[float], Tensor], h: float = STEP) -> Tensor:

@@ -39,7 +39,7 @@ def syntax(form: str, context: Context) -> Measurement:
     Computed: the number of defects that show: `compile` on three lines of our own with the page's three damages, one
         each; and the mass of p_1(.|z) on a line of 2001 points around z, from the density formula (0/0: not a
         number), against the same from the distribution function, which holds at sigma = 0 as well (mass 1). The
-        boundary condition is thus a statement about laws; densities need sigma > 0 (PATH-1).
+        boundary condition is thus a statement about laws (004 writes delta_z there); densities need sigma > 0 (PATH-1).
     Source: 004, "Training" and "Inference" code (training loop, Euler sampler), "Condition 1 verification".
     Refuted by: one defect that shows; each alone is a control.
     """

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.erratum import PRINTED, erratum, failure
-from reproflow.claims.policy import Context, Measurement
+from reproflow.claims import defects, toy
+from reproflow.claims.erratum import PRINTED, erratum
+from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.foundation import seeds
 from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 
+INTERVAL, DOMAIN, ARGUMENT = "interval reversed", "scalar domain", "x for x_t"
 DIMENSION, BATCH = 3, 8
 NODES = 120
 """In each of z and eps: 64 leave the gain off by 1e-8 at t = 0.8."""
@@ -39,8 +40,10 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
     sign = 1 if form == PRINTED else -1
     times = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
     gains = [_fitted_gain(get_path(name).at(t), sign) for name in ("linear", "vp_sigma_t") for t in times]
-    worst = max(gains, key=lambda gain: abs(gain - 1))
-    return Measurement(abs(worst - 1), detail=f"fitted score is {worst:.6g} times the score")
+    low, high = min(gains), max(gains)
+    return Measurement(
+        worst(abs(gain - 1) for gain in gains), detail=f"fitted score is {low:.6g} .. {high:.6g} times the score"
+    )
 
 
 def _fitted_gain(c: Coefficients, sign: int) -> float:
@@ -54,7 +57,13 @@ def _fitted_gain(c: Coefficients, sign: int) -> float:
     return (low - high) / (2 * (low + high - 2 * zero))
 
 
-@erratum("E25", title="three misprints that stop the procedure", source="002, 'Score Matching'", tolerance=0)
+@erratum(
+    "E25",
+    title="three misprints that stop the procedure",
+    source="002, 'Score Matching'",
+    tolerance=0.0,
+    controls=(INTERVAL, DOMAIN, ARGUMENT),
+)
 def misprints(form: str, context: Context) -> Measurement:
     """t ~ Unif[0, 1], eps_theta: R^d x [0, 1] -> R^d, s_theta(x_t); printed Unif[1, 0], R x [0, 1] -> R^d, s_theta(x).
 
@@ -64,19 +73,22 @@ def misprints(form: str, context: Context) -> Measurement:
         the path and for the diffusion coefficient of the SDE, which are free of each other (PATH-8).
     Assumptions: d > 1.
     Computed: the three lines, one at a time and everything else right, with the linear path and the score's target; a
-        linear network of the stated domain. The statistic is the number of them that raise, the detail what they say.
+        linear network of the stated domain. The statistic is the number of them that raise (ValueError, RuntimeError,
+        KeyError), the detail what they say.
     Source: 002, end of "Score Matching", and step 2 and 5 of "Score Matching Training Procedure".
-    Refuted by: a line that raises.
+    Refuted by: a line that raises; each alone is a control.
     """
-    printed = form == PRINTED
-    lines: dict[str, Callable[[], Tensor]] = {
-        "interval": lambda: score_matching_loss(low=float(printed), high=float(not printed)),
-        "domain": lambda: score_matching_loss(domain=1 if printed else DIMENSION),
-        "argument": lambda: score_matching_loss(argument="x" if printed else "x_t"),
+    attempts = {
+        INTERVAL: _tried(ValueError, low=1.0, high=0.0),
+        DOMAIN: _tried(RuntimeError, domain=1),
+        ARGUMENT: _tried(KeyError, argument="x"),
     }
-    results = {name: failure(line) for name, line in lines.items()}
-    detail = "; ".join(f"{name}: {result.detail}" for name, result in results.items())
-    return Measurement(sum(result.statistic for result in results.values()), detail=detail)
+    return defects.count(attempts, form)
+
+
+def _tried(kind: type[Exception], **misprint: Any) -> defects.Attempt:
+    """Whether the procedure raises this kind of error, with the misprint in and without."""
+    return lambda faulty: defects.raises(kind, lambda: score_matching_loss(**(misprint if faulty else {})))
 
 
 def score_matching_loss(low: float = 0.0, high: float = 1.0, domain: int = DIMENSION, argument: str = "x_t") -> Tensor:

@@ -96,7 +96,7 @@ DIFFUSION = {"min_snr:gamma=5": ("min(snr, 5)", "min(snr, 5)"), "snr": ("1/snr",
     title="SNR and Min-SNR weights belong to the x1 error, not to the velocity's",
     source="003, 'Weighted Loss'",
     tolerance=1e-9,
-    controls=(OTHER_PATH,),
+    controls=(OTHER_PATH, *(f"{printed} alone" for printed, _ in DIFFUSION.values())),
 )
 def snr_on_velocity(form: str, context: Context) -> Measurement:
     """Min-SNR on the velocity is min(SNR, g)/(1+sqrt SNR)² (linear) or min(SNR, g)/(1+SNR) (VP), not min(SNR, g).
@@ -112,7 +112,8 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
         range of the logarithm of their ratio over 999 times: 0 if and only if the objectives are proportional. The
         detail has the mean of each factor by adaptive quadrature, infinite where it finds no integral.
     Source: 003, "Weighted Loss", items 2 and 4; Hang et al. 2023; Salimans & Ho 2022.
-    Refuted by: a range above 1e-9. Min-SNR's factor for v, min(SNR, g)/(1+SNR), on the linear path must show one.
+    Refuted by: a range above 1e-9. Min-SNR's factor for v, min(SNR, g)/(1+SNR), on the linear path must show one, and
+        so must each of 003's factors alone.
     """
     law = get_time_law("uniform")
     t = torch.linspace(*toy.T_RANGE, 999, dtype=torch.float64)
@@ -120,7 +121,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
     for name in ("linear", "cosine"):
         path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
         for diffusion, (printed, numerator) in DIFFUSION.items():
-            text = printed if form == PRINTED else f"{numerator}/({factor})"
+            text = printed if form in (PRINTED, f"{printed} alone") else f"{numerator}/({factor})"
             weighting = get_weighting(f"expr:{text}", on="velocity")
             ratio = canonical(path, law, weighting, t) / canonical(path, law, get_weighting(diffusion), t)
             spread = float(ratio.log().max() - ratio.log().min())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
@@ -67,11 +67,9 @@ def compare_parts(flow: str, jump: str, variant: str) -> Comparison:
         matching.compare(problem, _rates_loss(jump), theta, predict=predict),
     ]
     if variant == OWN:
-        wrong = matching.compare(_problem(("flow",)), first, theta, predict=predict)
-        right = parts[0]
-        parts[0] = Comparison(
-            right.conditional, wrong.marginal, right.floor, right.conditional_gradient, wrong.marginal_gradient
-        )
+        # The network's units are those of the right problem: only the posterior may differ.
+        wrong = matching.compare(_problem(("flow",)), first, theta, predict=lambda _, theta: predict(problem, theta))
+        parts[0] = replace(parts[0], marginal=wrong.marginal, marginal_gradient=wrong.marginal_gradient)
     return Comparison(*(sum(getattr(part, each.name) for part in parts) for each in fields(Comparison)))
 
 

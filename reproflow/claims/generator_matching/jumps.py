@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -98,7 +100,7 @@ def _kernel(variant: str) -> float:
     problem = chain.problem(t)
     known = 1 + problem.t[:, None] + torch.sin(problem.x) ** 2
     hazard = problem.target.sum(2, keepdim=True) if variant == LATENT else known[:, None]
-    matched = type(problem)("jump", "positive", problem.t, problem.x, problem.joint, problem.target / hazard)
+    matched = replace(problem, target=problem.target / hazard)
 
     def loss(a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> Tensor:
         factor = 0.5 + t[:, None] + x.square()
@@ -107,9 +109,8 @@ def _kernel(variant: str) -> float:
     found = minimise(matched, loss, torch.ones_like(problem.t), 0.9 * matched.marginal, steps=6)
     mean = torch.einsum("nz,nzd->nd", problem.joint, hazard.expand_as(problem.target)) / problem.joint.sum(1)[:, None]
     residual = chain.forward_residual(ctmc.from_others(mean * found), t)
-    return float(
-        residual.abs().max() / chain.forward_residual(torch.zeros(6, 5, 5, dtype=torch.float64), t).abs().max()
-    )
+    slope = chain.forward_residual(torch.zeros_like(chain.marginal_rates(t)), t)
+    return float(residual.abs().max() / slope.abs().max())
 
 
 def _mixture(variant: str) -> float:

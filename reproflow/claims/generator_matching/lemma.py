@@ -62,9 +62,10 @@ def reweighting_lemma(case: str, variant: str, context: Context) -> Measurement:
     Assumptions: as stated. (The two displayed formulas of the lemma are missing in 000 and are reconstructed here.)
     Proof idea: Radon-Nikodym; lambda(A) > 0 gives D(A) > 0, and w > 0 a.e. gives w D(A) > 0.
     Computed: w = 4 t² exp(-t) and L = exp(-3t) + t. The left side by double-exponential quadrature of the density, the
-        right side from the CDF F of D~ alone, E_D~[L] = L(1) - int L' F dt, with F by the quantile map of D where D
-        is a registered law. The statistic is the largest of three numbers: the relative gap of the identity,
-        |D~([0,1]) - 1|, and the length of {t : w pi = 0}, which D~ does not see (atoms cannot fill a length).
+        right side from the CDF F of D~ alone, E_D~[L] = L(1) - int L' F dt, with F by the quantile map of D where D is
+        a registered law (one with a pole at t = 1 is cut off at 1 - 2^-10). The statistic is the largest of three
+        numbers: the relative gap of the identity, |D~([0,1]) - 1|, and the length of {t : w pi = 0}, which D~ does not
+        see (atoms cannot fill a length).
     Source: 000 Lemma 4.7.
     Refuted by: any of the three above 1e-13. K forgotten breaks the identity; a D on a grid of ten times and a w that
         vanishes on (0.3, 0.5) keep the identity and break domination.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.manifold import Manifold, get_manifold, posterior
 from reproflow.foundation import registry, seeds
 from reproflow.theory.divergences import Divergence, get_divergence
@@ -70,14 +70,12 @@ def tangent_matching(case: str, variant: str, context: Context) -> Measurement:
         velocity is not u_t.
     """
     parts = {
-        "gradient": _largest(_gradient_gap(case, variant, name, seed) for name in _names(variant) for seed in range(2)),
+        "gradient": worst(_gradient_gap(case, variant, name, seed) for name in _names(variant) for seed in range(2)),
         "transport": _weak_gap(case, variant),
         "log-map": _log_map_gap(case, 1 if variant == POWER else 2),
         "minimiser": minimiser_gap(case, chordal=variant == CHORDAL),
     }
-    return Measurement(
-        _largest(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items())
-    )
+    return Measurement(worst(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
 
 
 def minimiser_gap(case: str, chordal: bool) -> float:
@@ -102,7 +100,7 @@ def _newton(manifold: Manifold, x: Tensor, t: Tensor, given: Tensor) -> Tensor:
 
     def expected(v: Tensor, x: Tensor, t: Tensor, given: Tensor, targets: Tensor) -> Tensor:
         z = len(given)
-        v, x = (manifold.tangent(x, v), x)
+        v = manifold.tangent(x, v)
         return given @ metric(targets, v.expand(z, -1), t.expand(z), manifold.seen(x).expand(z, -1))
 
     start = 0.3 * targets[:, 0]
@@ -211,11 +209,6 @@ def _marginal_rows(case: str, prior: bool = False) -> _Rows:
 
 def _prior_rows(case: str) -> _Rows:
     return _marginal_rows(case, prior=True)
-
-
-def _largest(values: Iterable[float]) -> float:
-    """The largest value, NaN if there is one: `max` may pass over it."""
-    return float(torch.tensor([*values], dtype=torch.float64).max())
 
 
 def _stack(parts: list[_Rows]) -> _Rows:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import registry, seeds
 from reproflow.theory.paths import get_path
@@ -41,7 +41,7 @@ def same_denoiser(case: str, variant: str, context: Context) -> Measurement:
 
     Statement: U are the tokens that z_t shows. The posterior of a hidden token given z_t is q(x_n|x_U): time cancels
         from Bayes' rule. So it is the best denoiser at each t, and at all of them together, under every weight, path
-        and time law; a network without time input loses nothing, and for it w > 0 on any set of times will do.
+        and time law; a network without time input loses nothing, and for it w > 0 on any length of time will do.
     Assumptions: tokens are masked independently with a probability that depends on t alone; the denoiser is
         unrestricted. Equal minimisers do not make equal training runs (LOSS-6).
     Proof idea: P(z_t|x) = alpha^|U| (1-alpha)^(D-|U|) 1[x_U = z_U]: its time factor is the same for every x that
@@ -57,8 +57,7 @@ def same_denoiser(case: str, variant: str, context: Context) -> Measurement:
         token's value, so that being hidden says something about it, must show one.
     """
     gaps = denoiser_gaps(_rows(case, variant))
-    largest = float(torch.tensor([*gaps.values()], dtype=torch.float64).max())  # NaN, too, which `max` passes over
-    return Measurement(largest, detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
+    return Measurement(worst(gaps.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,12 @@ def conversion_table(case: str, variant: str, context: Context) -> Measurement:
     Computed: `convert` on 4096 random (t, x1, eps, eps-hat), eps-hat from far off to nearly right. The discrepancy is
         scaled by the size of the terms that cancel, since a difference of near-equal numbers has only their accuracy.
         The same holds for each target's own `error_factor`, on which the canonical form rests.
-    Source: the rows in 002 (score), 003 (x0- and noise-prediction), Salimans & Ho 2022 (v); Kingma & Gao 2023.
+    Source: the rows in 002 (score, noise), 003 and 004 (velocity), Salimans & Ho 2022 (x1, v); the ELBO weights in
+        Kingma & Gao 2023.
     Refuted by: a scaled discrepancy above 1e-14. If the ratio depends on t alone, another weight was used (a different,
-        still valid objective); if it differs between samples, the target is wrong. The detail says which.
+        still valid objective); if it differs between samples, the target is wrong. The detail says which. Controls of
+        the first kind: x1's factor turned over; the velocity's taken as x1's, which on the linear path drops 1/(1-t)².
+        Of the second: an error converted at the x of another sample.
     """
     worst, blamed, kind = 0.0, "", ""
     for entry in registry.entries("target"):

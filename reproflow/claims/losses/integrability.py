@@ -61,7 +61,7 @@ def _on_velocity(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def _vp(d: float, low: float = 0.1, high: float = 20.0) -> float:
-    """The same integral for the linear-beta VP path, in m = -log alpha, where m' = sqrt(low²/4 + (high - low) m)."""
+    """int_0^(1-d) E Var(u_t|x) dt on the linear-beta path, in m = -log alpha: |m'| = sqrt(low²/4 + (high - low) m)."""
 
     def integrand(log_m: float) -> float:
         m = math.exp(log_m)

@@ -46,8 +46,8 @@ def valid_density(case: str, variant: str, context: Context) -> Measurement:
         mass is expected refuted as a density; its control is the same mass at t = 1/2.
     """
     if case == DIRAC:
-        sigma = float(get_path("linear")(torch.tensor(1.0 if variant == STATEMENT else 0.5, dtype=torch.float64))[1])
-        return Measurement(math.erf(1e-12 / (sigma * math.sqrt(2))) if sigma else 1.0, detail=f"sigma = {sigma:g}")
+        sigma = get_path("linear")(torch.tensor(1.0 if variant == STATEMENT else 0.5, dtype=torch.float64))[1]
+        return Measurement(float(torch.erf(1e-12 / (math.sqrt(2) * sigma))), detail=f"sigma = {sigma:g}")
     times = torch.tensor(TIMES, dtype=torch.float64)
     return Measurement(worst(_deviation(get_path(case).at(t), variant) for t in times))
 

@@ -246,7 +246,8 @@ def constant_target(case: str, variant: str, context: Context) -> Measurement:
         network can know, the posterior mean E[z - eps|x_t]; so the target being constant does not make the learned flow
         straight (TUT-8).
     Assumptions: alpha = t, sigma = 1 - t. A straight line is not enough: t^n and 1 - t^n walk it at changing speed.
-    Proof idea: alpha' = 1, sigma' = -1.
+    Proof idea: alpha' = 1, sigma' = -1. A target that is constant for all pairs needs constant alpha' and sigma', which
+        with noise and data at the ends (PATH-2) is the linear path.
     Computed: `Target.of` for 64 pairs in 8 dimensions (posterior mean: on a line) at 33 times in [0.01, 0.99], largest
         distance from its value at the first, relative to the largest target.
     Source: 004, "Why the target is constant" and its remark on curved paths.

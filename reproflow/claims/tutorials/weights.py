@@ -81,7 +81,7 @@ def _numpy(f: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda t: f(torch.from_numpy(np.ascontiguousarray(t))).numpy()
 
 
-UNCONVERTED, V_FORM = "min(SNR, gamma) on the prediction as it is", "the form of VP's v"
+UNCONVERTED, V_FORM = "the weight on the prediction as it is", "the form of VP's v"
 GAMMA = 5.0
 
 # Case: (path, weighting, prediction, the factor on it as a function of SNR).
@@ -116,7 +116,7 @@ def snr_weights(case: str, variant: str, context: Context) -> Measurement:
     Proof idea: d x1 = -(sigma/alpha) d eps, dv = -(alpha²+sigma²)/sigma d x1, du = (alpha' - alpha sigma'/sigma) d x1.
     Computed: the path's times at SNR = 0.01, 1, 25, 400; 256 random (x1, eps) and predictions in 8 dimensions; the
         registered weighting's factor on the x1 error against the form above on the converted prediction's error, as
-        the largest relative distance of the two losses of a sample. All three have to agree, so the form holds at all
+        the largest relative distance of the two losses of a sample. Every sample has to agree, so the form holds at all
         x, not on average.
     Source: 003 "SNR-based: w(t) = 1/SNR(t)", "Min-SNR: w(t) = min(SNR(t), gamma)" on |v_theta - u_t|²; Hang et al.
         2023, section 3.4, and Salimans & Ho 2022 for what they are made for.
