@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint smoke bench mutants names test-browser test-slow clean
+.PHONY: demo test lint docs smoke bench mutants names test-browser test-slow clean
 
 demo: .venv/ready
 	snakemake --cores all --profile workflow/profiles/local
@@ -27,6 +27,10 @@ lint: .venv/ready
 	snakefmt --check --compact-diff Snakefile workflow
 	mypy
 	snakemake --lint
+
+# The documentation to build/site/index.html; a broken link or anchor is an error.
+docs: .venv/ready
+	mkdocs build --quiet --strict
 
 # The smallest configuration through every rule, twice: the second run must find nothing to do.
 smoke: .venv/ready

@@ -1,26 +1,28 @@
-"""Verbs that judge one new thing: `reproflow check weighting`, and its siblings as they come."""
+"""Verbs that judge one new thing: `reproflow check weighting`, `path`, `time` and `divergence`."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import sys
-from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from reproflow.cli import common
-from reproflow.foundation import child, registry, specs, usercode
-from reproflow.foundation.errors import UsageError, did_you_mean
+from reproflow.cli import judging
+from reproflow.cli.field import field
+from reproflow.foundation import child
+from reproflow.foundation.errors import UsageError
+
+Noun = Annotated[str, typer.Argument(help="A name, FILE.py:FUNCTION, or expr:EXPRESSION; name:param=value.")]
+ProcessOption = Annotated[str, typer.Option(help="gaussian or masked.")]
+JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; - is standard output.")]
+
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with figures here.")]
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Judge one new weighting: is it sound, what does it bound?"
+    no_args_is_help=True, rich_markup_mode=None, help="Judge one new weighting, path, time law or loss: is it sound?"
 )
 
 
-# Without a second command typer would make the only one the group itself.
 @app.callback()
 def check() -> None:
     """Judge one new thing: is it sound, what does it bound, what is it equivalent to?
@@ -31,8 +33,8 @@ def check() -> None:
 
 @app.command()
 def weighting(
-    spec: Annotated[str, typer.Argument(help="A name, FILE.py:FUNCTION, or expr:EXPRESSION; name:param=value.")],
-    process: Annotated[str, typer.Option(help="gaussian or masked.")] = "gaussian",
+    spec: Noun,
+    process: ProcessOption = "gaussian",
     path: Annotated[str, typer.Option(help="A path.")] = "linear",
     time: Annotated[str, typer.Option(help="A time law.")] = "uniform",
     target: Annotated[
@@ -40,9 +42,18 @@ def weighting(
     ] = None,
     t_range: Annotated[str | None, typer.Option("--range", help="A,B: the range of t, from noise to data.")] = None,
     lam: Annotated[str | None, typer.Option(help="L1,L2,..: where the canonical weight is told.")] = None,
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="Write JSON to this file; - is standard output.")
-    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="How many tokens a --time-agnostic network has.")] = None,
+    time_agnostic: Annotated[
+        bool, typer.Option("--time-agnostic", help="Masked: the network is not told t; its own test decides.")
+    ] = False,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train it beside registered neighbours on the demo problem: a minute.")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="--train: seeds of each; under 3, no interval.")] = None,
+    steps: Annotated[int | None, typer.Option(min=2, help="--train: steps of each.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="--train: keep networks and numbers here.")] = None,
+    json_file: JsonOption = None,
+    html_file: HtmlOption = None,
 ) -> None:
     """Judge a weighting: admissible, identified, a bound, and what it is equivalent to.
 
@@ -50,72 +61,84 @@ def weighting(
 
     Example: reproflow check weighting "expr:min(snr,5)" --target x1 --json -
     """
-    nouns = {"weighting": spec, "path": path, "time": time}
-    files = _checked(nouns, process, target)
-    ends, lams = _numbers("--range", t_range, 2), _numbers("--lam", lam)
-    if files and not child.inside():
-        options = {"process": process, "path": path, "time": time, "target": target, "range": t_range, "lam": lam}
-        given = [f"--{key}={value}" for key, value in (options | {"json": json_file}).items() if value is not None]
-        raise typer.Exit(child.run(["check", "weighting", *given, "--", spec], ", ".join(files)))
-    with _quiet():
-        import torch
+    files = judging.user_files({"weighting": spec, "path": path, "time": time}, process, target)
+    ends, lams = judging.numbers("--range", t_range, 2), judging.numbers("--lam", lam)
+    if not train and (seeds, steps, folder) != (None, None, None):
+        raise UsageError("--seeds, --steps and --folder say how --train trains; give --train too.")
+    options: dict[str, Any] = {"process": process, "path": path, "time": time, "target": target, "range": t_range}
+    options |= {"lam": lam, "tokens": tokens, "time-agnostic": time_agnostic, "json": json_file, "html": html_file}
+    options |= {"train": train, "seeds": seeds, "steps": steps, "folder": folder}
+    judging.in_child("weighting", spec, files, options)
 
+    def judged() -> Any:
         from reproflow import judge
 
-        torch.set_num_threads(1)
-        wanted = {"lam": lams} if lams else {}
-        found = judge.weighting(spec, process, path, time, target, (ends[0], ends[1]) if ends else None, **wanted)
-    if json_file != "-":
-        from reproflow.cli import page
+        wanted: dict[str, Any] = {"lam": lams} if lams else {}
+        span = (ends[0], ends[1]) if ends else None
+        wanted |= {"tokens": tokens, "time_agnostic": time_agnostic}
+        wanted |= {"train": judge.Plan(seeds or judge.SEEDS, steps, folder, child.alive)} if train else {}
+        return judge.weighting(spec, process, path, time, target, span, **wanted)
 
-        page.show(found)
-    if json_file is not None:
-        common.write_json(json_file, found.as_dict())
-    raise typer.Exit(found.exit_code)
+    judging.answer(judged, json_file, html_file)
 
 
-def _checked(nouns: dict[str, str], process: str, target: str | None) -> list[str]:
-    """The user's own files among the nouns; whatever can be told from their text alone is told here, without torch."""
-    if process not in registry.PROCESSES:
-        known = ", ".join(registry.PROCESSES)
-        raise UsageError(f"unknown process {process!r};{did_you_mean(process, registry.PROCESSES)} known: {known}")
-    if target is not None and target not in usercode.ON[process]:
-        known = ", ".join(usercode.ON[process])
-        raise UsageError(
-            f"unknown {process} target {target!r};{did_you_mean(target, usercode.ON[process])} known: {known}"
-        )
-    parsed = {kind: specs.parse(text, kind) for kind, text in nouns.items()}
-    for kind, each in parsed.items():
-        usercode.check(kind, each, process)
-    return list(dict.fromkeys(each.file for each in parsed.values() if each.file))
+@app.command()
+def path(
+    spec: Noun, process: ProcessOption = "gaussian", json_file: JsonOption = None, html_file: HtmlOption = None
+) -> None:
+    """Judge a path: its ends, its signs, its SNR, its velocity, the law that it moves, and whether its loss is finite.
+
+    Exit 0: everything is supported; 3: something is refuted; 5: something cannot be decided; 2: bad usage.
+
+    Example: reproflow check path "expr:sin(pi*t/2), cos(pi*t/2)" --json -
+    """
+    files = judging.user_files({"path": spec}, process)
+    judging.in_child("path", spec, files, {"process": process, "json": json_file, "html": html_file})
+
+    def judged() -> Any:
+        from reproflow import judge
+
+        return judge.path(spec, process)
+
+    judging.answer(judged, json_file, html_file)
 
 
-def _numbers(option: str, text: str | None, count: int | None = None) -> list[float]:
-    """The finite numbers of `1,2,3`; `count` of them where it is given."""
-    if text is None:
-        return []
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(map(math.isfinite, found)) or (count and len(found) != count):
-        form = "A,B" if count == 2 else "L1,L2,.."
-        raise UsageError(f"{option} {text!r} is not {form}, finite numbers with commas between, such as -3,-1,0.")
-    return found
+@app.command()
+def time(spec: Noun, json_file: JsonOption = None, html_file: HtmlOption = None) -> None:
+    """Judge a time law: is its quantile map one, which times does it never draw, and what is its density?
+
+    Exit 0: valid, and no gap; 3: refuted; 5: single precision, whose steps are gaps; 2: bad usage.
+
+    Example: reproflow check time "expr:max(u, 0.2)" --json -
+    """
+    files = judging.user_files({"time": spec})
+    judging.in_child("time", spec, files, {"json": json_file, "html": html_file})
+
+    def judged() -> Any:
+        from reproflow import judge
+
+        return judge.time(spec)
+
+    judging.answer(judged, json_file, html_file)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """In a child, what user code prints goes to standard error, so that standard output holds the answer alone."""
-    if not child.inside():
-        yield
-        return
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+@app.command()
+def divergence(spec: Noun, json_file: JsonOption = None, html_file: HtmlOption = None) -> None:
+    """Judge a loss l(a, b) of target and prediction: is it a Bregman divergence, and if not, what does it target?
+
+    Exit 0: equal gradients, and the truth the only minimum; 3: one of them is refuted; 2: bad usage.
+
+    Example: reproflow check divergence "expr:(log(a) - log(b))**2" --json -
+    """
+    files = judging.user_files({"divergence": spec})
+    judging.in_child("divergence", spec, files, {"json": json_file, "html": html_file})
+
+    def judged() -> Any:
+        from reproflow import judge
+
+        return judge.divergence(spec)
+
+    judging.answer(judged, json_file, html_file)
+
+
+app.command()(field)

@@ -1,10 +1,55 @@
 """Judging one new thing: is it sound, what does it bound, what is it equivalent to?
 
-`judge` is a module; `judge.weighting("expr:exp(-lam/2)")` gives the answer of `reproflow check weighting`. What is
-judged may be negative, infinite or not monotone: that is what the verdicts are for. Only what cannot be evaluated (NaN
-inside (0, 1), a wrong shape, use of the global random state, an exception) raises `UsageError`.
+`judge` is a module; `judge.weighting("expr:exp(-lam/2)")` gives the answer of `reproflow check weighting`, and
+`judge.path`, `judge.time` and `judge.divergence` those of its siblings. What is judged may be negative, infinite or not
+monotone: that is what the verdicts are for. Only what cannot be evaluated (NaN inside (0, 1), a wrong shape, use of the
+global random state, an exception) raises `UsageError`. Names are imported on first use: a check starts at once.
 """
 
-from reproflow.judge.weightings import Judgement, weighting
+from __future__ import annotations
 
-__all__ = ["Judgement", "weighting"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reproflow.judge.divergences import DivergenceJudgement, divergence
+    from reproflow.judge.paths import PathJudgement, path
+    from reproflow.judge.plan import SEEDS, Plan
+    from reproflow.judge.times import TimeJudgement, time
+    from reproflow.judge.weightings import Judgement, weighting
+
+_HOMES = {
+    "DivergenceJudgement": "divergences",
+    "Judgement": "weightings",
+    "PathJudgement": "paths",
+    "Plan": "plan",
+    "SEEDS": "plan",
+    "TimeJudgement": "times",
+    "divergence": "divergences",
+    "path": "paths",
+    "time": "times",
+    "weighting": "weightings",
+}
+
+__all__ = [
+    "SEEDS",
+    "DivergenceJudgement",
+    "Judgement",
+    "PathJudgement",
+    "Plan",
+    "TimeJudgement",
+    "divergence",
+    "path",
+    "time",
+    "weighting",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reproflow.judge' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"reproflow.judge.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

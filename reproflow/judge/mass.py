@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,19 +15,36 @@ from reproflow.theory.support import Interval
 OWN = 30  # octaves towards an end inside (0, 1)
 
 
+@dataclass(frozen=True)
+class Mean:
+    """E[c(t)] as an integral of f over a span: of t, or of the quantiles u where `by_quantile`."""
+
+    f: Callable[[np.ndarray], np.ndarray]
+    span: Interval
+    octaves: tuple[int, int]
+    by_quantile: bool
+
+
 def mass(objective: Objective, t_range: Interval) -> Integral:
-    """E[c(t)] over t from the time law, inside a range: c is the loss's coefficient (`Objective.on_output`).
+    """E[c(t)] over t from the time law, inside a range: c is the loss's coefficient (`Objective.on_output`)."""
+    form = mean_of(objective, t_range)
+    return integral(form.f, *form.span, form.octaves) if form.span[1] > form.span[0] else Integral(0.0, "finite", ())
+
+
+def mean_of(objective: Objective, t_range: Interval) -> Mean:
+    """The integral that E[c(t)] is.
 
     A law without a closed density is integrated over its quantiles, which counts atoms and needs no density.
     """
     if objective.weighting.on == "canonical" or objective.law.entry.meta.get("density"):
-        return integral(objective.on_output, *t_range, _inner(objective.octaves, t_range))
-    low, high = objective.cdf(t_range[0]), objective.cdf(t_range[1])
-    if high <= low:
-        return Integral(0.0, "finite", ())
+        return Mean(objective.on_output, t_range, _inner(objective.octaves, t_range), False)
+    span = objective.cdf(t_range[0]), objective.cdf(t_range[1])
     first, last = objective.reach
-    inner = _inner(_quantile_octaves(objective), (low, high))
-    return integral(lambda u: objective.value(np.clip(objective.quantile(u), first, last)), low, high, inner)
+
+    def by_quantile(u: np.ndarray) -> np.ndarray:
+        return objective.value(np.clip(objective.quantile(u), first, last))
+
+    return Mean(by_quantile, span, _inner(_quantile_octaves(objective), span), True)
 
 
 def bound_constant(objective: Objective) -> Integral:

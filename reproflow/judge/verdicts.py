@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reproflow.judge import mass as means
+from reproflow.judge import witnesses
 from reproflow.judge.objective import WHOLE, Objective
 from reproflow.theory import bounds, support
 from reproflow.theory.bounds import CERTIFIED, Bound
@@ -16,6 +17,7 @@ from reproflow.theory.quadrature import Integral
 from reproflow.theory.support import Interval
 
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
+FALSIFIED = "falsified"
 
 
 def admissible(
@@ -63,19 +65,30 @@ def identified(negative: list[Interval], zero: list[Interval]) -> dict[str, Any]
     }
 
 
-def bound_property(subject: Objective, bound: Bound, bound_range: Interval, lam: Sequence[float]) -> dict[str, Any]:
-    """The bound property (`theory.bounds`), with advice and flags."""
+def bound_property(
+    subject: Objective, bound: Bound, bound_range: Interval, lam: Sequence[float], whole: bool = True
+) -> dict[str, Any]:
+    """The bound property (`theory.bounds`), with a witness where there is one, advice and flags.
+
+    `whole` says that the range is a default, beyond which w goes on.
+    """
+    searched = witnesses.wanted(bound)
+    witness = witnesses.find(subject, bound, whole) if searched else None
     hull, reason = bound.hull, bound.reason + ("" if bound.minorant in (None, 1.0) else _minorant(bound))
     if subject.resolved < bound_range[1] - 1e-6:
         reason += f"; looked at up to t = {subject.resolved:.6g}, beyond which the quantile map has too few digits"
+    if witness is not None:
+        reason += f"; the inequality itself fails: {witnesses.text(witness)}"
+    elif searched:
+        reason += f"; no witness against the inequality was found among {witnesses.families(subject.path.process)}"
     violation = hull and {
         **_ends(hull),
         "intervals": [_ends(each) for each in bound.rises],
     }
     return {
-        "verdict": bound.verdict,
+        "verdict": bound.verdict if witness is None else FALSIFIED,
         "violation": violation,
-        "witness": None,
+        "witness": witness and witnesses.as_dict(witness),
         "minorant": bound.minorant,
         "resolution": bound.resolution,
         "advice": _advice(bound, lam),

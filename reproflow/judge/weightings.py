@@ -20,9 +20,10 @@ import torch
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.judge import verdicts
+from reproflow.judge import gradients, moments, restated, variance, verdicts
 from reproflow.judge.mass import mass
 from reproflow.judge.objective import WHOLE, Objective
+from reproflow.judge.plan import Plan
 from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.theory import bounds, support
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
@@ -58,9 +59,14 @@ class Judgement:
     bound: dict[str, Any]
     canonical: dict[str, Any]
     equivalent: list[dict[str, Any]]
-    gradient: dict[str, Any] | None
-    variance: dict[str, Any] | None
+    gradient: dict[str, Any]
+    variance: dict[str, Any]
     seconds: float
+    replacement: dict[str, Any]
+    per_log_snr: dict[str, Any]
+    targets: dict[str, Any] | None
+    time_agnostic: dict[str, Any] | None
+    train: dict[str, Any] | None
     curve: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,8 +75,12 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """0: supported, supported and certified; 3: something is refuted; 5: something is only inconclusive."""
-        verdicts = {self.admissible["verdict"], self.identified["verdict"], self.bound["verdict"]}
+        """0: supported, supported and certified; 3: something is refuted; 5: something is only inconclusive.
+
+        With `time_agnostic` its verdict counts, and that of `bound`, which is about other networks, does not.
+        """
+        bound = (self.time_agnostic or self.bound)["verdict"]
+        verdicts = {self.admissible["verdict"], self.identified["verdict"], bound, self.gradient["verdict"]}
         if verdicts <= {SUPPORTED, CERTIFIED}:
             return 0
         return 5 if verdicts <= {SUPPORTED, CERTIFIED, INCONCLUSIVE} else 3
@@ -84,12 +94,16 @@ def weighting(
     target: str | None = None,
     t_range: Interval | None = None,
     lam: Sequence[float] = LAM,
+    tokens: int | None = None,
+    time_agnostic: bool = False,
+    train: Plan | None = None,
 ) -> Judgement:
     """The judgement on a weighting.
 
     The path is `linear` unless given, for a masked process too. `target` is what the weighting multiplies, in place of
     what it says itself. `t_range` is the range of t, by default [1e-4, 1 - 1e-4] for the bound and (0, 1) for the rest.
-    `lam` are the log-SNRs at which the canonical weight is told.
+    `lam` are the log-SNRs at which the canonical weight is told. `time_agnostic` says that a masked network of `tokens`
+    tokens has no time input: its moment test is then the verdict that counts. `train` asks for the paired experiment.
 
     Raises `UsageError` for a name, a file or an expression that cannot be used, and where a value is NaN.
     """
@@ -97,8 +111,9 @@ def weighting(
     own = get_weighting(spec, process, target or "")
     subject = Objective(quick_path(get_path(path or DEFAULT_PATH, process)), quick_law(get_time_law(time)), own)
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
+    moments.check_tokens(tokens, time_agnostic, process)
     fault = subject.fault()
-    facts = _no_facts(fault, lam) if fault else _facts(subject, t_range or WHOLE, bound_range, lam)
+    facts = _no_facts(fault, lam, tokens) if fault else _facts(subject, t_range, bound_range, lam, tokens)
     return Judgement(
         spec=str(spec),
         process=process,
@@ -107,10 +122,17 @@ def weighting(
         target=own.on,
         range=bound_range,
         **facts,
-        gradient=None,
-        variance=None,
+        gradient=gradients.undefined(fault) if fault else gradients.judge(subject, t_range),
+        variance=variance.nothing(fault, process) if fault else variance.measure(subject, t_range),
+        train=None if train is None else _trained(subject, facts["equivalent"], fault, train),
         seconds=round(clock.monotonic() - started, 3),
     )
+
+
+def _trained(subject: Objective, equivalent: Sequence[dict[str, Any]], fault: str, plan: Plan) -> dict[str, Any]:
+    from reproflow.judge import training  # seconds to import
+
+    return training.refused(subject, fault, plan) if fault else training.compare(subject, equivalent, plan)
 
 
 def _checked_range(t_range: Interval) -> Interval:
@@ -120,7 +142,10 @@ def _checked_range(t_range: Interval) -> Interval:
     return float(low), float(high)
 
 
-def _facts(subject: Objective, t_range: Interval, bound_range: Interval, lam: Sequence[float]) -> dict[str, Any]:
+def _facts(
+    subject: Objective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
+) -> dict[str, Any]:
+    t_range = given or WHOLE
     t = _times(subject, t_range)
     negative = _widened(support.where(lambda t: subject.value(t) < 0, t), t, t_range)
     zero = support.joined(
@@ -128,18 +153,25 @@ def _facts(subject: Objective, t_range: Interval, bound_range: Interval, lam: Se
     )
     low, high = (min(max(end, 1e-12), 1 - 1e-12) for end in bound_range)
     bound = bounds.analyse(subject.w, subject.lam, (low, max(min(high, subject.resolved), 0.5 * (low + high))))
+    mean = mass(subject, t_range)
+    law, halves = restated.replacement(subject, mean, negative, t_range)
     return {
-        "admissible": verdicts.admissible(subject, mass(subject, t_range), negative, zero, t_range),
+        "admissible": verdicts.admissible(subject, mean, negative, zero, t_range),
         "identified": verdicts.identified(negative, zero),
-        "bound": verdicts.bound_property(subject, bound, bound_range, lam),
+        "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),
         "equivalent": [dict(vars(each)) for each in equivalents(subject.path, subject.law, subject.weighting)],
+        "replacement": law,
+        "per_log_snr": restated.per_log_snr(subject, bound, halves),
+        "targets": restated.on_targets(subject, lam),
+        "time_agnostic": tokens and moments.time_agnostic(subject, bound, tokens, given, bound_range),
     }
 
 
-def _no_facts(fault: str, lam: Sequence[float]) -> dict[str, Any]:
+def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str, Any]:
     """The verdicts where path or time law make the objective void."""
+    law, halves = restated.nothing(fault)
     bound = {"violation": None, "witness": None, "minorant": None, "resolution": 0, "advice": None, "flags": None}
     return {
         "admissible": {"verdict": REFUTED, "mass": None, "reason": fault},
@@ -148,6 +180,10 @@ def _no_facts(fault: str, lam: Sequence[float]) -> dict[str, Any]:
         "canonical": {"lam": list(lam), "w": [None] * len(lam)},
         "curve": (CURVE, np.full(len(CURVE), np.nan)),
         "equivalent": [],
+        "replacement": law,
+        "per_log_snr": {"bands": [], "quartiles": None, "halves": halves},
+        "targets": None,
+        "time_agnostic": tokens and moments.answer(tokens, NOT_REPRESENTABLE, fault),
     }
 
 

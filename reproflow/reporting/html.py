@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 
 from reproflow.foundation.files import write_text
-from reproflow.reporting import sections
+from reproflow.reporting import field, sections
 from reproflow.reporting.comparison import METRICS
 from reproflow.reporting.equivalence import WHY, spoken
 from reproflow.reporting.ledger import SOURCES, STATUSES, axis, groups
@@ -42,7 +42,7 @@ def write_report(results: str | Path) -> Path:
     """Writes `report.html` from whatever the results folder holds and returns its path."""
     read = load_results(results)
     target = read.folder / "report.html"
-    write_text(target, _environment().get_template("report.html.j2").render(_content(read)))
+    write_text(target, environment().get_template("report.html.j2").render(_content(read)))
     return target
 
 
@@ -73,6 +73,7 @@ def _content(read: Results) -> dict[str, Any]:
         "identity": [key for key in IDENTITY if key not in same],
         "metrics": [metric for metric in METRICS if cells[metric].notna().any()],
         "headings": HEADINGS,
+        "field": field.section(missing),
         "has_provenance": bool(read.provenance),
         "provenance": dict.fromkeys(PROVENANCE, "") | read.provenance,
         "config": json.dumps(read.config, indent=1, sort_keys=True) if read.config else "",
@@ -81,14 +82,15 @@ def _content(read: Results) -> dict[str, Any]:
     }
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates of this folder with their filters; names that are not given are errors."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters.update(number=number, text=text, p_text=p_text, interval=interval, sortable=_sortable)
-    environment.filters.update(axis_word=axis_word, plural=plural, spoken=spoken)
-    return environment
+    found.filters.update(number=number, text=text, p_text=p_text, interval=interval, sortable=_sortable)
+    found.filters.update(axis_word=axis_word, plural=plural, spoken=spoken)
+    return found
 
 
 def _sortable(value: Any) -> str:

@@ -225,3 +225,23 @@ def laplace(u: Tensor, mean: float = 0.0, scale: float = 0.5) -> Tensor:
     low = torch.log(2 * u.clamp(max=0.5))
     high = -torch.log(2 * (1 - u).clamp(max=0.5))
     return torch.sigmoid(0.5 * (mean + scale * (low + high)))
+
+
+def _u_density(t: Tensor, a: float) -> Tensor:
+    return 0.5 * a * torch.cosh(a * (t - 0.5)) / math.sinh(0.5 * a)
+
+
+def _u_cdf(t: Tensor, a: float) -> Tensor:
+    return 0.5 + 0.5 * torch.sinh(a * (t - 0.5)) / math.sinh(0.5 * a)
+
+
+@time_law(
+    "u_shaped",
+    cite="Lee et al. 2024, U-shaped timestep distribution",
+    ranges={"a": (0, 500)},
+    density=_u_density,
+    cdf=_u_cdf,
+)
+def u_shaped(u: Tensor, a: float = 4.0) -> Tensor:
+    """density proportional to exp(a t) + exp(a (1-t)): both ends, for flows on pairs that are nearly straight."""
+    return 0.5 + torch.asinh((2 * u - 1) * math.sinh(0.5 * a)) / a

@@ -64,6 +64,12 @@ class TestPaths:
         assert t.isnan().all()
 
 
+@pytest.mark.parametrize("name", ["cosine", "vp", "vp_sigma_t", "ve", "edm"])
+def test_paths_that_preserve_variance_do(name: str) -> None:
+    alpha, sigma = get_path(name)(torch.linspace(0.01, 0.99, 99, dtype=torch.float64))
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones_like(alpha), rtol=1e-13, atol=0)
+
+
 @pytest.mark.parametrize("name", names("time", "gaussian"))
 class TestTimeLaws:
     def test_density_integrates_to_one(self, name: str) -> None:

@@ -1,0 +1,126 @@
+"""The numbers behind the verdicts on a divergence, in one domain: gaps, slope, curvature, and the minimiser found."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from reproflow.exact import criterion, ctmc, flows, matching
+from reproflow.exact.criterion import Finding
+from reproflow.exact.matching import Loss, Problem
+from reproflow.judge import functional, losses
+from reproflow.judge.functional import Minimiser
+from reproflow.judge.losses import Scaled
+
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One domain's.
+
+    `network_gap` is the relative gap of the gradients of a random network, `two_point` the largest over two-point laws
+    of targets. `finite` says whether the loss is, at ordinary numbers, and `depends` whether the prediction makes a
+    difference at all. `slope` is the relative size of grad_b l at b = a, `curvature` the least eigenvalue of the
+    Hessian there, its diagonal scaled to one (None where the gradient is not affine). `found` minimises the loss on an
+    enumerated problem, by `improves` of itself lower than the posterior mean; `name` is what it is called, `nearest`
+    what comes closest.
+    """
+
+    domain: str
+    unit: float
+    network_gap: float
+    two_point: Finding
+    two_point_unit: float
+    slope: Finding
+    curvature: float | None
+    finite: bool
+    depends: bool
+    found: Minimiser
+    improves: float
+    name: str
+    nearest: tuple[str, float]
+
+    @property
+    def gap(self) -> float:
+        """The larger gap of the two; infinite where the loss is."""
+        return math.inf if not self.finite else max(self.network_gap, self.two_point.residual)
+
+
+def facts(loss: Scaled, domain: str) -> Facts:
+    """All that is measured."""
+    enumerated = problem(domain)
+    found = functional.minimiser(enumerated, loss)
+    two_point = criterion.affine_in_target(loss, domain)
+    return Facts(
+        domain=domain,
+        unit=loss.unit,
+        network_gap=network_gap(enumerated, loss),
+        two_point=two_point,
+        two_point_unit=loss.unit,
+        slope=criterion.stationary_at_target(loss, domain),
+        curvature=curvature(loss, domain) if two_point.residual <= TOLERANCE else None,
+        finite=bool(loss(*losses.arguments(domain)).isfinite().all()),
+        depends=_depends(loss, domain),
+        found=found,
+        improves=found.improves(enumerated, loss),
+        name=functional.named(enumerated, found, loss.unit),
+        nearest=functional.nearest(enumerated, found),
+    )
+
+
+@functools.cache
+def problem(domain: str) -> Problem:
+    """The rates of a chain of five states, or flow matching between five points of the plane."""
+    return ctmc.problem() if domain == "positive" else flows.problem(nodes=3)
+
+
+def network_gap(enumerated: Problem, loss: Loss) -> float:
+    """|grad L_gm - grad L_cgm| / |grad L_cgm| of a random network; 0 where both gradients are."""
+    weight = torch.ones_like(enumerated.t)
+    theta = matching.parameters(enumerated, 1).requires_grad_()
+    prediction = matching.predict(enumerated, theta)
+    conditional, marginal = (
+        torch.autograd.grad(each(prediction, loss, weight), theta, retain_graph=True)[0]
+        for each in (enumerated.conditional_loss, enumerated.marginal_loss)
+    )
+    gap, size = float((marginal - conditional).norm()), float(conditional.norm())
+    if not math.isfinite(gap):
+        return math.inf
+    return gap / size if size else math.inf if gap else 0.0
+
+
+def curvature(loss: Loss, domain: str) -> float:
+    """The least eigenvalue of the Hessian of l in b at b = a with its diagonal scaled to one, the least of many.
+
+    Scaled so that a loss whose curvature spans many decades over b is not taken for flat. Where the diagonal is not
+    positive its least entry over the largest is told; -inf where the Hessian is not finite.
+    """
+    _, b, t, x = losses.arguments(domain)
+    _, hessian = functional.derivatives(lambda prediction: loss(b, prediction, t, x).sum(), b)
+    if not bool(hessian.isfinite().all()):
+        return -math.inf
+    diagonal = hessian.diagonal(dim1=1, dim2=2)
+    if bool((diagonal <= 0).any()):
+        largest = hessian.abs().amax((1, 2))
+        return float((diagonal.amin(1) / torch.where(largest > 0, largest, 1.0)).min())
+    scale = diagonal.rsqrt()
+    return float(torch.linalg.eigvalsh(scale[:, :, None] * hessian * scale[:, None, :]).min())
+
+
+def with_gaps_of(own: Facts, other: Facts) -> Facts:
+    """Facts on real numbers with the larger gaps that were found among the positive ones, which are real, too."""
+    two_point = max(own.two_point, other.two_point, key=lambda finding: finding.residual)
+    if two_point is own.two_point:
+        return own
+    return replace(own, two_point=two_point, two_point_unit=other.unit)
+
+
+def _depends(loss: Loss, domain: str) -> bool:
+    a, b, t, x = losses.arguments(domain)
+    prediction: Tensor = b.clone().requires_grad_()
+    return bool(torch.autograd.grad(loss(a, prediction, t, x).sum(), prediction)[0].any())

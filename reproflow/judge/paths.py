@@ -1,0 +1,72 @@
+"""Judging a path: its ends, its signs, its SNR, its velocity, the law that it moves, and whether its loss is finite.
+
+Six verdicts, independent of each other. `boundary`, `positive` and `monotone_snr` are about values alone
+(`path_shape`); `velocity`, `integrable` (`path_motion`) and `continuity` (`path_transport`) are about derivatives, as
+the package takes them: in reverse mode for registered paths, in forward mode through a user's function.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass
+from typing import Any
+
+from reproflow.foundation.specs import Spec
+from reproflow.judge import path_motion, path_shape, path_transport
+from reproflow.judge.path_breaks import NONE, breaks
+from reproflow.judge.path_course import Course
+from reproflow.judge.verdicts import INCONCLUSIVE, SUPPORTED
+from reproflow.theory.paths import get_path
+from reproflow.theory.reverse import quick_path
+
+ASKED = ("boundary", "positive", "monotone_snr", "velocity", "continuity", "integrable")
+
+
+@dataclass(frozen=True)
+class PathJudgement:
+    """What was found; `as_dict` has the keys of `reproflow check path --json`."""
+
+    spec: str
+    process: str
+    boundary: dict[str, Any]
+    positive: dict[str, Any]
+    monotone_snr: dict[str, Any]
+    velocity: dict[str, Any]
+    continuity: dict[str, Any]
+    integrable: dict[str, Any]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold: infinity is "inf", what has no value is null."""
+        return dict(vars(self))
+
+    @property
+    def exit_code(self) -> int:
+        """0: all supported; 3: something is refuted; 5: something is only inconclusive."""
+        verdicts = {getattr(self, key)["verdict"] for key in ASKED}
+        if verdicts == {SUPPORTED}:
+            return 0
+        return 5 if verdicts <= {SUPPORTED, INCONCLUSIVE} else 3
+
+
+def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
+    """The judgement on a Gaussian path or a masked schedule.
+
+    Raises `UsageError` for a name, a file or an expression that cannot be used, a NaN inside (0, 1), and a function
+    whose value at a time depends on the other times it is asked for.
+    """
+    started = clock.monotonic()
+    course = Course(quick_path(get_path(spec, process)))
+    course.check_alone()
+    shape = {name: getattr(path_shape, name)(course) for name in ASKED[:3]}
+    broken = NONE if course.single else breaks(course)
+    velocity = path_motion.velocity(course, broken)
+    return PathJudgement(
+        spec=str(spec),
+        process=process,
+        **shape,
+        velocity=velocity,
+        continuity=path_transport.continuity(course, broken),
+        integrable=path_motion.integrable(course, broken, velocity["verdict"]),
+        seconds=round(clock.monotonic() - started, 3),
+    )
