@@ -1,6 +1,6 @@
 r"""Likelihood bounds of image models in nats, each with its Monte-Carlo error; the flow's is in `flow_likelihood`.
 
-Masked, continuous time (001, Fig. 1 and CLAIMS ST-7; Ou et al. 2024). With m = 1 - alpha the negative ELBO is
+Masked, continuous time (001, Fig. 1; ST-7; Ou et al. 2024). With m = 1 - alpha the negative ELBO is
 :math:`\int_0^1 \frac{1}{m} E \sum_{i: z_i = mask} CE_i \, dm`, where the number n of masked tokens is binomial(D, m).
 As :math:`\int_0^1 \frac{1}{m} \binom{D}{n} m^n (1-m)^{D-n} dm = \frac{1}{n}`, the schedule drops out:
 
@@ -14,7 +14,7 @@ base N(0, s² I) at t_min, s² = alpha² + sigma² there (what samplers start fr
           + \frac{1}{2} \int_{\lambda_{min}}^{\lambda_{max}} E |\epsilon - \hat\epsilon|^2 d\lambda
           + E[-\log p(x | z_{t_{max}})]
 
-for the ancestral (SDE) sampler in continuous time (CLAIMS ST-14); |eps - eps_hat|² = exp(lam) |x1 - x1_hat|². At the
+for the ancestral (SDE) sampler in continuous time (ST-14); |eps - eps_hat|² = exp(lam) |x1 - x1_hat|². At the
 optimum its mean over the data is the entropy plus KL(q(z_tmin) || N(0, s² I)), whatever the range. So a path that keeps
 some data at t_min is charged for it, and stopping before the data costs nothing: what the noise at t_max hides, the
 decoder p(x|z) must tell.

@@ -5,7 +5,7 @@ ends and the standard error are NaN, and a verdict that needs them cannot be dec
 
 .. math:: \hat\gamma(d) = \frac{|\sum_i d_i|^2 - \sum_i |d_i|^2}{m (m - 1)}
 
-is the U-statistic of |E d|²: unbiased, so it is zero on average where the mean is zero (CLAIMS LOSS-1).
+is the U-statistic of |E d|²: unbiased, so it is zero on average where the mean is zero (LOSS-1).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ in continuous time shows one token after another in uniformly random order, so t
 .. math:: p(x) = \frac{1}{D!} \sum_\pi \prod_k \mu_{\pi_k}(x_{\pi_k} | x_{\pi_{<k}}), \qquad
    -\log p(x) \le \frac{1}{D!} \sum_\pi \sum_k -\log \mu_{\pi_k}(x_{\pi_k} | x_{\pi_{<k}})
 
-The right-hand side is the negative ELBO (Jensen; CLAIMS ST-7, after 001). Both cost 2^D or D! and are for D <= 8.
+The right-hand side is the negative ELBO (Jensen; ST-7, after 001). Both cost 2^D or D! and are for D <= 8.
 Tokens are int64 (B, D) in 0..V-1; V stands for the mask. Logits map tokens (B, D) to (B, D, V). Bounds in nats.
 """
 

@@ -5,7 +5,7 @@ that the loss knows w only through its means under L beta laws, one for each num
 
 .. math:: y_k = \int w(m)\, Beta(m; k, L-k+1)\, dm, \qquad k = 1..L
 
-(CLAIMS 9.2; the ELBO has y = 1). The loss is a sum of bounds for such a network if some certified weight, non-negative
+(the ELBO has y = 1). The loss is a sum of bounds for such a network if some certified weight, non-negative
 and non-decreasing in m, has the same means up to `TOLERANCE`. Certified weights are the mixtures of steps 1[m >= c], so
 this is a linear programme over the masses of steps, which is solved anew with the steps that it misses until there are
 none. On a range of times m lies between two bounds, beta laws are cut there, and so are steps.

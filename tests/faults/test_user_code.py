@@ -1,4 +1,4 @@
-"""FAULTS 7 and 29 through the command line: user code runs in a child, and nothing it does takes its host along."""
+"""Through the command line: user code runs in a child, and nothing it does takes its host along."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines and the regression test: what is kept, what alarms, what cannot be decided (FAULTS 25), and how often."""
+"""Baselines and the regression test: what is kept, what alarms, what cannot be decided, and how often."""
 
 from __future__ import annotations
 

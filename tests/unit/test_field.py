@@ -223,7 +223,7 @@ class TestSame:
         assert other not in committed.rows[one]["same"].split()
 
 
-# Certified or not, by CLAIMS section 5.6 and ST-8 to ST-10 where they speak of it.
+# Certified or not, by ST-8 to ST-10 and by hand where these speak of it.
 @pytest.mark.parametrize(
     ("certified", "keys"),
     [

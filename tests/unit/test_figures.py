@@ -92,7 +92,7 @@ def test_gallery_has_every_registered_weighting_of_both_processes(reported: Path
 
 
 def test_gallery_holds_the_closed_forms_and_their_slopes(reported: Path) -> None:
-    """Up to a factor: Kingma & Gao (2023), table 1; CLAIMS ST-8 and ST-9."""
+    """Up to a factor: Kingma & Gao (2023), table 1; ST-8 and ST-9."""
     closed = {
         "gaussian elbo linear uniform": np.ones_like,
         "masked fm linear uniform": lambda lam: np.exp(-lam / 2),
@@ -123,7 +123,7 @@ def test_gallery_puts_one_objective_in_one_panel_and_no_other_in_it(reported: Pa
         gap = np.abs(logs - logs[:, [i]]).max(axis=0)
         for j, b in enumerate(wide.columns):
             assert (panel[a] == panel[b]) == (gap[j] < 1e-6), (a, b, gap[j])
-    # CLAIMS ST-8, ST-9: uniform weight on the linear path's velocity is "fm", plain masked cross-entropy the sigmoid
+    # ST-8, ST-9: uniform weight on the linear path's velocity is "fm", plain masked cross-entropy the sigmoid
     assert panel["gaussian uniform linear uniform"] == panel["masked fm linear uniform"]
     assert panel["masked simple linear uniform"] == panel["gaussian sigmoid linear uniform"]
     assert panel["gaussian fm linear uniform"] != panel["gaussian uniform linear logit_normal"]

@@ -1,4 +1,4 @@
-"""Guests: a user's functions keep their promises, or are refused by name, line and time (FAULTS 7, 8, 29)."""
+"""Guests: a user's functions keep their promises, or are refused by name, line and time."""
 
 from __future__ import annotations
 

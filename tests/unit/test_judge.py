@@ -62,7 +62,7 @@ EDM_PEAK = argmax(log_edm)
 HALF = {"target": "velocity"}
 MASKED = {"process": "masked", "path": "cosine"}
 
-# Certified, by CLAIMS ST-8, ST-9, ST-10 and section 5.6.
+# Certified, by ST-8, ST-9, ST-10 and derivations by hand.
 CERTIFIED = [
     ("elbo", {}),
     ("sigmoid:k=2", {}),

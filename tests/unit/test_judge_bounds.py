@@ -100,7 +100,7 @@ def two_points(b: np.ndarray, q: float, r: float) -> tuple[np.ndarray, np.ndarra
     return path_kl, np.stack([heads, 1 - heads], 1)
 
 
-# Falsified, by CLAIMS 5.6, ST-8, ST-9 and ST-10 not representable, with their weights as functions of lam.
+# Falsified; not representable by ST-8, ST-9, ST-10 and by hand, with their weights as functions of lam.
 FALSIFIED = [
     ("iddpm", {}, lambda lam: sech(lam / 2)),
     ("edm", {}, edm),
@@ -192,7 +192,7 @@ class TestWitness:
         assert ("512 tokens" if process == "masked" else "two points") in found["reason"]
 
     def test_a_dip_near_the_data_takes_shares(self) -> None:
-        """CLAIMS 9.3."""
+        """Two points, whose sides were once computed apart from this code."""
         spec = "expr:1 - 0.5*exp(-((1 - alpha - 0.08)/0.02)**2)"
         found = found_bound(spec, process="masked", target="canonical")
         assert found["verdict"] == "falsified"
@@ -257,7 +257,7 @@ class TestMoments:
         ],
     )
     def test_which_lengths_do_with_less(self, spec: str, tokens: int, verdict: str) -> None:
-        """CLAIMS 9.2: EDM is representable up to eight tokens, and not at nine; IDDPM up to two."""
+        """EDM is representable up to eight tokens, and not at nine; IDDPM up to two."""
         k, y, m_range = moments.means(objective(spec, "masked", "cosine"), tokens, (0.0, 1.0))
         fit = moments.nearest(k, y, tokens, m_range)
         assert (fit.distance <= moments.TOLERANCE) == (verdict == "certified")
