@@ -192,7 +192,7 @@ class TestWitness:
         assert ("512 tokens" if process == "masked" else "two points") in found["reason"]
 
     def test_a_dip_near_the_data_takes_shares(self) -> None:
-        """Two points, whose sides were once computed apart from this code."""
+        """Copied tokens change too far from m = 0.08 to see it; shares of a secret do not."""
         spec = "expr:1 - 0.5*exp(-((1 - alpha - 0.08)/0.02)**2)"
         found = found_bound(spec, process="masked", target="canonical")
         assert found["verdict"] == "falsified"
