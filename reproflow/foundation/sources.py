@@ -68,25 +68,43 @@ def _unit(name: str) -> str | None:
 def _read(unit: str) -> tuple[str, tuple[str, ...]]:
     """A unit's digest, and the names it refers to."""
     module, _, definition = unit.partition(":")
-    nodes = [*_definitions(module)[definition], *_loose(module)] if definition else [_tree(module)]
-    stripped = [_strip(node) for node in nodes]
-    text = "\n".join(ast.unparse(node) for node in stripped)
-    reached = {name for node in stripped for name in _references(node, module)}
+    text, named = _content(_text(module), definition, module.endswith(".py"))
+    reached = {name for node in named for name in _references(node, module)}
     return hashlib.sha256(text.encode()).hexdigest()[:16], tuple(sorted(reached - {unit}))
 
 
+@functools.cache
+def _content(text: str, definition: str, user: bool) -> tuple[str, tuple[ast.AST, ...]]:
+    """The source of a definition, or of a whole module, without its looks, and the nodes in it that name something.
+
+    With a definition of a user's file goes what else stands in it.
+    """
+    tree = _bare(text)
+    nodes = [*_top_level(tree)[definition], *(_loose(tree) if user else ())] if definition else [tree]
+    skipped = {id(name) for node in nodes for name in _decorator_names(node)}
+    named = (child for node in nodes for child in ast.walk(node) if isinstance(child, NAMING))
+    return "\n".join(map(ast.unparse, nodes)), tuple(child for child in named if id(child) not in skipped)
+
+
+NAMING = ast.Name | ast.Attribute | ast.ImportFrom
+
+
+@functools.cache
+def _bare(text: str) -> ast.Module:
+    """A module without docstrings, citations, and imports that serve type checking only."""
+    return ast.fix_missing_locations(_Stripper().visit(ast.parse(text)))
+
+
 def _references(node: ast.AST, module: str) -> Iterator[str]:
-    """`module:name` for every name and module attribute in the node that leads into this package."""
+    """`module:name` for a name, a module's attribute or an import that leads into this package."""
     imported = _imports(module)
-    skipped = {id(name) for name in _decorator_names(node)}
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name) and id(child) not in skipped:
-            yield imported.get(child.id, f"{module}:{child.id}")
-        elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id in imported:
-            yield f"{_as_module(imported[child.value.id])}:{child.attr}"
-        elif isinstance(child, ast.ImportFrom) and not by_definition(module):
-            yield from (f"{child.module}:{alias.name}" for alias in child.names)
-            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+    if isinstance(node, ast.Name):
+        yield imported.get(node.id, f"{module}:{node.id}")
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
+        yield f"{_as_module(imported[node.value.id])}:{node.attr}"
+    elif isinstance(node, ast.ImportFrom) and not by_definition(module):
+        yield from (f"{node.module}:{alias.name}" for alias in node.names)
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def by_definition(module: str) -> bool:
@@ -104,11 +122,6 @@ def _decorator_names(node: ast.AST) -> Iterator[ast.Name]:
         for decorator in getattr(child, "decorator_list", []):
             if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name):
                 yield decorator.func
-
-
-def _strip(node: ast.AST) -> ast.AST:
-    """A copy without docstrings, citations, and imports that serve type checking only."""
-    return ast.fix_missing_locations(_Stripper().visit(ast.parse(ast.unparse(node))))
 
 
 class _Stripper(ast.NodeTransformer):
@@ -129,7 +142,7 @@ class _Stripper(ast.NodeTransformer):
 def _imports(module: str) -> dict[str, str]:
     """Local name -> `module:name` (or the module) of what a module imports from this package."""
     table: dict[str, str] = {}
-    for node in ast.walk(_tree(module)):
+    for node in _import_nodes(_text(module)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reproflow"):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
@@ -142,6 +155,11 @@ def _imports(module: str) -> dict[str, str]:
     return table
 
 
+@functools.cache
+def _import_nodes(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def _beside(module: str, name: str | None) -> str | None:
     """The module of that name in the folder of a user's file."""
     file = Path(module).parent / f"{name}.py"
@@ -151,17 +169,20 @@ def _beside(module: str, name: str | None) -> str | None:
 @functools.cache
 def _definitions(module: str) -> dict[str, list[ast.stmt]]:
     """Top-level functions, classes and assignments of a module, by name."""
+    return _top_level(_bare(_text(module)))
+
+
+def _top_level(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     table: dict[str, list[ast.stmt]] = {}
-    for node in _tree(module).body:
+    for node in tree.body:
         for name in _defined(node):
             table.setdefault(name, []).append(node)
     return table
 
 
-def _loose(module: str) -> list[ast.stmt]:
+def _loose(tree: ast.Module) -> list[ast.stmt]:
     """The statements of a user's file that define nothing by themselves but may change what was defined."""
-    kept = ast.Import | ast.ImportFrom
-    return [n for n in _tree(module).body if module.endswith(".py") and not _defined(n) and not isinstance(n, kept)]
+    return [n for n in tree.body if not _defined(n) and not isinstance(n, ast.Import | ast.ImportFrom)]
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -177,10 +198,10 @@ def _noun_modules() -> frozenset[str]:
 
 
 @functools.cache
-def _tree(module: str) -> ast.Module:
+def _text(module: str) -> str:
     file = _file(module)
     assert file is not None, module
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return file.read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -36,9 +36,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    """Empties what is remembered of the sources."""
-    for function in (sources._read, sources._imports, sources._definitions, sources._tree, sources._file):
-        function.cache_clear()
+    """Empties what is remembered of the sources by name; what is remembered by content stays true."""
+    for name in ("_read", "_imports", "_definitions", "_text", "_file"):
+        getattr(sources, name).cache_clear()
     fingerprint._closure.cache_clear()
     fingerprint._engine.cache_clear()
 

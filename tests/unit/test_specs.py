@@ -126,8 +126,8 @@ class TestFingerprints:
     def parts(self, tiny: dict, **values: object) -> list[str]:
         from reproflow.foundation import sources
 
-        for function in (sources._read, sources._imports, sources._definitions, sources._tree, sources._file):
-            function.cache_clear()
+        for name in ("_read", "_imports", "_definitions", "_text", "_file"):
+            getattr(sources, name).cache_clear()
         checked = change(tiny, **values)
         return [fingerprint.stage(checked, cell, "train").value for cell in grid.expand(checked)]
 
