@@ -5,6 +5,7 @@ Everything is inline, and the page asks for nothing from elsewhere. What is miss
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -82,6 +83,7 @@ def _content(read: Results) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
     """The templates of this folder with their filters; names that are not given are errors."""
     found = jinja2.Environment(
