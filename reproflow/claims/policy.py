@@ -59,6 +59,11 @@ def worst(*values: float | Iterable[float]) -> float:
     return math.nan if any(map(math.isnan, flat)) else max(flat)
 
 
+def told(parts: Mapping[str, Any]) -> str:
+    """Named numbers as the detail of a measurement, such as `gradient 1e-16, constant 3e-15`."""
+    return ", ".join(f"{name} {float(value):.2g}" for name, value in parts.items())
+
+
 @dataclass(frozen=True)
 class Digits:
     """A trained network on the digits and the points it was trained on, for the mc tier.

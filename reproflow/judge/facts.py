@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from reproflow.exact import criterion, ctmc, flows, matching
+from reproflow.exact import criterion, ctmc, flows, matching, minimiser
 from reproflow.exact.criterion import Finding
 from reproflow.exact.matching import Loss, Problem
 from reproflow.judge import functional, losses
@@ -101,7 +101,7 @@ def curvature(loss: Loss, domain: str) -> float:
     positive its least entry over the largest is told; -inf where the Hessian is not finite.
     """
     _, b, t, x = losses.arguments(domain)
-    _, hessian = functional.derivatives(lambda prediction: loss(b, prediction, t, x).sum(), b)
+    _, hessian = minimiser.derivatives(lambda prediction: loss(b, prediction, t, x).sum(), b)
     if not bool(hessian.isfinite().all()):
         return -math.inf
     diagonal = hessian.diagonal(dim1=1, dim2=2)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from reproflow.exact.functionals import FUNCTIONALS
 from reproflow.exact.matching import Loss, Problem
+from reproflow.exact.minimiser import derivatives
 
 SCAN, GOLDEN, SWEEPS, NEWTON = 17, 36, 4, 6
 SETTLED = 1e-6
@@ -150,22 +151,6 @@ def _polished(problem: Problem, loss: Loss, value: Tensor) -> Tensor:
     near = ((moved - value).abs() <= high - low).all(1)
     better = near & (after <= before + 1e-12 * before.abs())
     return torch.where(better[:, None], moved, value)
-
-
-def derivatives(total: Callable[[Tensor], Tensor], value: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient (N, D) and Hessians (N, D, D) of a sum of one function a node, at (N, D).
-
-    Row by row: differentiating all rows at once, as `exact.minimiser` does, imports torch's compiler, four seconds.
-    """
-    value = value.detach().requires_grad_()
-    gradient = torch.autograd.grad(total(value), value, create_graph=True)[0]
-    rows = []
-    for column in gradient.unbind(1):
-        row = None
-        if column.requires_grad:
-            row = torch.autograd.grad(column.sum(), value, retain_graph=True, allow_unused=True)[0]
-        rows.append(torch.zeros_like(value) if row is None else row)
-    return gradient.detach(), torch.stack(rows, 1)
 
 
 def named(problem: Problem, found: Minimiser, unit: float = 1.0) -> str:

@@ -8,7 +8,7 @@ import torch
 from reproflow.claims.generator_matching import components, converse, identification, jumps, theorem
 from reproflow.claims.policy import Context, decide, row_ok, run_claim
 from reproflow.exact import ctmc, flows, manifold, matching
-from reproflow.exact.minimiser import derivatives
+from reproflow.exact.minimiser import loss_derivatives
 from reproflow.foundation import registry
 from reproflow.theory.divergences import get_divergence
 
@@ -142,7 +142,7 @@ def test_one_posterior_too_small_moves_one_part_only():
 
 def test_dropped_sum_leaves_gradients_equal_but_not_stationary():
     problem = ctmc.problem()
-    slope = derivatives(
+    slope = loss_derivatives(
         problem, lambda a, b, t, x: -(a * b.log()).sum(1), torch.ones_like(problem.t), problem.marginal
     )[0]
     assert torch.allclose(slope, -problem.joint.sum(1, keepdim=True).expand_as(slope))

@@ -10,7 +10,7 @@ from scipy import integrate, linalg, optimize
 from reproflow.exact import components, criterion, ctmc, flows, functionals, matching
 from reproflow.exact.empirical import posterior_mean
 from reproflow.exact.matching import Problem
-from reproflow.exact.minimiser import curvature, derivatives, minimise
+from reproflow.exact.minimiser import curvature, loss_derivatives, minimise
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
@@ -146,7 +146,7 @@ def test_minimiser_leaves_alone_what_the_weight_does_not_see():
     squared = get_divergence("squared")
     assert torch.equal(minimise(problem, squared, tensor([0.0]), start), start)
     assert float(curvature(problem, squared, tensor([0.0]), start)) == 0
-    gradient, hessian = derivatives(problem, squared, tensor([2.0]), start)
+    gradient, hessian = loss_derivatives(problem, squared, tensor([2.0]), start)
     assert torch.allclose(gradient, 4 * (start - problem.marginal))
     assert torch.allclose(hessian[0], 4 * torch.eye(2, dtype=DOUBLE))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import binary_chain, gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, expected, posterior
 from reproflow.foundation import registry
@@ -129,7 +129,7 @@ def improved_bounds(case: str, variant: str, context: Context) -> Measurement:
     fall = -steps.min() if variant == PER_X else -gain.min()
     path = (-chain.entropy - chain.bounds @ chain.data.exp() - chain.path_kls).abs().max()
     parts = {"gain": (gain - stated).abs().max(), "path KL": path, "fall": fall.clamp(min=0)}
-    said = ", ".join(f"{name} {float(value):.2g}" for name, value in parts.items())
+    said = told(parts)
     detail = f"{said}; for single x, L falls at {int((steps < 0).sum())} of {steps.numel()} (level, x)"
     return Measurement(float(torch.stack(list(parts.values())).max()), detail=detail)
 

@@ -11,7 +11,7 @@ from scipy.special import beta, betainc
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import discrete, gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain
 from reproflow.foundation import registry
@@ -68,9 +68,7 @@ def gaussian_form(case: str, variant: str, context: Context) -> Measurement:
         "limit of sums against integral": abs(_romberg(sums) / limit - 1),
         "eps against x": abs(other / limit - 1),
     }
-    return Measurement(
-        worst(map(abs, gaps.values())), detail=", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
-    )
+    return Measurement(worst(map(abs, gaps.values())), detail=told(gaps))
 
 
 @functools.cache
@@ -167,7 +165,7 @@ def masked_form(case: str, variant: str, context: Context) -> Measurement:
         tokens too, one order in place of their mixture, and a chain of 32 steps for the limit, must show one.
     """
     gaps = _limit_gaps(variant) if case == LIMIT else _schedule_gaps(case, variant)
-    said = ", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
+    said = told(gaps)
     return Measurement(worst(gaps.values()), detail=said + (f"; {_exact_in_six()}" if case == LIMIT else ""))
 
 

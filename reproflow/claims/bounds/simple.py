@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.foundation import registry
 from reproflow.theory import bounds
@@ -90,9 +91,11 @@ def _slope_gap(path: Path, variant: str) -> float:
 
 def log_derivatives(path: Path, t: Tensor, h: float = 1e-3) -> tuple[Tensor, Tensor]:
     """First and second derivative in noise-time of log m at t, by differences of order four."""
-    f = [path(t - step * h)[1].log() for step in (-2, -1, 0, 1, 2)]
-    first = (8 * (f[3] - f[1]) - (f[4] - f[0])) / (12 * h)
-    return first, (16 * (f[3] + f[1]) - (f[4] + f[0]) - 30 * f[2]) / (12 * h**2)
+
+    def log_m(step: float) -> Tensor:
+        return path(t - step)[1].log()
+
+    return toy.difference(log_m, h), toy.second_difference(log_m, h)
 
 
 def _monotone(name: str, variant: str) -> Measurement:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.bounds.cascade import chains
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, expected
 from reproflow.exact.integrals import DEFAULT_PATH, over_least, panels, path_kl, stieltjes
@@ -115,7 +115,7 @@ def data_model_kl(case: str, variant: str, context: Context) -> Measurement:
     weights = [_weights(process, each, "uniform", name) for each in weightings]
     values = [_violations(model, weights, variant) for model in _models(process, name)]
     largest = {key: worst(each[key] for each in values) for key in values[0]}
-    detail = "largest violation: " + ", ".join(f"{key} {value:.2g}" for key, value in largest.items())
+    detail = "largest violation: " + told(largest)
     return Measurement(worst(largest.values()), detail=detail)
 
 
@@ -178,7 +178,7 @@ def weighted_sum(case: str, variant: str, context: Context) -> Measurement:
         "sums": worst(_discrete_gap(process, name, law, variant) for law in _laws(process)),
         "integrals": worst(_continuous_gap(process, name, law, variant) for law in CONTINUOUS),
     }
-    detail = "relative gaps: " + ", ".join(f"{key} {value:.2g}" for key, value in gaps.items())
+    detail = "relative gaps: " + told(gaps)
     return Measurement(worst(gaps.values()), detail=detail)
 
 

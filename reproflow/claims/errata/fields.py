@@ -117,15 +117,10 @@ def divergences_do_not_cancel(form: str, context: Context) -> Measurement:
         c = path.at(t)
         if form == PRINTED:
             return flux(x, c) - PLANE.log_density(x, c).exp()[:, None] * PLANE.marginal_velocity(x, c)
-        dp = difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp())
+        dp = toy.difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp(), STEP)
         return dp + divergence(lambda at: flux(at, c), x)
 
     return Measurement(worst(float(gap(t).abs().max()) for t in TIMES))
-
-
-def difference(f: Callable[[float], Tensor], h: float = STEP) -> Tensor:
-    """f'(0) to order h⁴, from f at -2h, -h, h, 2h."""
-    return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
 
 
 def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -133,7 +128,7 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     unit = torch.eye(x.shape[1], dtype=x.dtype)
 
     def along(axis: int) -> Tensor:
-        return difference(lambda h: field(x + h * unit[axis])[:, axis])
+        return toy.difference(lambda h: field(x + h * unit[axis])[:, axis], STEP)
 
     return torch.stack([along(axis) for axis in range(x.shape[1])]).sum(0)
 
@@ -173,4 +168,4 @@ def _transport_velocity(x: Tensor, t: Tensor) -> Tensor:
         std = (alpha**2 * mixture.stds**2 + sigma**2).sqrt()
         return torch.special.ndtr((x - alpha * mixture.means[:, 0]) / std) @ mixture.weights
 
-    return -difference(cdf, 1e-3) / mixture.log_density(x, path.at(t)).exp()
+    return -toy.difference(cdf, 1e-3) / mixture.log_density(x, path.at(t)).exp()

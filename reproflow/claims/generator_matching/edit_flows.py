@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told, worst
 from reproflow.exact import edit
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
@@ -65,7 +65,7 @@ def edit_flow_loss(case: str, variant: str, context: Context) -> Measurement:
     gaps = {name: worst(part[name] for part in parts) for name in parts[0]}
     if variant == STATEMENT:
         gaps |= rate_gaps(setting.path)
-    return Measurement(worst(gaps.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
+    return Measurement(worst(gaps.values()), detail=told(gaps))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import ctmc
-from reproflow.exact.minimiser import derivatives, minimise
+from reproflow.exact.minimiser import loss_derivatives, minimise
 from reproflow.foundation import registry, seeds
 from reproflow.theory.canonical import elbo_coefficient
 from reproflow.theory.divergences import get_divergence
@@ -86,7 +86,7 @@ def _trainable(variant: str) -> float:
         kept = 0.0 if variant == DROPPED else v.sum(1)
         return kept - (u * v.log()).sum(1)
 
-    slope = derivatives(problem, part, torch.ones_like(problem.t), problem.marginal)[0]
+    slope = loss_derivatives(problem, part, torch.ones_like(problem.t), problem.marginal)[0]
     # One of the two terms of the slope: d/dv of sum v is the node's mass.
     stationary = float((slope.abs() / problem.joint.sum(1, keepdim=True)).max())
     u, v = torch.rand(2, 64, 4, generator=seeds.generator("BIL-9", TRAINABLE), dtype=torch.float64) + 0.1

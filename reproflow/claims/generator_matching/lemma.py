@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.foundation import registry
 from reproflow.theory.times import TimeLaw, get_time_law
 
@@ -71,7 +71,7 @@ def reweighting_lemma(case: str, variant: str, context: Context) -> Measurement:
         vanishes on (0.3, 0.5) keep the identity and break domination.
     """
     parts = lemma_parts(case, variant)
-    return Measurement(worst(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
+    return Measurement(worst(parts.values()), detail=told(parts))
 
 
 def lemma_parts(case: str, variant: str) -> dict[str, float]:

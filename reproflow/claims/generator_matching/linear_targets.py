@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import regression, toy
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.empirical import posterior_mean
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
@@ -81,7 +81,7 @@ def linear_prediction(case: str, variant: str, context: Context) -> Measurement:
     if kind == DATA_POINT:
         parts["attention"] = _attended(problem.x, c, marginal)
         parts["metric"] = _metric(problem.x, c)
-    return Measurement(worst(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
+    return Measurement(worst(parts.values()), detail=told(parts))
 
 
 def flow_problem(path_name: str) -> tuple[Problem, Coefficients, Tensor]:
@@ -194,7 +194,7 @@ def diffusion_prediction(case: str, variant: str, context: Context) -> Measureme
         "zero set": _zero_set(case, variant),
         "drift": _drift_gap(),
     }
-    said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
+    said = told(parts)
     return Measurement(worst(parts.values()), detail=said)
 
 

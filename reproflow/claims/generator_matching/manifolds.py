@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.manifold import Manifold, get_manifold, posterior
 from reproflow.foundation import registry, seeds
 from reproflow.theory.divergences import Divergence, get_divergence
@@ -75,7 +75,7 @@ def tangent_matching(case: str, variant: str, context: Context) -> Measurement:
         "log-map": _log_map_gap(case, 1 if variant == POWER else 2),
         "minimiser": minimiser_gap(case, chordal=variant == CHORDAL),
     }
-    return Measurement(worst(parts.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in parts.items()))
+    return Measurement(worst(parts.values()), detail=told(parts))
 
 
 def minimiser_gap(case: str, chordal: bool) -> float:

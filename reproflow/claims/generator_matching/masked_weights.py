@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import registry, seeds
 from reproflow.theory.paths import get_path
@@ -57,7 +57,7 @@ def same_denoiser(case: str, variant: str, context: Context) -> Measurement:
         token's value, so that being hidden says something about it, must show one.
     """
     gaps = denoiser_gaps(_rows(case, variant))
-    return Measurement(worst(gaps.values()), detail=", ".join(f"{name} {value:.2g}" for name, value in gaps.items()))
+    return Measurement(worst(gaps.values()), detail=told(gaps))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.distributions import Normal
 
 from reproflow.claims import regression, toy
 from reproflow.claims.losses.matching import L1, PRIOR, WEIGHT, worst_of
-from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
+from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told, worst
 from reproflow.foundation import seeds
 from reproflow.theory.canonical import coefficient
 from reproflow.theory.paths import Coefficients, get_path
@@ -88,7 +88,7 @@ def score_is_noise(case: str, variant: str, context: Context) -> Measurement:
     parts = {"forms": _forms(path.at(_times()), variant), "snr on x1": _ddpm(case), "gain": _gain(case, variant)}
     # The printed sign must break the forms and the gain, so the lesser of the two counts.
     value = min(parts["forms"], parts["gain"]) if variant == PRINTED else worst(parts.values())
-    return Measurement(value, detail=", ".join(f"{name} {part:.2g}" for name, part in parts.items()))
+    return Measurement(value, detail=told(parts))
 
 
 def _times() -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reproflow.claims import toy
-from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
+from reproflow.claims.policy import REFUTED, Context, Measurement, claim, told, worst
 from reproflow.theory.canonical import canonical
 from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
@@ -70,7 +70,7 @@ def stratified(case: str, variant: str, context: Context) -> Measurement:
     if case == "stratified":
         parts = _strata(variant)
         gains = ", ".join(f"{1 / _bins(batch, '')['share']:.1f} at B = {batch}" for batch in BATCHES)
-        said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
+        said = told(parts)
         # A control must break the part that it is about.
         named = {FIXED: parts["bias"], ALL_NOISE: parts["formula"]}
         return Measurement(named.get(variant, worst(parts.values())), detail=f"{said}; time variance falls by {gains}")
@@ -203,7 +203,7 @@ def squared_uniform(case: str, variant: str, context: Context) -> Measurement:
         crowded quarter of the clock that is not turned holds 13 %, not half.
     """
     gaps = _law_gaps(case, variant)
-    return Measurement(worst(gaps.values()), detail=", ".join(f"{name} {gap:.2g}" for name, gap in gaps.items()))
+    return Measurement(worst(gaps.values()), detail=told(gaps))
 
 
 def _law_gaps(case: str, variant: str) -> dict[str, float]:

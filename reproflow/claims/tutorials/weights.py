@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.claims.policy import Context, Measurement, claim, worst
+from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.foundation import seeds
 from reproflow.theory import bounds
 from reproflow.theory.canonical import canonical, log_snr
@@ -66,7 +66,7 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
         "canonical": float(np.abs(w(t) / form - 1).max()),
         "rise": _distance(found.hull.t if found.hull else None, RISES[case]),
     }
-    said = ", ".join(f"{name} {value:.2g}" for name, value in parts.items())
+    said = told(parts)
     return Measurement(worst(parts.values()), detail=f"{said}; {found.verdict}, data half {share:.4g}")
 
 
