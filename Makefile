@@ -11,8 +11,9 @@ demo: .venv/ready
 	snakemake --cores all --profile workflow/profiles/local
 	@echo "see results/demo/report.html"
 
+# Two processes, a file of tests each: fixtures of a module are made once.
 test: .venv/ready
-	pytest
+	pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready
 	pytest -m "slow and not gpu"

@@ -12,23 +12,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reproflow.judge.divergences import DivergenceJudgement, divergence
-    from reproflow.judge.paths import PathJudgement, path
-    from reproflow.judge.plan import SEEDS, Plan
+    from reproflow.judge.divergences.judgement import DivergenceJudgement, divergence
+    from reproflow.judge.paths.judgement import PathJudgement, path
     from reproflow.judge.times import TimeJudgement, time
-    from reproflow.judge.weightings import Judgement, weighting
+    from reproflow.judge.training.plan import SEEDS, Plan
+    from reproflow.judge.weightings.judgement import Judgement, weighting
 
 _HOMES = {
-    "DivergenceJudgement": "divergences",
-    "Judgement": "weightings",
-    "PathJudgement": "paths",
-    "Plan": "plan",
-    "SEEDS": "plan",
+    "DivergenceJudgement": "divergences.judgement",
+    "Judgement": "weightings.judgement",
+    "PathJudgement": "paths.judgement",
+    "Plan": "training.plan",
+    "SEEDS": "training.plan",
     "TimeJudgement": "times",
-    "divergence": "divergences",
-    "path": "paths",
+    "divergence": "divergences.judgement",
+    "path": "paths.judgement",
     "time": "times",
-    "weighting": "weightings",
+    "weighting": "weightings.judgement",
 }
 
 __all__ = [

@@ -21,7 +21,7 @@ import torch
 from reproflow.foundation import files, specs
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
-from reproflow.judge.weightings import Judgement, weighting
+from reproflow.judge.weightings.judgement import Judgement, weighting
 from reproflow.reporting import field as table
 from reproflow.reporting.field import COLUMNS, LAM, Field
 from reproflow.reporting.field_page import page

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.theory import monotone, support
 from reproflow.theory.reverse import quick_law
 from reproflow.theory.support import Interval

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from reproflow.judge import moments, restated, verdicts
-from reproflow.judge.mass import mass
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings import moments, restated, verdicts
+from reproflow.judge.weightings.mass import mass
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path

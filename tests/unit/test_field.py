@@ -139,6 +139,7 @@ CLOSED = {
     "jit": log_normal_law(-0.8, 0.8) + X1 - 2 * np.log(np.maximum(1 / (1 + np.exp(LAM / 2)), 0.05)),
     "flowfusion": log_time_law(lambda t: 1 / (1.05 - t) ** 2) + X1,
     "frameflow": log_time_law(lambda t: 1 / (1 - np.minimum(t, 0.9)) ** 2) + X1,
+    "bounded-inverse": log_time_law(lambda t: np.maximum(1, 0.5 / (1 - t))) + X1,
     "indi": -LAM + 2 * log_sech(LAM / 4),
     "inv-snr": -1.5 * LAM,
     "masked-iddpm": log_sech(LAM / 2),

@@ -17,7 +17,7 @@ from scipy import integrate, optimize
 from reproflow import cli, judge
 from reproflow.foundation import child
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path

@@ -14,9 +14,9 @@ from scipy import integrate, special, stats
 
 from reproflow import cli, judge
 from reproflow.foundation.errors import UsageError
-from reproflow.judge import moments, restated, verdicts, witnesses
-from reproflow.judge.mass import mass
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings import moments, restated, verdicts, witnesses
+from reproflow.judge.weightings.mass import mass
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import ReverseLaw, ReversePath

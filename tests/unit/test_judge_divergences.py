@@ -18,7 +18,8 @@ from reproflow import cli, judge
 from reproflow.exact.matching import Problem
 from reproflow.foundation import child, registry
 from reproflow.foundation.errors import UsageError
-from reproflow.judge import DivergenceJudgement, facts, functional, losses
+from reproflow.judge import DivergenceJudgement
+from reproflow.judge.divergences import facts, functional, losses
 from reproflow.theory.divergences import get_divergence
 
 SCHEMA = Draft202012Validator(

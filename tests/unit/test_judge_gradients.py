@@ -14,8 +14,8 @@ from scipy import integrate
 
 from reproflow import judge
 from reproflow.claims import regression
-from reproflow.judge import gradients, tokens, variance
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings import gradients, tokens, variance
+from reproflow.judge.weightings.objective import Objective
 from reproflow.learning.data import get_dataset
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path

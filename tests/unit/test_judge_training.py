@@ -19,9 +19,9 @@ from scipy import stats
 from reproflow import cli, judge
 from reproflow.foundation import child
 from reproflow.foundation.errors import UsageError
-from reproflow.judge import training
-from reproflow.judge.neighbours import Arm, Outcome, arms, told
-from reproflow.judge.objective import Objective
+from reproflow.judge.training import experiment
+from reproflow.judge.training.neighbours import Arm, Outcome, arms, told
+from reproflow.judge.weightings.objective import Objective
 from reproflow.learning.training.stack import Stack
 from reproflow.theory.equivalence import equivalents
 from reproflow.theory.paths import get_path
@@ -48,8 +48,8 @@ def equivalent(found: Objective) -> list[dict[str, Any]]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks and measures that take no time."""
     for process, more in (("gaussian", {"points": 32, "steps": 8}), ("masked", {"points": 8, "repeats": 1})):
-        settings = {**training.SETTINGS[process], "model": {"width": 16, "depth": 1}, "likelihood": more}
-        monkeypatch.setitem(training.SETTINGS, process, settings)
+        settings = {**experiment.SETTINGS[process], "model": {"width": 16, "depth": 1}, "likelihood": more}
+        monkeypatch.setitem(experiment.SETTINGS, process, settings)
 
 
 class TestNeighbours:
@@ -148,7 +148,7 @@ class TestTraining:
         beats: list[int] = []
         found = subject("inv_one_minus_t_squared")
         same = [{"path": "linear", "time": "uniform", "weighting": "uniform", "factor": 1.0}]
-        told = training.compare(found, same, judge.Plan(seeds=2, steps=6, alive=lambda: beats.append(1)))
+        told = experiment.compare(found, same, judge.Plan(seeds=2, steps=6, alive=lambda: beats.append(1)))
         assert (told["dataset"], told["metric"], told["steps"]) == ("eight_gaussians", "nll_nats", 6)
         assert len(beats) >= 6
         assert os.listdir(tmp_path) == []
@@ -164,12 +164,14 @@ class TestTraining:
 
     def test_a_second_run_gives_the_same_numbers(self) -> None:
         first, second = (
-            training.compare(subject("min_snr"), [], judge.Plan(seeds=1, steps=3))["this"]["values"] for _ in range(2)
+            experiment.compare(subject("min_snr"), [], judge.Plan(seeds=1, steps=3))["this"]["values"] for _ in range(2)
         )
         assert first == second
 
     def test_images_and_a_folder(self, tmp_path: Path) -> None:
-        told = training.compare(subject("simple", "masked"), [], judge.Plan(seeds=2, steps=2, folder=tmp_path / "kept"))
+        told = experiment.compare(
+            subject("simple", "masked"), [], judge.Plan(seeds=2, steps=2, folder=tmp_path / "kept")
+        )
         assert (told["dataset"], told["metric"]) == ("digits8", "bound_bits_per_dim")
         [elbo] = told["neighbours"]
         assert (elbo["pairs"], elbo["difference_interval"]) == (2, None)
@@ -182,13 +184,13 @@ class TestTraining:
         ("spec", "word"), [("expr:t - 0.5", "must be >= 0"), ("expr:0", "zero everywhere"), ("expr:exp(1e4*t)", "inf")]
     )
     def test_what_cannot_be_trained_says_so(self, spec: str, word: str) -> None:
-        found = training.compare(subject(spec), [], judge.Plan(seeds=1, steps=2))
+        found = experiment.compare(subject(spec), [], judge.Plan(seeds=1, steps=2))
         assert (found["this"], found["neighbours"]) == (None, [])
         assert found["reason"].startswith("not trained: ")
         assert word in found["reason"]
 
     def test_one_that_diverges_leaves_the_others_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plain = training.compare(subject("min_snr"), [], judge.Plan(seeds=2, steps=4))
+        plain = experiment.compare(subject("min_snr"), [], judge.Plan(seeds=2, steps=4))
         advance = Stack.advance
         told: list[int] = []
 
@@ -199,7 +201,7 @@ class TestTraining:
             return advance(stack, batch)
 
         monkeypatch.setattr(Stack, "advance", fails)
-        found = training.compare(subject("min_snr"), [], judge.Plan(seeds=2, steps=4))
+        found = experiment.compare(subject("min_snr"), [], judge.Plan(seeds=2, steps=4))
         assert found["this"]["failures"] == ["seed 1 diverged at step 2"]
         assert found["this"]["values"] == {"0": plain["this"]["values"]["0"]}
         assert [each["values"] for each in found["neighbours"]] == [each["values"] for each in plain["neighbours"]]
@@ -207,7 +209,7 @@ class TestTraining:
     @pytest.mark.parametrize("plan", [judge.Plan(seeds=0), judge.Plan(steps=1)])
     def test_a_plan_for_nothing(self, plan: judge.Plan) -> None:
         with pytest.raises(UsageError, match="at least 1 seed and 2 steps"):
-            training.compare(subject("uniform"), [], plan)
+            experiment.compare(subject("uniform"), [], plan)
 
 
 @pytest.mark.usefixtures("small")

@@ -87,7 +87,7 @@ def test_from_a_wheel_outside_the_clone_offline(tmp_path: Path) -> None:
     made = tmp_path / "wheel"
     made.mkdir()
     built = wheel(clone(tmp_path / "reproflow"), made)
-    assert {"reproflow/foundation/names.json", "reproflow/judge/weightings.py"} <= set(
+    assert {"reproflow/foundation/names.json", "reproflow/judge/weightings/judgement.py"} <= set(
         zipfile.ZipFile(built).namelist()
     )
     home = tmp_path / "sound"

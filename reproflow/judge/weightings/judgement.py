@@ -20,11 +20,11 @@ import torch
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.judge import gradients, moments, restated, variance, verdicts
-from reproflow.judge.mass import mass
-from reproflow.judge.objective import WHOLE, Objective
-from reproflow.judge.plan import Plan
-from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.training.plan import Plan
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.weightings import gradients, moments, restated, variance, verdicts
+from reproflow.judge.weightings.mass import mass
+from reproflow.judge.weightings.objective import WHOLE, Objective
 from reproflow.theory import bounds, support
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.canonical import canonical_at
@@ -130,9 +130,9 @@ def weighting(
 
 
 def _trained(subject: Objective, equivalent: Sequence[dict[str, Any]], fault: str, plan: Plan) -> dict[str, Any]:
-    from reproflow.judge import training  # seconds to import
+    from reproflow.judge.training import experiment  # seconds to import
 
-    return training.refused(subject, fault, plan) if fault else training.compare(subject, equivalent, plan)
+    return experiment.refused(subject, fault, plan) if fault else experiment.compare(subject, equivalent, plan)
 
 
 def _checked_range(t_range: Interval) -> Interval:

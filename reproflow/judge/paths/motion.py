@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from reproflow.judge.differences import derivative
-from reproflow.judge.path_breaks import Breaks
-from reproflow.judge.path_course import NAMES, OCTAVES, Course
-from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.paths.breaks import Breaks
+from reproflow.judge.paths.course import NAMES, OCTAVES, Course
+from reproflow.judge.paths.differences import derivative
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.theory.quadrature import Integral, Pole, integral
 
 TOLERANCE = 1e-7

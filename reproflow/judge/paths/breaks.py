@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproflow.judge.path_course import Course
+from reproflow.judge.paths.course import Course
 from reproflow.theory.quadrature import K, X
 
 CELLS = 4001

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproflow.judge.objective import WHOLE, Objective
+from reproflow.judge.weightings.objective import WHOLE, Objective
 from reproflow.theory.quadrature import Integral, integral
 from reproflow.theory.support import Interval
 

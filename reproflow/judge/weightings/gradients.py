@@ -29,8 +29,8 @@ from torch import Tensor
 
 from reproflow.claims import regression, toy
 from reproflow.foundation import seeds
-from reproflow.judge import tokens
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings import tokens
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory.paths import Coefficients
 from reproflow.theory.support import Interval
 from reproflow.theory.targets import get_target

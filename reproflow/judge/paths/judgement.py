@@ -1,7 +1,7 @@
 """Judging a path: its ends, its signs, its SNR, its velocity, the law that it moves, and whether its loss is finite.
 
 Six verdicts, independent of each other. `boundary`, `positive` and `monotone_snr` are about values alone
-(`path_shape`); `velocity`, `integrable` (`path_motion`) and `continuity` (`path_transport`) are about derivatives, as
+(`shape`); `velocity`, `integrable` (`motion`) and `continuity` (`transport`) are about derivatives, as
 the package takes them: in reverse mode for registered paths, in forward mode through a user's function.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproflow.foundation.specs import Spec
-from reproflow.judge import path_motion, path_shape, path_transport
-from reproflow.judge.path_breaks import NONE, breaks
-from reproflow.judge.path_course import Course
-from reproflow.judge.verdicts import INCONCLUSIVE, SUPPORTED
+from reproflow.judge.paths import motion, shape, transport
+from reproflow.judge.paths.breaks import NONE, breaks
+from reproflow.judge.paths.course import Course
+from reproflow.judge.verdict import INCONCLUSIVE, SUPPORTED
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_path
 
@@ -58,15 +58,15 @@ def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
     started = clock.monotonic()
     course = Course(quick_path(get_path(spec, process)))
     course.check_alone()
-    shape = {name: getattr(path_shape, name)(course) for name in ASKED[:3]}
+    about_shape = {name: getattr(shape, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)
-    velocity = path_motion.velocity(course, broken)
+    velocity = motion.velocity(course, broken)
     return PathJudgement(
         spec=str(spec),
         process=process,
-        **shape,
+        **about_shape,
         velocity=velocity,
-        continuity=path_transport.continuity(course, broken),
-        integrable=path_motion.integrable(course, broken, velocity["verdict"]),
+        continuity=transport.continuity(course, broken),
+        integrable=motion.integrable(course, broken, velocity["verdict"]),
         seconds=round(clock.monotonic() - started, 3),
     )

@@ -31,9 +31,9 @@ from torch import Tensor
 
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
-from reproflow.judge import tokens
-from reproflow.judge.gradients import RANGE, inside
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings import tokens
+from reproflow.judge.weightings.gradients import RANGE, inside
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory.paths import Coefficients
 from reproflow.theory.support import Interval
 from reproflow.theory.targets import get_target

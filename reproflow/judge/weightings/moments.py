@@ -21,8 +21,8 @@ import torch
 from scipy import special
 
 from reproflow.foundation.errors import UsageError
-from reproflow.judge import pieces
-from reproflow.judge.objective import WHOLE, Objective
+from reproflow.judge.weightings import pieces
+from reproflow.judge.weightings.objective import WHOLE, Objective
 from reproflow.theory import quadrature
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE, Bound
 from reproflow.theory.support import Interval

@@ -24,11 +24,11 @@ from typing import Any
 from reproflow.exact.criterion import Finding
 from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec
-from reproflow.judge import facts as measured
-from reproflow.judge import losses
-from reproflow.judge.facts import TOLERANCE, Facts
-from reproflow.judge.functional import ONE_OF_NONE
-from reproflow.judge.verdicts import REFUTED, SUPPORTED, number
+from reproflow.judge.divergences import facts as measured
+from reproflow.judge.divergences import losses
+from reproflow.judge.divergences.facts import TOLERANCE, Facts
+from reproflow.judge.divergences.functional import ONE_OF_NONE
+from reproflow.judge.verdict import REFUTED, SUPPORTED, number
 from reproflow.theory.divergences import Divergence, get_divergence
 
 FLAT = 1e-9

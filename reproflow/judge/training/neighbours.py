@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reproflow.evaluation.statistics import mean_interval
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings.objective import Objective
 from reproflow.reporting import comparison
 from reproflow.theory.equivalence import ANY
 from reproflow.theory.paths import get_path

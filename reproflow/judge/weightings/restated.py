@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from reproflow.foundation import registry
-from reproflow.judge import pieces
-from reproflow.judge.mass import mean_of
-from reproflow.judge.objective import Objective
-from reproflow.judge.pieces import Cumulative
+from reproflow.judge.weightings import pieces
+from reproflow.judge.weightings.mass import mean_of
+from reproflow.judge.weightings.objective import Objective
+from reproflow.judge.weightings.pieces import Cumulative
 from reproflow.theory.bounds import Bound
 from reproflow.theory.canonical import coefficient, invert_lam
 from reproflow.theory.quadrature import Integral

@@ -12,9 +12,9 @@ from torch import Tensor
 from reproflow.exact import criterion, ctmc, flows, matching, minimiser
 from reproflow.exact.criterion import Finding
 from reproflow.exact.matching import Loss, Problem
-from reproflow.judge import functional, losses
-from reproflow.judge.functional import Minimiser
-from reproflow.judge.losses import Scaled
+from reproflow.judge.divergences import functional, losses
+from reproflow.judge.divergences.functional import Minimiser
+from reproflow.judge.divergences.losses import Scaled
 
 TOLERANCE = 1e-8
 

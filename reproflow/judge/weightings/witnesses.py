@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reproflow.judge.objective import Objective
+from reproflow.judge.weightings.objective import Objective
 from reproflow.theory.bounds import NOT_REPRESENTABLE, Bound
 
 if TYPE_CHECKING:

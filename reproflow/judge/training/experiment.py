@@ -27,9 +27,9 @@ from reproflow.evaluation.cell import likelihood
 from reproflow.foundation import files, grid
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.neighbours import Arm, Outcome, arms, told
-from reproflow.judge.objective import Objective
-from reproflow.judge.plan import Plan
+from reproflow.judge.training.neighbours import Arm, Outcome, arms, told
+from reproflow.judge.training.plan import Plan
+from reproflow.judge.weightings.objective import Objective
 from reproflow.learning.data import ImageData, ToyData, get_dataset, prepared
 from reproflow.learning.models import stacked
 from reproflow.learning.models.denoiser import GaussianDenoiser, MaskedDenoiser

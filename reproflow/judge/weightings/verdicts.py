@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from reproflow.judge import mass as means
-from reproflow.judge import witnesses
-from reproflow.judge.objective import WHOLE, Objective
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.weightings import mass as means
+from reproflow.judge.weightings import witnesses
+from reproflow.judge.weightings.objective import WHOLE, Objective
 from reproflow.theory import bounds, support
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.quadrature import Integral
 from reproflow.theory.support import Interval
 
-SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 FALSIFIED = "falsified"
 
 
@@ -140,8 +139,3 @@ def _flags(subject: Objective) -> dict[str, Any]:
 def _intervals(intervals: list[Interval]) -> str:
     shown = ", ".join(f"({low:.4g}, {high:.4g})" for low, high in intervals[:3])
     return shown + (f" and {len(intervals) - 3} more" if len(intervals) > 3 else "")
-
-
-def number(value: float) -> float | str:
-    """JSON has no infinity."""
-    return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from reproflow.judge.path_course import NAMES, Course
-from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.paths.course import NAMES, Course
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.theory import monotone, support
 from reproflow.theory.support import Interval
 

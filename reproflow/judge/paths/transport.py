@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from reproflow.exact.mixture import Mixture
-from reproflow.judge.differences import derivative
-from reproflow.judge.path_breaks import Breaks
-from reproflow.judge.path_course import Course
-from reproflow.judge.path_motion import FEW, SINGLE, at, room, times
-from reproflow.judge.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.paths.breaks import Breaks
+from reproflow.judge.paths.course import Course
+from reproflow.judge.paths.differences import derivative
+from reproflow.judge.paths.motion import FEW, SINGLE, at, room, times
+from reproflow.judge.verdict import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.theory.paths import Coefficients
 
 MOVED = 1e-6

@@ -1,0 +1,1 @@
+"""`check --train`: a weighting trained beside registered neighbours. `plan` is light; `experiment` takes seconds."""
