@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from reproflow.cli import asking, baseline, checking, running
+from reproflow.cli import asking, baseline, checking, common, running
 from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
@@ -22,8 +22,10 @@ app = typer.Typer(
     help="Executed evidence for statements about flow-matching and diffusion losses.",
 )
 app.command("list")(asking.list_)
-for verb in (asking.verify, asking.why, asking.doctor, *running.VERBS):
+for verb in (asking.verify, asking.why, asking.doctor):
     app.command()(verb)
+for stage in running.VERBS:
+    app.command()(common.stoppable(stage))
 app.add_typer(checking.app, name="check")
 app.add_typer(baseline.app, name="baseline")
 

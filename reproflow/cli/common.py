@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reproflow.foundation import slurm
 from reproflow.foundation.errors import InterruptedRun, UsageError
 
 if TYPE_CHECKING:
@@ -53,18 +55,52 @@ def device(wanted: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Any]:
-    """SIGTERM, SIGUSR1 and SIGINT only set a flag; the training loop saves and raises `InterruptedRun`."""
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """SIGTERM, SIGUSR1 and SIGINT only set a flag; the training loop saves and raises `InterruptedRun` (exit 75).
+
+    Under Slurm the job is then put back into its queue.
+    """
     asked: list[int] = []
-    wanted = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    before = {number: signal.signal(number, lambda received, _: asked.append(received)) for number in wanted}
+    with _answering(lambda number, _: asked.append(number)):
+        try:
+            yield lambda: bool(asked)
+            if asked:
+                raise InterruptedRun("asked to stop; everything is saved.")
+        except InterruptedRun:
+            if asked:
+                slurm.put_back()
+            raise
+
+
+def stoppable(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """A verb of the workflow that SIGTERM and SIGUSR1 end where they find it, with exit 75.
+
+    What is finished is in the store, what is half-written has no name yet. Under Slurm the job goes back into its
+    queue.
+    """
+
+    def stop(number: int, _: Any) -> None:
+        slurm.put_back()
+        raise InterruptedRun(f"stopped by {signal.Signals(number).name}; what is finished is kept, run again.")
+
+    @functools.wraps(verb)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        with _answering(stop, signal.SIGTERM, signal.SIGUSR1):
+            return verb(*arguments, **options)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def _answering(handler: Callable[[int, Any], Any], *numbers: signal.Signals) -> Iterator[None]:
+    """Lets the handler answer these signals, by default those that ask to stop, and restores what was there."""
+    wanted = numbers or (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    before = {number: signal.signal(number, handler) for number in wanted}
     try:
-        yield lambda: bool(asked)
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if asked:
-        raise InterruptedRun("asked to stop; everything is saved.")
+        for number, own in before.items():
+            signal.signal(number, own)
 
 
 def claim_context(opened: Run) -> Any:

@@ -25,12 +25,12 @@ RESULTS = Path("results") / CONFIG.name
 LOGS = RESULTS / "logs"
 RESOLVED = RESULTS / "config.json"
 
-# Jobs run the code that the fingerprints were read from. Results depend on the number of threads, so it is one;
-# parallelism is between jobs.
+# How a rule calls the package: the code that the fingerprints were read from, one thread (results depend on their number;
+# parallelism is between jobs), and a shell that waits for what it started when it is told to stop.
 CODE = Path(reproflow.__file__).resolve().parents[1]
-shell.prefix(
-    f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={CODE}:$PYTHONPATH "
-    "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
+RUN = (
+    f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={CODE}:${{PYTHONPATH:-}} "
+    "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; trap : TERM USR1; python -m reproflow"
 )
 
 

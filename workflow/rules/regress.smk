@@ -20,5 +20,5 @@ rule regress:
         name=BASELINE.stem,
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "python -m reproflow baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
+        "{RUN} baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
         "--markdown {output.markdown} --evidence &> {log}"

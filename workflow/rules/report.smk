@@ -5,6 +5,11 @@ TABLES = ["cells", "comparison", "claims", "equivalence"]
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
+# It reads two tables: not worth a submission to a cluster.
+localrules:
+    gate,
+
+
 rule tables:
     input:
         cells=RESULTS / "cells.csv",
@@ -32,7 +37,7 @@ rule tables:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.tables"),
     shell:
-        "python -m reproflow tables --config {params.config} &> {log}"
+        "{RUN} tables --config {params.config} &> {log}"
 
 
 rule figures:
@@ -54,7 +59,7 @@ rule figures:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.figures", *REGISTERED),
     shell:
-        "python -m reproflow figures --config {params.config} &> {log}"
+        "{RUN} figures --config {params.config} &> {log}"
 
 
 rule report:
@@ -75,7 +80,7 @@ rule report:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.html"),
     shell:
-        "python -m reproflow report --config {params.config} &> {log}"
+        "{RUN} report --config {params.config} &> {log}"
 
 
 rule gate:
@@ -94,4 +99,4 @@ rule gate:
     params:
         config=str(RESOLVED),
     shell:
-        "python -m reproflow gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"
+        "{RUN} gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"

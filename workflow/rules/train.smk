@@ -9,14 +9,13 @@ rule train:
         ensure(RESULTS / "shards" / "{shard}.train", non_empty=True),
     log:
         LOGS / "train" / "{shard}.log",
-    retries: 2
     conda:
         "../envs/reproflow.yaml"
     params:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("train"),
     shell:
-        "python -m reproflow train --shard {wildcards.shard} --config {params.config} &> {log} "
+        "{RUN} train --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
@@ -34,5 +33,5 @@ rule sample:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("sample"),
     shell:
-        "python -m reproflow sample --shard {wildcards.shard} --config {params.config} &> {log} "
+        "{RUN} sample --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"

@@ -1,0 +1,254 @@
+"""The workflow on a real Slurm: the same files as without it, and nothing lost when jobs are stopped.
+
+One cluster (`cluster.py`) serves all tests. Each works in a clone of its own, through `snakemake --profile slurm` as a
+user would; only the pause between questions to squeue is shorter. "Undisturbed" is the same training by hand.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import GRACE, NODES, Cluster
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slurm
+
+TRAINING = """
+name: long
+experiments:
+  - name: toy
+    process: gaussian
+    dataset: eight_gaussians
+    paths: [linear]
+    weightings: [uniform, elbo]
+    seeds: [0]
+    model: {width: 32, depth: 2}
+    training: {steps: STEPS, batch: 64, lr: 2e-3, warmup: 10, ema: 0.9, save_every: 500}
+"""
+STEPS, SHARD = 32000, "results/long/shards/toy-000.train"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone's files in a folder, and commands run there on the cluster."""
+
+    folder: Path
+    cluster: Cluster
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Starts a command; what it says goes to `said.txt`, where a test's failure can show it."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), self.cluster.environment["PATH"]])
+        env = self.cluster.environment | {"PATH": path, "PYTHONPATH": str(self.folder)} | environment
+        with open(self.folder / "said.txt", "a") as out:
+            return subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out, text=True)
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        quick = ["--slurm-init-seconds-before-status-checks", "2"]
+        return self.start("snakemake", "--cores", "all", "--profile", "slurm", *quick, *arguments, **environment)
+
+    def train(self, **environment: str) -> subprocess.Popen[str]:
+        """The workflow from the data, which are there, to the one trained shard of `long.yaml`."""
+        by_hand(self, "prepare", "eight_gaussians")
+        return self.snakemake("--configfile", "long.yaml", "--", SHARD, **environment)
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "said.txt").read_text()
+
+    @property
+    def log(self) -> str:
+        """The training's own log, as it stands."""
+        path = self.folder / "results/long/logs/train/toy-000.log"
+        return path.read_text() if path.exists() else ""
+
+    def job(self) -> str:
+        """The id of this clone's running training job, or the empty string."""
+        rows = self.cluster.jobs("%i|%T|%k|%Z")
+        mine = [row[0] for row in rows if row[1] == "RUNNING" and "train" in row[2] and row[3] == str(self.folder)]
+        return mine[0] if mine else ""
+
+    def weights(self) -> dict[str, bytes]:
+        """The finished networks, by cell and file."""
+        files = sorted((self.folder / "results/long/store/train").glob("*/*/final.safetensors"))
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, cluster: Cluster) -> Clone:
+    return make_clone(tmp_path / "clone", cluster)
+
+
+def make_clone(folder: Path, cluster: Cluster) -> Clone:
+    """What git would clone, with the link `slurm` as the link that it is, and the long training."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(ROOT / name):
+            shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+    (folder / "long.yaml").write_text(TRAINING.replace("STEPS", str(STEPS)))
+    return Clone(folder, cluster)
+
+
+def by_hand(clone: Clone, *verb: str) -> None:
+    done = clone.start(sys.executable, "-m", "reproflow", *verb, "--config", "long.yaml")
+    assert done.wait(300) == 0, clone.said
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> dict[str, bytes]:
+    """The weights of the long training, done by hand without Slurm."""
+    alone = make_clone(tmp_path_factory.mktemp("alone") / "clone", cluster)
+    by_hand(alone, "prepare", "eight_gaussians")
+    by_hand(alone, "train", "--shard", "toy-000")
+    return alone.weights()
+
+
+def until(done: Callable[[], Any], seconds: float, clone: Clone) -> Any:
+    """What `done` gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := done()):
+        assert time.monotonic() < end, f"waited {seconds:g} s in vain\n{clone.log}\n{clone.said[-4000:]}"
+        time.sleep(0.2)
+    return found
+
+
+def training(clone: Clone) -> str:
+    """Waits until the training has saved a state; the id of its job."""
+    saved = clone.folder / "results/long/store/train"
+    until(lambda: list(saved.glob("*/*/state.safetensors")) and clone.job(), 120, clone)
+    return clone.job()
+
+
+def stop(clone: Clone) -> tuple[int, str]:
+    """Waits until the training has stopped: at which step, and its log then, which the next turn begins anew."""
+    log = until(lambda: clone.log if "stopped at step" in clone.log else "", 120, clone)
+    return int(re.findall(r"stopped at step (\d+)", log)[-1]), log
+
+
+def resumed(clone: Clone) -> set[int]:
+    """The steps at which the cells of the last turn went on."""
+    return {int(step) for step in re.findall(r"resumes at step (\d+)", clone.log)}
+
+
+def finished(run: subprocess.Popen[str], clone: Clone, seconds: float = 240) -> None:
+    try:
+        code = run.wait(seconds)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        raise AssertionError(f"no end after {seconds:g} s\n{clone.log}\n{clone.said[-4000:]}") from None
+    assert code == 0, f"{clone.log}\n{clone.said[-6000:]}"
+
+
+def test_the_same_files_as_without_slurm(clone: Clone, tmp_path: Path) -> None:
+    plain = make_clone(tmp_path / "plain", clone.cluster)
+    ci = ["--configfile", "configs/ci.yaml"]
+    there = clone.snakemake(*ci, REPROFLOW_GPU_PARTITION="gpu")
+    here = plain.start("snakemake", "--cores", "1", "--profile", "workflow/profiles/ci", *ci)
+    seen: dict[str, list[str]] = {}
+    while there.poll() is None:
+        seen |= {row[4]: row for row in clone.cluster.jobs() if row[5] == str(clone.folder)}
+        time.sleep(1)
+    finished(here, plain, 600)
+    finished(there, clone, 600)
+
+    trained = [row for comment, row in seen.items() if "train" in comment]
+    assert len(trained) == 3
+    assert all(row[2] == "gpu" and "gpu:1" in row[3] for row in trained), seen
+    # Short jobs share a submission: two data sets and a feature network, all samples with all measures, the report.
+    assert len(seen) == 3 + 1 + 1 + 1 + 1, seen
+
+    mine, theirs = clone.folder / "results/ci", plain.folder / "results/ci"
+    differ_by_nature = {"timings.csv", "provenance.json"}
+    names = {str(path.relative_to(theirs)) for path in theirs.glob("*.*")}
+    names |= {
+        str(path.relative_to(theirs)) for part in ("tables", "figures", "samples") for path in theirs.glob(f"{part}/*")
+    }
+    assert {"cells.csv", "claims.csv", "report.html", "tables/cells.csv"} <= names
+    differ = [name for name in names - differ_by_nature if not filecmp.cmp(mine / name, theirs / name, shallow=False)]
+    assert differ == []
+    weights = {path.relative_to(theirs) for path in theirs.glob("store/train/*/*/final.safetensors")}
+    assert len(weights) == 9
+    assert all(filecmp.cmp(mine / name, theirs / name, shallow=False) for name in weights)
+
+    again = clone.snakemake(*ci)
+    finished(again, clone)
+    assert clone.said.rstrip().endswith("Nothing to be done (all requested files are present and up to date).")
+
+
+def test_a_preempted_job_is_put_back_and_loses_nothing(clone: Clone, undisturbed: dict[str, bytes]) -> None:
+    run = clone.train(REPROFLOW_GPU_PARTITION="preempt")
+    job = training(clone)
+    clone.cluster.run("sbatch", "--exclusive", f"--nodes={len(NODES)}", "--output=/dev/null", "--wrap=sleep 2")
+    began = time.monotonic()
+    step, log = stop(clone)
+    assert time.monotonic() - began < GRACE, "it did not wait to be killed"
+    finished(run, clone)
+    assert f"Slurm job {job} is put back" in log
+    assert "Restarts=1" in clone.cluster.run("scontrol", "show", "job", job)
+    assert "Trying to restart job" not in clone.said, "Snakemake's own retries were not needed"
+    assert resumed(clone) == {step}
+    assert clone.weights() == undisturbed
+
+
+def test_a_job_out_of_time_goes_on_in_its_next_turn(clone: Clone, undisturbed: dict[str, bytes]) -> None:
+    run = clone.train(REPROFLOW_RUNTIME="1", REPROFLOW_WARNING="45")
+    job = training(clone)
+    step, log = stop(clone)
+    finished(run, clone)
+    assert f"Slurm job {job} is put back" in log
+    assert "Trying to restart job" not in clone.said
+    assert min(resumed(clone)) >= step
+    assert clone.weights() == undisturbed
+
+
+def test_a_cancelled_job_is_submitted_again_and_goes_on(clone: Clone, undisturbed: dict[str, bytes]) -> None:
+    run = clone.train()
+    clone.cluster.run("scancel", job := training(clone))
+    step, log = stop(clone)
+    finished(run, clone)
+    assert "is put back" not in log, "who cancels a job does not want it back"
+    assert "Trying to restart job" in clone.said
+    assert "CANCELLED" in clone.cluster.run("squeue", "--states=all", "--noheader", "--format=%T", f"--jobs={job}")
+    assert resumed(clone) == {step}
+    assert clone.weights() == undisturbed
+
+
+def test_after_a_kill_of_snakemake_no_cell_is_trained_twice(clone: Clone, undisturbed: dict[str, bytes]) -> None:
+    first = clone.train()
+    orphan = training(clone)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert clone.job() == orphan, "Slurm's job lives on"
+    unlock = clone.snakemake("--configfile", "long.yaml", "--unlock")
+    finished(unlock, clone)
+
+    second = clone.train()
+    until(lambda: "is locked by pid" in clone.log, 120, clone)
+    assert second.poll() is None or second.returncode != 0
+    second.send_signal(signal.SIGINT)
+    second.wait(120)
+    until(lambda: not clone.cluster.jobs("%i|%Z", f"--jobs={orphan}", "--states=RUNNING"), 120, clone)
+    finished(clone.snakemake("--configfile", "long.yaml", "--unlock"), clone)
+    third = clone.train()
+    finished(third, clone)
+    assert "0 of 2 cells to train" in clone.log, "the orphan had trained them"
+    assert clone.weights() == undisturbed
