@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint docs smoke bench mutants names test-browser test-slow clean
+.PHONY: demo test lint docs smoke bench mutants names test-browser test-slow test-slurm clean
 
 demo: .venv/ready
 	snakemake --cores all --profile workflow/profiles/local
@@ -18,6 +18,11 @@ test: .venv/ready
 test-slow: .venv/ready
 	pytest -m "slow and not gpu"
 
+# A real Slurm of two nodes on the loopback, from Debian's packages; it is down again at the end.
+test-slurm: .venv/ready
+	bash tests/slurm/install.sh
+	pytest -m slurm tests/slurm
+
 test-browser: .venv/ready
 	bash tests/browser/install.sh
 	pytest -m browser
@@ -28,6 +33,7 @@ lint: .venv/ready
 	snakefmt --check --compact-diff Snakefile workflow
 	mypy
 	snakemake --lint
+	hadolint Dockerfile
 
 # The documentation to build/site/index.html; a broken link or anchor is an error.
 docs: .venv/ready

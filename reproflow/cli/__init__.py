@@ -38,6 +38,8 @@ CommandLineError: type[Exception] = next(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's code."""
+    # Before numpy and torch are imported: results depend on the number of threads, so it is one. Jobs run side by side.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     # torchvision's, not ours, and it would stand in every log.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -37,7 +37,7 @@ experiments:
     model: {width: 32, depth: 2}
     training: {steps: STEPS, batch: 64, lr: 2e-3, warmup: 10, ema: 0.9, save_every: 500}
 """
-STEPS, SHARD = 32000, "results/long/shards/toy-000.train"
+STEPS, SHARD = 40000, "results/long/shards/toy-000.train"
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,8 @@ def test_a_preempted_job_is_put_back_and_loses_nothing(clone: Clone, undisturbed
 
 
 def test_a_job_out_of_time_goes_on_in_its_next_turn(clone: Clone, undisturbed: dict[str, bytes]) -> None:
-    run = clone.train(REPROFLOW_RUNTIME="1", REPROFLOW_WARNING="45")
+    # Slurm warns up to a minute early, and looks every half: between 10 and 40 s from the start.
+    run = clone.train(REPROFLOW_RUNTIME="2", REPROFLOW_WARNING="80")
     job = training(clone)
     step, log = stop(clone)
     finished(run, clone)

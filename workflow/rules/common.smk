@@ -23,19 +23,37 @@ except ReproflowError as error:
 
 RESULTS = Path("results") / CONFIG.name
 LOGS = RESULTS / "logs"
-RESOLVED = RESULTS / "config.json"
 
-# How a rule calls the package: the code that the fingerprints were read from, one thread (results depend on their number;
-# parallelism is between jobs), and a shell that waits for what it started when it is told to stop.
+
+def placed(path):
+    """Where a file lies when another workflow imports this one under a prefix: Snakemake moves inputs, outputs and logs by
+    itself, and not what is a parameter."""
+    return Path(workflow.modifier.path_modifier.replace_prefix(str(path)))
+
+
+RESOLVED = placed(RESULTS / "config.json")
+
+# Jobs run the code that the fingerprints were read from, with the interpreter that runs this, in a shell that waits for what
+# it started when it is told to stop. A workflow that imports this one keeps its own shell.
 CODE = Path(reproflow.__file__).resolve().parents[1]
-RUN = (
-    f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={CODE}:${{PYTHONPATH:-}} "
-    "OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; trap : TERM USR1; python -m reproflow"
-)
+if workflow.modifier.is_main_snakefile():
+    search = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
+    shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={search}; trap : TERM USR1; ")
 
 
-def try_guests():
-    """Runs the functions of a user's own files once, in a process with a time limit, before the first job."""
+def begun():
+    """Whether the configuration that jobs read is this one."""
+    return RESOLVED.exists() and RESOLVED.read_text() == configuration.dump(CONFIG)
+
+
+def begin():
+    """Writes the checked configuration with its defaults, which every job reads, and tries the functions of a user's own
+    files once, in a process with a time limit.
+
+    The file is no rule's output: a change of it would rerun all jobs, and as an `ancient` input it would hide that a job's
+    own parameters changed.
+    """
+    files.write_text(RESOLVED, configuration.dump(CONFIG))
     if CONFIG.guests:
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CODE), os.environ.get("PYTHONPATH", "")])}

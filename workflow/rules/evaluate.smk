@@ -16,7 +16,7 @@ rule evaluate:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("evaluate"),
     shell:
-        "{RUN} evaluate --shard {wildcards.shard} --config {params.config} &> {log} "
+        "python -m reproflow evaluate --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
@@ -40,4 +40,4 @@ rule collect:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.evaluation.collect"),
     shell:
-        "{RUN} collect --config {params.config} &> {log}"
+        "python -m reproflow collect --config {params.config} &> {log}"

@@ -2,7 +2,7 @@
 # evidence; the gate fails for a regression.
 
 BASELINE = Path("results/baselines") / f"{CONFIG.regression.baseline or CONFIG.name}.csv"
-REGRESSION = [RESULTS / "regression.json", RESULTS / "regression.md"] if BASELINE.exists() else []
+REGRESSION = [RESULTS / "regression.json", RESULTS / "regression.md"] if placed(BASELINE).exists() else []
 
 
 rule regress:
@@ -20,5 +20,5 @@ rule regress:
         name=BASELINE.stem,
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "{RUN} baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
+        "python -m reproflow baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
         "--markdown {output.markdown} --evidence &> {log}"

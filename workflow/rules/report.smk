@@ -5,11 +5,6 @@ TABLES = ["cells", "comparison", "claims", "equivalence"]
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
-# It reads two tables: not worth a submission to a cluster.
-localrules:
-    gate,
-
-
 rule tables:
     input:
         cells=RESULTS / "cells.csv",
@@ -37,7 +32,7 @@ rule tables:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.tables"),
     shell:
-        "{RUN} tables --config {params.config} &> {log}"
+        "python -m reproflow tables --config {params.config} &> {log}"
 
 
 rule figures:
@@ -59,7 +54,7 @@ rule figures:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.figures", *REGISTERED),
     shell:
-        "{RUN} figures --config {params.config} &> {log}"
+        "python -m reproflow figures --config {params.config} &> {log}"
 
 
 rule report:
@@ -80,7 +75,7 @@ rule report:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.html"),
     shell:
-        "{RUN} report --config {params.config} &> {log}"
+        "python -m reproflow report --config {params.config} &> {log}"
 
 
 rule gate:
@@ -94,9 +89,11 @@ rule gate:
         RESULTS / "gate.txt",
     log:
         LOGS / "gate.log",
+    # It reads two tables: not worth a submission to a cluster.
+    localrule: True
     conda:
         "../envs/reproflow.yaml"
     params:
         config=str(RESOLVED),
     shell:
-        "{RUN} gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"
+        "python -m reproflow gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"

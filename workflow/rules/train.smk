@@ -15,7 +15,7 @@ rule train:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("train"),
     shell:
-        "{RUN} train --shard {wildcards.shard} --config {params.config} &> {log} "
+        "python -m reproflow train --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
 
 
@@ -33,5 +33,5 @@ rule sample:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("sample"),
     shell:
-        "{RUN} sample --shard {wildcards.shard} --config {params.config} &> {log} "
+        "python -m reproflow sample --shard {wildcards.shard} --config {params.config} &> {log} "
         "&& echo {params.fingerprint} > {output}"
