@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = {
@@ -113,3 +115,19 @@ def test_a_users_function_is_planned_and_a_missing_one_is_refused(clone: Path) -
     assert "my.py has no function 'weight'; did you mean 'wait'?" in answer.stderr + answer.stdout
     (clone / "my.py").write_text("def weight(t, lam):\n    return t\n")
     assert planned(snakemake(clone, "-n", "--configfile", "own.yaml"))["train"] == 1
+
+
+def test_the_conda_environment_has_what_the_package_depends_on() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    environment = yaml.safe_load((ROOT / "workflow/envs/reproflow.yaml").read_text())
+    [pip] = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert [entry.replace(" ", "") for entry in pip] == wanted
+
+
+def test_the_slurm_profile_is_found_by_its_name(clone: Path) -> None:
+    (clone / "slurm").symlink_to("workflow/profiles/slurm")
+    assert (ROOT / "slurm").is_symlink()
+    assert os.readlink(ROOT / "slurm") == "workflow/profiles/slurm"
+    answer = snakemake(clone, "-n", "--cores", "all", "--profile", "slurm")
+    assert "Using profile slurm" in answer.stderr + answer.stdout
+    assert planned(answer).keys() == RULES
