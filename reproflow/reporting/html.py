@@ -78,7 +78,6 @@ def _content(read: Results) -> dict[str, Any]:
         "has_provenance": bool(read.provenance),
         "provenance": dict.fromkeys(PROVENANCE, "") | read.provenance,
         "config": json.dumps(read.config, indent=1, sort_keys=True) if read.config else "",
-        "seconds": float(read.timings["seconds"].sum()) if len(read.timings) else None,
         "missing": missing,
     }
 
