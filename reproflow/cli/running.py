@@ -174,6 +174,19 @@ def claims(config: ConfigOption, results: ResultsOption = None) -> None:
     common.print_claims(rows)
 
 
+def cascade(config: ConfigOption, results: ResultsOption = None) -> None:
+    """Write cascade.csv: the cascade of bounds on trained image networks, each number with its error.
+
+    Example: reproflow cascade --config configs/demo.yaml
+    """
+    from reproflow.evaluation.cascade import table
+
+    opened = common.open_run(config, results)
+    if opened.config.cascade is None:
+        raise UsageError(f"configuration {opened.config.name!r} asks for no cascade; add `cascade: {{}}` to it.")
+    table.write(opened, common.device(opened.config.device))
+
+
 def collect(config: ConfigOption, results: ResultsOption = None) -> None:
     """Gather the store into cells.csv, curves.csv, timings.csv and samples/.
 
@@ -243,4 +256,19 @@ def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:
     return fit
 
 
-VERBS = (resolve, prepare, features, train, sample, pairs, evaluate, claims, collect, tables, figures, report, gate)
+VERBS = (
+    resolve,
+    prepare,
+    features,
+    train,
+    sample,
+    pairs,
+    evaluate,
+    claims,
+    cascade,
+    collect,
+    tables,
+    figures,
+    report,
+    gate,
+)

@@ -208,6 +208,28 @@ class Regression(Closed):
     margins: dict[Metric, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
+class Cascade(Closed):
+    """The cascade of bounds on trained image networks (`cascade.csv`), over the set that they were trained on.
+
+    Of each product of nouns the first `seeds` seeds; `images` draws a level, chains of `steps` steps, `samples` samples
+    for the divergence of data and model.
+    """
+
+    images: Annotated[int, Field(ge=16)] = 128
+    steps: Annotated[tuple[Count, ...], Field(min_length=1)] = (8, 16, 32, 64)
+    samples: Annotated[int, Field(ge=100)] = 2000
+    seeds: Count = 1
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _rising(cls, value: Any) -> Any:
+        if isinstance(value, list) and (sorted(set(value)) != value or any(n % 4 for n in value) or value[-1] % 16):
+            raise ValueError(
+                f"steps {value} must be rising multiples of 4, the last of 16: bounds are told at parts of it"
+            )
+        return tuple(value) if isinstance(value, list) else value
+
+
 class Config(Closed):
     """A whole run; results go to `results/<name>/`."""
 
@@ -216,6 +238,7 @@ class Config(Closed):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     claims: Claims = Claims()
     regression: Regression = Regression()
+    cascade: Cascade | None = None
 
     @property
     def guests(self) -> list[specs.Spec]:

@@ -33,6 +33,7 @@ FIGURES = {
     "samples_gaussian": "Samples: Gaussian process",
     "samples_plane": "Samples in the plane",
     "paths_fields": "Paths and velocity fields",
+    "st_cascade": "The cascade of bounds on trained networks",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")

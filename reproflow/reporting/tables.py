@@ -15,6 +15,7 @@ from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.claims.policy import row_ok
 from reproflow.evaluation.collect import CELL_COLUMNS
 from reproflow.foundation.files import write_text
+from reproflow.reporting import cascade
 from reproflow.reporting.comparison import AXES, MIN_SEEDS, comparison_table
 from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence
 from reproflow.reporting.results import Results, load_results, natural, records, write_frame
@@ -32,7 +33,7 @@ COMPARISON_NOTE = (
 
 
 def write_tables(results: str | Path) -> list[Path]:
-    """Writes `tables/{cells,comparison,claims,equivalence}.{csv,md,tex}` of a results folder and returns the paths."""
+    """Writes `tables/{cells,comparison,claims,equivalence,cascade}.{csv,md,tex}` of a results folder; the paths."""
     read = load_results(results)
     folder = read.folder / "tables"
     cells, claims, comparison = cells_table(read.cells), claims_table(read.claims), comparison_table(read.cells)
@@ -45,7 +46,10 @@ def write_tables(results: str | Path) -> list[Path]:
     unplaced: list[str] = []
     equal = equivalence_table(read, unplaced)
     note = _joined(NOTE, f"Not placed: {'; '.join(unplaced)}." if unplaced else "", broken)
-    return written + write_table(equal, folder, "equivalence", show_equivalence(equal), note)
+    written += write_table(equal, folder, "equivalence", show_equivalence(equal), note)
+    bounds, why = cascade.read_cascade(results)
+    note = _joined(cascade.NOTE, f"Missing: {why}." if why else "")
+    return written + write_table(bounds.drop(columns="level"), folder, "cascade", cascade.shown(bounds), note)
 
 
 def cells_table(cells: pd.DataFrame) -> pd.DataFrame:

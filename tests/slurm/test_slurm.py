@@ -210,8 +210,8 @@ def test_a_preempted_job_is_put_back_and_loses_nothing(clone: Clone, undisturbed
 
 
 def test_a_job_out_of_time_goes_on_in_its_next_turn(clone: Clone, undisturbed: dict[str, bytes]) -> None:
-    # Slurm warns up to a minute early, and looks every half: between 10 and 40 s from the start.
-    run = clone.train(REPROFLOW_RUNTIME="2", REPROFLOW_WARNING="80")
+    # Slurm warns up to a minute early, and looks every half: between 20 and 50 s from the start.
+    run = clone.train(REPROFLOW_RUNTIME="2", REPROFLOW_WARNING="40")
     job = training(clone)
     step, log = stop(clone)
     finished(run, clone)

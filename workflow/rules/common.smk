@@ -87,6 +87,11 @@ def is_image(dataset):
     return any(known.images for known in names.known() if (known.kind, known.name) == ("dataset", dataset))
 
 
+def is_image_shard(shard):
+    """Whether the cells of a shard have images."""
+    return is_image(grid.experiment_of(CONFIG, SHARDS[shard][0].experiment).dataset)
+
+
 def shards_of(process=None, target=None):
     """Ids of the shards whose cells have this process and target."""
     return [

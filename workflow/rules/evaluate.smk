@@ -41,3 +41,29 @@ rule collect:
         source=fingerprint.source("reproflow.evaluation.collect"),
     shell:
         "python -m reproflow collect --config {params.config} &> {log}"
+
+
+# The cascade of bounds on trained networks, of the first seeds of every image experiment, where the configuration asks for it.
+CASCADE = [RESULTS / "cascade.csv"] if CONFIG.cascade else []
+
+
+rule cascade:
+    input:
+        trained=expand(RESULTS / "shards" / "{shard}.train", shard=[s for s in SHARDS if is_image_shard(s)]),
+    output:
+        report(
+            ensure(RESULTS / "cascade.csv", non_empty=True),
+            caption="../report/cascade.rst",
+            category="Comparison",
+            labels={"table": "bounds on trained networks"},
+        ),
+    log:
+        LOGS / "cascade.log",
+    conda:
+        "../envs/reproflow.yaml"
+    params:
+        config=str(RESOLVED),
+        settings=str(CONFIG.cascade),
+        source=fingerprint.source("reproflow.evaluation.cascade.table"),
+    shell:
+        "python -m reproflow cascade --config {params.config} &> {log}"

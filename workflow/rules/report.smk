@@ -1,12 +1,13 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
-TABLES = ["cells", "comparison", "claims", "equivalence"]
+TABLES = ["cells", "comparison", "claims", "equivalence", "cascade"]
 # The gallery and the paths' figure show what is registered, trained or not.
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
 rule tables:
     input:
+        CASCADE,
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
     output:
@@ -23,7 +24,7 @@ rule tables:
             category="Comparison",
             labels={"table": "equal objectives"},
         ),
-        expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims"]),
+        expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims", "cascade"]),
     log:
         LOGS / "tables.log",
     conda:
@@ -37,6 +38,7 @@ rule tables:
 
 rule figures:
     input:
+        CASCADE,
         cells=RESULTS / "cells.csv",
         curves=RESULTS / "curves.csv",
     output:

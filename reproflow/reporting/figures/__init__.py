@@ -28,6 +28,7 @@ NAMES = (
     "samples_masked",
     "samples_plane",
     "paths_fields",
+    "st_cascade",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -42,6 +43,7 @@ def figures() -> dict[str, Draw]:
         paths_fields,
         samples_images,
         samples_points,
+        st_cascade,
     )
 
     draws: list[Draw] = [
@@ -52,6 +54,7 @@ def figures() -> dict[str, Draw]:
         functools.partial(samples_images.draw, process="masked"),
         samples_points.draw,
         paths_fields.draw,
+        st_cascade.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 

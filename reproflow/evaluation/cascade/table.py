@@ -1,0 +1,295 @@
+"""The cascade of a run's image cells as rows: `cascade.csv`.
+
+One row a cell and quantity; `at` is the level, the number of steps or the weighting it is about. Intervals are normal,
+at 95 %. Verdicts follow the policy of claims: an identity is supported where the interval of the difference lies inside
+a tenth of the value, refuted where it lies outside, else inconclusive; a bound is one-sided.
+
+    entropy          H(q) in nats
+    path_kl          PKL at a level, and in `reference` what the chain of the most steps finds at it
+    elbo             E_q L^(s) = -H(q) - PKL(s)
+    path_kl_steps    PKL at the data end in so many steps; `reference` is the continuous limit
+    weighted_sum     the integral of PKL over nu; `reference` is the weighted excess loss, by its definition
+    data_model_kl    KL(q || p^(i)), plug-in with jackknife error; `reference` is PKL_i of the same chain
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from tqdm import tqdm
+
+from reproflow.evaluation.cascade.columns import COLUMNS
+from reproflow.evaluation.cascade.gaussian import Gaussian
+from reproflow.evaluation.cascade.masked import Masked
+from reproflow.evaluation.cascade.profile import Estimated, Profile, over_rows
+from reproflow.evaluation.collect import write_csv
+from reproflow.evaluation.statistics import jackknife
+from reproflow.foundation import grid, registry, seeds
+from reproflow.foundation.grid import Cell
+from reproflow.foundation.run import Run
+from reproflow.foundation.schema import Cascade
+from reproflow.learning import data as datasets
+from reproflow.learning.data import ImageData
+from reproflow.learning.models.denoiser import MaskedDenoiser
+from reproflow.learning.sampling import load_denoiser
+from reproflow.theory import bounds
+from reproflow.theory.canonical import canonical, invert_lam, log_snr
+from reproflow.theory.paths import Path
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import Weighting, get_weighting
+
+RANGE = (1e-3, 1 - 1e-3)
+"""Beyond these times a weight is held at its value there, so that none is infinite."""
+LARGEST_LAM = 10.0
+"""Gaussian levels end here towards the data: a level of grey is told from the next long before."""
+POINTS = {"masked": 201, "gaussian": 97}
+TOLD = (0.0, 0.25, 0.5, 0.75)
+"""Parts of the way from data to noise at which bounds are told."""
+COUNTED = {"masked": (0.5, 0.75, 0.875, 0.9375), "gaussian": (0.125, 0.25, 0.5, 0.75)}
+"""Parts of the way at which the divergence of data and model is counted: nearer the data it would take more samples."""
+REPLICATES, BLOCKS = 8, 20
+TOLERANCE, Z = 0.1, 1.959963984540054
+NOTHING = Estimated(math.nan, math.nan)
+SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
+
+Subject = Masked | Gaussian
+
+
+def cells(run: Run) -> list[Cell]:
+    """The image cells whose cascade is told: of every product of nouns the first `seeds` seeds."""
+    wanted = run.config.cascade
+    if wanted is None:
+        return []
+    chosen = []
+    for experiment in run.config.experiments:
+        if experiment.dataset in _images():
+            kept = experiment.seeds[: wanted.seeds]
+            chosen += [cell for cell in grid.expand_experiment(experiment) if cell.seed in kept]
+    return chosen
+
+
+def _images() -> set[str]:
+    from reproflow.foundation import names
+
+    return {known.name for known in names.known() if known.kind == "dataset" and known.images}
+
+
+def write(run: Run, device: torch.device) -> None:
+    """Writes `cascade.csv`; a cell without a good training record is a row that says so."""
+    assert run.config.cascade is not None
+    rows: list[dict[str, Any]] = []
+    for cell in tqdm(cells(run), desc="cascade", unit="cell", mininterval=5):
+        slot = run.slot("train", cell)
+        if (slot.record() or {}).get("status") != "ok":
+            rows.append(_about(cell) | {"quantity": "", "verdict": INCONCLUSIVE, "reason": "no good training record"})
+            continue
+        experiment = grid.experiment_of(run.config, cell.experiment)
+        loaded = datasets.load(run.data_file(cell.dataset))
+        assert isinstance(loaded, ImageData)
+        denoiser = load_denoiser(cell, experiment, slot, loaded, device)
+        subject = Masked(denoiser, loaded) if isinstance(denoiser, MaskedDenoiser) else Gaussian(denoiser, loaded)
+        rows += [_about(cell) | row for row in measure(subject, denoiser.path, run.config.cascade)]
+    write_csv(run.folder / "cascade.csv", COLUMNS, rows)
+
+
+def _about(cell: Cell) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in ("process", "dataset", "path", "weighting", "target", "seed")} | {
+        "cell": cell.key
+    }
+
+
+def measure(subject: Subject, path: Path, settings: Cascade) -> list[dict[str, Any]]:
+    """Every row of one network, by draws that depend on process and data set alone."""
+    process, scope = path.process, (path.process, subject.data.name)
+    levels = _levels(path)
+    profile = subject.profile(levels, settings.images, seeds.generator("cascade profile", *scope))
+    chains = Chains(subject, (float(levels[0]), float(levels[-1])), settings, scope)
+    entropy, longest = _entropy(subject), settings.steps[-1]
+    rows = [_row("entropy", "", Estimated(entropy, 0.0))]
+    for part in TOLD:
+        index = int((levels - chains.level(part)).abs().argmin())
+        found = profile.path_kl(index)
+        rows.append(_row("path_kl", _place(process, levels[index]), found, chains.path_kls(longest)[part]))
+        rows.append(_row("elbo", _place(process, levels[index]), Estimated(-entropy - found.value, found.se)))
+    limit = profile.path_kl(0)
+    rows += [_row("path_kl_steps", str(n), chains.path_kls(n)[0.0], limit) for n in settings.steps]
+    rows += _weighted_sums(subject, path, profile, seeds.generator("cascade excess", *scope), settings.images)
+    return [*rows, *chains.data_model_kls(process)]
+
+
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
+def _levels(path: Path) -> Tensor:
+    """Noise levels from data to noise: shares m of hidden tokens, dense at both ends, or -lam, evenly."""
+    if path.process == "masked":
+        even = torch.linspace(0, 1, POINTS["masked"], dtype=torch.float64)
+        return torch.cat([even, torch.linspace(-14, 14, POINTS["masked"], dtype=torch.float64).sigmoid()]).unique()
+    low, high = log_snr(path, torch.tensor(RANGE, dtype=torch.float64)).tolist()
+    return torch.linspace(-min(high, LARGEST_LAM), -low, POINTS["gaussian"], dtype=torch.float64)
+
+
+def _times(path: Path, levels: Tensor) -> Tensor:
+    """The times of levels, inside `RANGE`."""
+    lam = torch.logit(1 - levels, eps=1e-12) if path.process == "masked" else -levels
+    found = invert_lam(path, lam)
+    ends = torch.tensor(RANGE, dtype=torch.float64)
+    return torch.where(found.isfinite(), found, torch.where(lam > 0, ends[1], ends[0])).clamp(*RANGE)
+
+
+def _place(process: str, level: Tensor) -> str:
+    return f"m={float(level):.6g}" if process == "masked" else f"lam={-float(level):.6g}"
+
+
+def _entropy(subject: Subject) -> float:
+    """H(q) in nats of a point drawn from the set, given its class: repeated points have their weight."""
+    total = 0.0
+    tokens, labels = subject.data.tokens(), subject.labels
+    for label in labels.unique():
+        counts = tokens[labels == label].unique(dim=0, return_counts=True)[1].double()
+        share = counts / counts.sum()
+        total += float((labels == label).double().mean() * torch.special.entr(share).sum())
+    return total
+
+
+# -- Theorem 2 ---------------------------------------------------------------------------------------------------------
+
+
+def _weighted_sums(
+    subject: Subject, path: Path, profile: Profile, generator: Generator, images: int
+) -> list[dict[str, Any]]:
+    """Theorem 2 for every registered weighting of the process: the integral of PKL against the weighted excess loss."""
+    weightings = [get_weighting(entry.name, path.process) for entry in registry.entries("weighting", path.process)]
+    levels, pieces = profile.levels, len(profile.levels) - 1
+    sums: dict[str, list[float]] = {weighting.name: [] for weighting in weightings}
+    for _ in range(REPLICATES):
+        # As many draws in each piece of the levels, each for the length of its piece.
+        u = torch.rand(max(1, images // 8), pieces, generator=generator, dtype=torch.float64)
+        drawn = (levels[:-1] + levels.diff() * u).flatten()
+        excess = subject.excess(drawn, generator) * levels.diff().expand_as(u).flatten() / len(u)
+        for weighting in weightings:
+            sums[weighting.name].append(float((_w(path, weighting, drawn) * excess).sum()))
+    return [_weighted_sum(path, weighting, profile, sums[weighting.name]) for weighting in weightings]
+
+
+def _weighted_sum(path: Path, weighting: Weighting, profile: Profile, sums: list[float]) -> dict[str, Any]:
+    w = _w(path, weighting, profile.levels)
+    left, prior = over_rows(torch.tensor(sums, dtype=torch.float64)), float(w[-1]) * profile.prior.value
+    loss = Estimated(left.value + prior, left.se)
+    found, wrong = profile.weighted(w), profile.read_late(w)
+    verdict, reason = bound_verdict(path, weighting)
+    if verdict == bounds.CERTIFIED:
+        verdict, reason = identity(found, loss), ""
+    row = _row("weighted_sum", weighting.name, found, loss)
+    if verdict == SUPPORTED and identity(wrong, loss) == SUPPORTED:
+        verdict, reason = INCONCLUSIVE, "the control could not be told from it: no power"
+    control = {"control": "PKL read a fifth of the way late", "control_verdict": identity(wrong, loss)}
+    return row | control | {"verdict": verdict, "reason": reason}
+
+
+def _w(path: Path, weighting: Weighting, levels: Tensor) -> Tensor:
+    return canonical(path, get_time_law("uniform"), weighting, _times(path, levels)).double().expand(len(levels))
+
+
+@functools.cache
+def bound_verdict(path: Path, weighting: Weighting) -> tuple[str, str]:
+    """Whether the canonical weight is a sum of bounds on `RANGE` (theory.bounds), and why."""
+
+    def on(function: Any) -> Any:
+        return lambda t: function(torch.as_tensor(t, dtype=torch.float64)).numpy()
+
+    law = get_time_law("uniform")
+    found = bounds.analyse(
+        on(lambda t: canonical(path, law, weighting, t).expand(t.shape)), on(lambda t: log_snr(path, t)), RANGE, 20_001
+    )
+    return found.verdict, found.reason
+
+
+# -- chains ------------------------------------------------------------------------------------------------------------
+
+
+class Chains:
+    """The same network as chains of several numbers of steps; parts of the way are from data (0) to noise (1)."""
+
+    def __init__(self, subject: Subject, ends: tuple[float, float], settings: Cascade, scope: tuple[str, str]) -> None:
+        self.subject, self.ends, self.settings, self.scope = subject, ends, settings, scope
+        self._found: dict[int, dict[float, Estimated]] = {}
+        self._extra: dict[str, Any] = {} if isinstance(subject, Masked) else {"ends": ends}
+
+    def level(self, part: float) -> float:
+        """The noise level at a part of the way."""
+        return self.ends[0] + part * (self.ends[1] - self.ends[0])
+
+    def path_kls(self, steps: int) -> dict[float, Estimated]:
+        """PKL_i by the part of the way; the longest chain also tells those at which divergences are counted."""
+        if steps not in self._found:
+            process = "masked" if isinstance(self.subject, Masked) else "gaussian"
+            parts = sorted({*TOLD, *(COUNTED[process] if steps == self.settings.steps[-1] else ())})
+            kept = torch.tensor([round(part * steps) for part in parts])
+            generator = seeds.generator("cascade paths", *self.scope, steps)
+            told = self.subject.paths(steps, 4 * self.settings.images, kept, generator, **self._extra)
+            self._found[steps] = {part: over_rows(row) for part, row in zip(parts, told, strict=True)}
+        return self._found[steps]
+
+    def data_model_kls(self, process: str) -> list[dict[str, Any]]:
+        """KL(q || p^(i)) of the longest chain."""
+        steps, parts, labels = self.settings.steps[-1], COUNTED[process], self.subject.labels
+        y = labels.repeat(self.settings.samples // len(labels) + 1)[: self.settings.samples]
+        generator = seeds.generator("cascade samples", *self.scope, steps)
+        kept = torch.tensor([round(part * steps) for part in parts])
+        found = self.subject.occupation(steps, y, kept, generator, **self._extra)
+        limits = self.path_kls(steps)
+        return [
+            _data_model_kl(_place(process, torch.tensor(self.level(part))), occupied, y, labels, limits[part])
+            for part, occupied in zip(parts, found, strict=True)
+        ]
+
+
+def _data_model_kl(place: str, occupied: Tensor, y: Tensor, labels: Tensor, limit: Estimated) -> dict[str, Any]:
+    """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in; error by jackknife."""
+    classes = [(labels == label, y == label) for label in labels.unique()]
+    empty = sum(int((occupied[samples][:, points].sum(0) == 0).sum()) for points, samples in classes)
+    if empty:
+        why = f"{empty} of {len(labels)} points are behind none of {len(y)} samples; more samples are needed"
+        return _row("data_model_kl", place, NOTHING, limit) | {"verdict": INCONCLUSIVE, "reason": why}
+    block = torch.arange(len(y)) % BLOCKS
+
+    def divergence(kept: Sequence[int]) -> float:
+        inside = torch.isin(block, torch.as_tensor(list(kept)))
+        parts = [
+            (points.double().mean(), occupied[inside & samples][:, points].double()) for points, samples in classes
+        ]
+        return -float(sum(share * (of_class.mean(0) * of_class.shape[1]).log().mean() for share, of_class in parts))
+
+    seen = jackknife(divergence, range(BLOCKS))
+    gap, error = seen.mean - limit.value, Z * math.hypot(seen.se, limit.se)
+    verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
+    return _row("data_model_kl", place, Estimated(seen.mean, seen.se), limit) | {"verdict": verdict}
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def identity(a: Estimated, b: Estimated) -> str:
+    """Whether two estimates of one number agree to a tenth of it: an equivalence test by the interval of a - b."""
+    gap, error, allowed = abs(a.value - b.value), Z * math.hypot(a.se, b.se), TOLERANCE * abs(b.value)
+    if gap + error <= allowed:
+        return SUPPORTED
+    return REFUTED if gap - error > allowed else INCONCLUSIVE
+
+
+def _row(quantity: str, at: str, value: Estimated, reference: Estimated | None = None) -> dict[str, Any]:
+    row = {"quantity": quantity, "at": at, "value": value.value, "se": value.se}
+    return row | ({} if reference is None else {"reference": reference.value, "reference_se": reference.se})
+
+
+def monotone(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether PKL falls from level to level towards the noise, as Theorem 1 says."""
+    values = [row["value"] for row in rows if row["quantity"] == "path_kl"]
+    return all(a >= b for a, b in itertools.pairwise(values))

@@ -1,0 +1,61 @@
+"""`cascade.csv` as read: the frame with levels as numbers, and what it says in a few words for the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from reproflow.evaluation.cascade.columns import COLUMNS
+from reproflow.reporting.wording import DASH
+
+QUANTITIES = {
+    "entropy": "H(q)",
+    "path_kl": "gap of the improved bound, PKL",
+    "elbo": "improved bound, E L",
+    "path_kl_steps": "gap in T steps",
+    "weighted_sum": "Theorem 2: integral of gaps | weighted excess loss",
+    "data_model_kl": "KL(q ‖ p) | its bound",
+}
+NOTE = (
+    "Bounds on the trained image networks, over their training set, in nats (001, Theorems 1 and 2): about the "
+    "ancestral (SDE) model, not the probability flow. Beside the value stands what it is compared with: the chain of "
+    "the most steps, the continuous limit, the loss by its definition, or the bound. Supported: equal to a tenth, by "
+    "the 95 % interval of the difference, and the control, the same integral with every bound read a fifth of the way "
+    f"too late, is not; {DASH}: nothing to decide."
+)
+
+
+def read_cascade(results: str | Path) -> tuple[pd.DataFrame, str]:
+    """cascade.csv with `level`, the number in `at` (NaN for weightings); and, where there is nothing, why."""
+    path = Path(results) / "cascade.csv"
+    empty = pd.DataFrame(columns=[*COLUMNS, "level"])
+    if not path.exists():
+        return empty, "no cascade.csv: the configuration asks for no cascade"
+    try:
+        frame = pd.read_csv(path, dtype={"at": str, "reason": str, "target": str}, keep_default_na=True)
+        frame = frame[COLUMNS]
+    except (ValueError, KeyError, UnicodeDecodeError) as error:
+        return empty, f"cascade.csv cannot be read ({error})"
+    if frame.empty:
+        return empty, "no image experiment has a cascade"
+    frame["level"] = pd.to_numeric(frame["at"].str.replace(r"^(m|lam)=", "", regex=True), errors="coerce")
+    return frame, ""
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table for reading."""
+    names = {key: key.capitalize() for key in ("process", "dataset", "path", "weighting", "seed")}
+    text = pd.DataFrame({title: frame[key].astype(str) for key, title in names.items()})
+    text["Quantity"] = frame["quantity"].map(QUANTITIES).fillna(DASH)
+    text["At"] = frame["at"].fillna(DASH)
+    for title, (value, se) in {"Value": ("value", "se"), "Compared with": ("reference", "reference_se")}.items():
+        pairs = zip(frame[value], frame[se], strict=True)
+        text[title] = [DASH if number != number else _with_error(number, error) for number, error in pairs]
+    for key in ("verdict", "control_verdict", "reason"):
+        text[key.replace("_", " ").capitalize()] = frame[key].fillna(DASH).astype(str)
+    return text
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.4g}" if error != error or error == 0 else f"{value:.4g} ± {error:.2g}"
