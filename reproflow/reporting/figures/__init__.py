@@ -28,6 +28,10 @@ NAMES = (
     "samples_masked",
     "samples_plane",
     "paths_fields",
+    "st_gaussian_weightings",
+    "st_masked_weightings",
+    "st_cross_entropy_weight",
+    "bil_gradient_equality",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -36,12 +40,14 @@ NAMES = (
 def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
     from reproflow.reporting.figures import (
+        bil_gradients,
         fid_likelihood,
         gallery,
         losses,
         paths_fields,
         samples_images,
         samples_points,
+        st_weightings,
     )
 
     draws: list[Draw] = [
@@ -52,6 +58,10 @@ def figures() -> dict[str, Draw]:
         functools.partial(samples_images.draw, process="masked"),
         samples_points.draw,
         paths_fields.draw,
+        st_weightings.draw_gaussian,
+        st_weightings.draw_masked,
+        st_weightings.draw_cross_entropy,
+        bil_gradients.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 

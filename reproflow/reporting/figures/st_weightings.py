@@ -55,8 +55,8 @@ GAUSSIAN_CAPTION = (
     "Weightings in use in Gaussian diffusion, in the manner of Shi & Titsias (2025), Fig. 2 (left): w(λ) relative to "
     f"the ELBO integrand, not normalised, over the log-SNR from −{REACH:g} to {REACH:g}. Left: those that never rise "
     "with λ, which makes the loss a sum of variational bounds with positive coefficients; right: those that rise, from "
-    "the noise end to the dot. A name with '=' is one curve twice; EDM made monotone is constant where EDM rises. A factor "
-    "does not matter: min_snr, on the x1 error of the cosine path, has 1/π."
+    "the noise end to the dot. A name with '=' is one curve twice; EDM made monotone is constant where EDM rises. A "
+    "factor does not matter: min_snr, on the x1 error of the cosine path, has 1/π."
 )
 MASKED_CAPTION = (
     "The weightings of masked diffusion, Shi & Titsias (2025), Fig. 2 (right): w(t) relative to the ELBO integrand, "
