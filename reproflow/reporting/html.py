@@ -34,6 +34,10 @@ FIGURES = {
     "samples_plane": "Samples in the plane",
     "paths_fields": "Paths and velocity fields",
     "st_cascade": "The cascade of bounds on trained networks",
+    "st_gaussian_weightings": "Weightings over the log-SNR",
+    "st_masked_weightings": "Weightings of masked diffusion over time",
+    "st_cross_entropy_weight": "Total weight on the cross-entropy",
+    "bil_gradient_equality": "Equal gradients, and controls that differ",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")

@@ -101,7 +101,7 @@ def _claim(
     id: str, title: str, kind: str, tier: str, case: str, verdict: str, expected: str, statistic: Any, tolerance: Any
 ) -> dict[str, Any]:
     control_verdict = {"supported": "refuted", "refuted": "supported"}.get(expected, "")
-    control = {"exact": "L1 loss", "identity": "L1 loss;Huber loss"}.get(kind, "")
+    control = {"exact": "L1 loss;weight depends on z", "identity": "L1 loss;Huber loss"}.get(kind, "")
     return {
         "id": id, "title": title, "source": "002, 004 eq. 6", "kind": kind, "tier": tier, "case": case,
         "verdict": verdict, "expected": expected, "reason": f"a synthetic reason for {id} <b>not markup</b>",

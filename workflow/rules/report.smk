@@ -1,7 +1,7 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
 TABLES = ["cells", "comparison", "claims", "equivalence", "cascade"]
-# The gallery and the paths' figure show what is registered, trained or not.
+# The gallery, and the figures of paths and weightings, show what is registered, trained or not.
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
@@ -40,6 +40,7 @@ rule figures:
     input:
         CASCADE,
         cells=RESULTS / "cells.csv",
+        claims=RESULTS / "claims.csv",
         curves=RESULTS / "curves.csv",
     output:
         report(

@@ -29,6 +29,10 @@ NAMES = (
     "samples_plane",
     "paths_fields",
     "st_cascade",
+    "st_gaussian_weightings",
+    "st_masked_weightings",
+    "st_cross_entropy_weight",
+    "bil_gradient_equality",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -37,6 +41,7 @@ NAMES = (
 def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
     from reproflow.reporting.figures import (
+        bil_gradients,
         fid_likelihood,
         gallery,
         losses,
@@ -44,6 +49,7 @@ def figures() -> dict[str, Draw]:
         samples_images,
         samples_points,
         st_cascade,
+        st_weightings,
     )
 
     draws: list[Draw] = [
@@ -55,6 +61,10 @@ def figures() -> dict[str, Draw]:
         samples_points.draw,
         paths_fields.draw,
         st_cascade.draw,
+        st_weightings.draw_gaussian,
+        st_weightings.draw_masked,
+        st_weightings.draw_cross_entropy,
+        bil_gradients.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 
