@@ -261,7 +261,8 @@ def test_an_unknown_figure_is_a_users_fault(reported: Path) -> None:
 
 def test_figures_without_input_say_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
-    names = set(figures()) - {"paths_fields", "gallery"}  # these draw the registry
+    # These draw the registry, and the tutorials what they compute themselves.
+    names = {name for name in figures() if not name.startswith("tut_")} - {"paths_fields", "gallery"}
     assert len(write_figures(tmp_path, names)) == 3 * len(names)
     for name in names:
         assert len(table(tmp_path, name)) == 0

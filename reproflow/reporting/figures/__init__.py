@@ -28,6 +28,12 @@ NAMES = (
     "samples_masked",
     "samples_plane",
     "paths_fields",
+    "tut_posterior",
+    "tut_field",
+    "tut_solvers",
+    "tut_reflow",
+    "tut_times",
+    "tut_weights",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -42,6 +48,12 @@ def figures() -> dict[str, Draw]:
         paths_fields,
         samples_images,
         samples_points,
+        tut_field,
+        tut_posterior,
+        tut_reflow,
+        tut_solvers,
+        tut_times,
+        tut_weights,
     )
 
     draws: list[Draw] = [
@@ -52,6 +64,12 @@ def figures() -> dict[str, Draw]:
         functools.partial(samples_images.draw, process="masked"),
         samples_points.draw,
         paths_fields.draw,
+        tut_posterior.draw,
+        tut_field.draw,
+        tut_solvers.draw,
+        tut_reflow.draw,
+        tut_times.draw,
+        tut_weights.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 
