@@ -80,8 +80,8 @@ def caption(frame: pd.DataFrame, data: ImageData) -> str:
         "of digits at t = 0.5. From the left: x_t; the conditional velocity u(x|z) = z − ε, the "
         f"same at every t; the marginal velocity u(x), its posterior average (blue −{SPEED:g} to red {SPEED:g}); the "
         "posterior mean; and the likeliest digits, each with its class and posterior weight. Greys run "
-        f"from −1 to 1; all are cut at both ends. The weight of z itself is {held}. Right: exp of the posterior's entropy, "
-        f"the effective number of digits, median and middle 80 % of the {MANY} pairs: its median is "
+        f"from −1 to 1; all are cut at both ends. The weight of z itself is {held}. Right: exp of the posterior's "
+        f"entropy, the effective number of digits, median and middle 80 % of the {MANY} pairs: its median is "
         f"{middle.iloc[0]:.0f} at t = {middle.index[0]:g}, {middle.iloc[-1]:.3g} at t = {middle.index[-1]:g}, "
         f"and below 2 from t = {alone:.2g} on."
     )

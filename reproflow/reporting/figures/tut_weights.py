@@ -7,8 +7,8 @@ the linear path, SNR = ((1-s)/s)^2 and the factor c(s) on the squared velocity e
 
 relative to the ELBO integrand. The loss is a sum of variational bounds with positive coefficients, and so certified as
 one, where w never falls towards the noise (001, Theorem 2; TUT-3, TUT-4). The SNR and min-SNR weights were proposed
-for the error of the predicted data; here they stand on the velocity, as in 003, which is another loss. SNR and 1/SNR have an infinite
-mean over uniform times (LOSS-7), which the bound property does not ask about.
+for the error of the predicted data; here they stand on the velocity, as in 003, which is another loss. 1/SNR has an
+infinite mean over uniform times (LOSS-7), and so has SNR; the bound property does not ask about that.
 """
 
 from __future__ import annotations
