@@ -38,6 +38,12 @@ FIGURES = {
     "st_masked_weightings": "Weightings of masked diffusion over time",
     "st_cross_entropy_weight": "Total weight on the cross-entropy",
     "bil_gradient_equality": "Equal gradients, and controls that differ",
+    "tut_posterior": "Tutorial: what a noisy digit says of the data",
+    "tut_field": "Tutorial: conditional against marginal velocity",
+    "tut_solvers": "Tutorial: solvers and their order",
+    "tut_reflow": "Tutorial: reflow, and its control",
+    "tut_times": "Tutorial: how the times of a batch are drawn",
+    "tut_weights": "Tutorial: weights and the bound property",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")

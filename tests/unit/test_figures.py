@@ -262,7 +262,8 @@ def test_an_unknown_figure_is_a_users_fault(reported: Path) -> None:
 def test_figures_without_input_say_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     drawn = {"paths_fields", "gallery", "st_gaussian_weightings", "st_masked_weightings", "st_cross_entropy_weight"}
-    names = set(figures()) - drawn  # those draw the registry
+    # Those draw the registry, and the tutorials what they compute themselves.
+    names = {name for name in figures() if not name.startswith("tut_")} - drawn
     assert len(write_figures(tmp_path, names)) == 3 * len(names)
     for name in names:
         assert len(table(tmp_path, name)) == 0

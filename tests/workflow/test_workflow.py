@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 RULES = {
     "prepare", "features", "train", "sample", "evaluate", "collect", "claims", "tables", "figures", "report",
-    "gate", "default", "total",
+    "gate", "cascade", "default", "total",
 }  # fmt: skip
 
 

@@ -33,6 +33,12 @@ NAMES = (
     "st_masked_weightings",
     "st_cross_entropy_weight",
     "bil_gradient_equality",
+    "tut_posterior",
+    "tut_field",
+    "tut_solvers",
+    "tut_reflow",
+    "tut_times",
+    "tut_weights",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -50,6 +56,12 @@ def figures() -> dict[str, Draw]:
         samples_points,
         st_cascade,
         st_weightings,
+        tut_field,
+        tut_posterior,
+        tut_reflow,
+        tut_solvers,
+        tut_times,
+        tut_weights,
     )
 
     draws: list[Draw] = [
@@ -65,6 +77,12 @@ def figures() -> dict[str, Draw]:
         st_weightings.draw_masked,
         st_weightings.draw_cross_entropy,
         bil_gradients.draw,
+        tut_posterior.draw,
+        tut_field.draw,
+        tut_solvers.draw,
+        tut_reflow.draw,
+        tut_times.draw,
+        tut_weights.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 

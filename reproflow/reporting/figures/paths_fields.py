@@ -48,8 +48,8 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     frames = []
     for name, (left, middle, conditional, marginal) in zip(names, rows, strict=True):
         frames.append(_coefficients(left, middle, name))
-        frames.append(_field(conditional, name, "conditional", point, mixture, mixture.means[0]))
-        frames.append(_field(marginal, name, "marginal", mixture, mixture, None))
+        frames.append(field_panel(conditional, name, "conditional", point, mixture, mixture.means[0]))
+        frames.append(field_panel(marginal, name, "marginal", mixture, mixture, None))
     heads = ("coefficients", "log-SNR λ", "conditional u(x | z)", "marginal u(x)")
     for axes, head in zip(rows[0], heads, strict=True):
         axes.set_title(head)
@@ -78,8 +78,14 @@ def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
     )
 
 
-def _field(axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: torch.Tensor | None) -> pd.DataFrame:
-    c = get_path(name).at(torch.tensor(TIME, dtype=torch.float64))
+def field_panel(
+    axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: torch.Tensor | None, t: float = TIME
+) -> pd.DataFrame:
+    """Draws the velocity of `field` at t on the path of that name over the density of `law`, and returns the numbers.
+
+    `z` (2,) is marked where given.
+    """
+    c = get_path(name).at(torch.tensor(t, dtype=torch.float64))
     x = _grid(ARROWS, HALF)
     u = field.marginal_velocity(x, c)
     longest = float(u.norm(dim=-1).max())
@@ -96,7 +102,7 @@ def _field(axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: to
     for spine in axes.spines.values():
         spine.set_visible(False)
     columns = {"x0": x[:, 0], "x1": x[:, 1], "u0": u[:, 0], "u1": u[:, 1]}
-    arrows = pd.DataFrame({"path": name, "quantity": kind, "t": TIME, **{k: v.numpy() for k, v in columns.items()}})
+    arrows = pd.DataFrame({"path": name, "quantity": kind, "t": t, **{k: v.numpy() for k, v in columns.items()}})
     return pd.concat([arrows, density.assign(path=name)]) if kind == "marginal" else arrows
 
 
@@ -122,7 +128,13 @@ def _shade(axes: Axes, law: Mixture, c: Coefficients) -> pd.DataFrame:
         density.reshape(SHADES, SHADES).T, extent=(-reach, reach, -reach, reach), origin="lower", cmap="Blues",
         alpha=0.6, vmin=0, interpolation="none",
     )  # fmt: skip
-    columns = {"quantity": "density", "t": TIME, "value": density.numpy(), "x0": x[:, 0].numpy(), "x1": x[:, 1].numpy()}
+    columns = {
+        "quantity": "density",
+        "t": float(c.t),
+        "value": density.numpy(),
+        "x0": x[:, 0].numpy(),
+        "x1": x[:, 1].numpy(),
+    }
     return pd.DataFrame(columns)
 
 
