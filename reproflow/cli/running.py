@@ -212,7 +212,7 @@ def figures(
     results: ResultsOption = None,
     names: Annotated[list[str] | None, typer.Argument(help="Figures to make; all by default.")] = None,
 ) -> None:
-    """Write figures/: each as SVG, PNG and the CSV of its numbers.
+    """Write figures/: each as SVG, PDF, PNG and the CSV of its numbers.
 
     Example: reproflow figures --config configs/demo.yaml gallery
     """

@@ -27,13 +27,16 @@ def table(results: Path, name: str) -> pd.DataFrame:
 
 def test_every_figure_is_an_svg_a_png_and_a_csv_with_a_caption(reported: Path) -> None:
     written = {path.name for path in (reported / "figures").iterdir()}
-    assert written == {f"{name}.{suffix}" for name in figures() for suffix in ("svg", "png", "csv")}
+    assert written == {f"{name}.{suffix}" for name in figures() for suffix in ("svg", "pdf", "png", "csv")}
     for name in figures():
         root = ElementTree.parse(reported / "figures" / f"{name}.svg").getroot()
         captions = [element.text or "" for element in root.iter() if element.tag.endswith("}description")]
         assert len(captions[0]) > 60
         assert not [element for element in root.iter() if element.tag.endswith("}date")]
         assert (reported / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        pdf = (reported / "figures" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert b"/CreationDate" not in pdf
         assert len(table(reported, name)) > 5
 
 
@@ -264,7 +267,7 @@ def test_figures_without_input_say_so(tmp_path: Path) -> None:
     drawn = {"paths_fields", "gallery", "st_gaussian_weightings", "st_masked_weightings", "st_cross_entropy_weight"}
     # Those draw the registry, and the tutorials what they compute themselves.
     names = {name for name in figures() if not name.startswith("tut_")} - drawn
-    assert len(write_figures(tmp_path, names)) == 3 * len(names)
+    assert len(write_figures(tmp_path, names)) == 4 * len(names)
     for name in names:
         assert len(table(tmp_path, name)) == 0
 

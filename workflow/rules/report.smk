@@ -48,7 +48,7 @@ rule figures:
             caption="../report/figures.rst",
             category="Figures",
         ),
-        expand(RESULTS / "figures" / "{figure}.{ending}", figure=FIGURES, ending=["png", "csv"]),
+        expand(RESULTS / "figures" / "{figure}.{ending}", figure=FIGURES, ending=["pdf", "png", "csv"]),
     log:
         LOGS / "figures.log",
     conda:

@@ -1,4 +1,4 @@
-"""Figures: one file each, named in `FIGURES`; each is written as SVG and PNG beside a CSV of every number it shows.
+"""Figures: one file each, named in `FIGURES`; each is written as SVG, PDF and PNG beside a CSV of its numbers.
 
 A figure is a function of the results folder that returns (figure, frame, caption). The caption is stored in the SVG and
 the PNG as their description, so it travels with the file; the report reads it from there.
@@ -88,7 +88,7 @@ def figures() -> dict[str, Draw]:
 
 
 def write_figures(results: str | Path, names: Iterable[str] | None = None) -> list[Path]:
-    """Writes `figures/<name>.{svg,png,csv}` for each name (default: all) and returns the paths.
+    """Writes `figures/<name>.{svg,pdf,png,csv}` for each name (default: all) and returns the paths.
 
     Raises `UsageError` for an unknown name. A figure whose input is missing is written all the same, and says what is
     missing.

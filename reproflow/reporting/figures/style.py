@@ -51,6 +51,7 @@ _RC = {
     "savefig.facecolor": "white",
     "svg.hashsalt": "reproflow",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
     "image.interpolation": "nearest",
     "path.simplify": True,
 }
@@ -155,17 +156,20 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
 
 
 def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
-    """Writes `stem.svg` and `stem.png`, the caption as their description: no date, fixed ids, so the same bytes."""
-    svg, png = stem.with_suffix(".svg"), stem.with_suffix(".png")
+    """Writes `stem.svg`, `.pdf` and `.png`, the caption as their description: no date, fixed ids, so the same bytes."""
+    svg, pdf, png = (stem.with_suffix(suffix) for suffix in (".svg", ".pdf", ".png"))
     _freeze(figure)
     tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.06}
     metadata = {"Title": stem.name, "Description": caption}
     with atomic(svg) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, **metadata}, **tight)
         temporary.write_text(rounded(temporary.read_text(encoding="utf-8")), encoding="utf-8")
+    with atomic(pdf) as temporary:
+        about = {"Title": stem.name, "Subject": caption, "CreationDate": None}
+        figure.savefig(temporary, format="pdf", metadata=about, dpi=200, **tight)
     with atomic(png) as temporary:
         figure.savefig(temporary, format="png", metadata=metadata, dpi=200, **tight)
-    return [svg, png]
+    return [svg, pdf, png]
 
 
 def _freeze(figure: Figure) -> None:
