@@ -1,6 +1,6 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
-TABLES = ["cells", "comparison", "claims", "equivalence"]
+TABLES = ["cells", "comparison", "claims", "equivalence", "ranking", "fid_by_weighting"]
 # The gallery and the paths' figure show what is registered, trained or not.
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
@@ -22,6 +22,12 @@ rule tables:
             caption="../report/equivalence.rst",
             category="Comparison",
             labels={"table": "equal objectives"},
+        ),
+        report(
+            expand(RESULTS / "tables" / "{table}.csv", table=["ranking", "fid_by_weighting"]),
+            caption="../report/ranking.rst",
+            category="Comparison",
+            labels={"table": "{table}"},
         ),
         expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims"]),
     log:
