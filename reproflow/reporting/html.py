@@ -33,6 +33,7 @@ FIGURES = {
     "samples_gaussian": "Samples: Gaussian process",
     "samples_plane": "Samples in the plane",
     "paths_fields": "Paths and velocity fields",
+    "bil_exchange": "A weight in the loss, and in the time law",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")

@@ -28,6 +28,7 @@ NAMES = (
     "samples_masked",
     "samples_plane",
     "paths_fields",
+    "bil_exchange",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -36,6 +37,7 @@ NAMES = (
 def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
     from reproflow.reporting.figures import (
+        exchange,
         fid_likelihood,
         gallery,
         losses,
@@ -52,6 +54,7 @@ def figures() -> dict[str, Draw]:
         functools.partial(samples_images.draw, process="masked"),
         samples_points.draw,
         paths_fields.draw,
+        exchange.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 
