@@ -37,11 +37,12 @@ CURVES = {"loss": "loss", "grad_norm": "gradient norm"}
 CAPTION = (
     "A weight moved into the time law (Billera et al., Lemma 4.7: E[w(t) L(t)] under D is K times E[L(t)] under the "
     "law proportional to w D), trained both ways. A row is a pair of objectives with proportional canonical weight "
-    "on one path, found among the cells. Left: training loss; each is divided by the loss of its own linear denoiser, "
+    "on one path, found among the cells; a weighting that keeps its canonical weight under another law has the rest "
+    "of it in the loss. Left: training loss; each is divided by the loss of its own linear denoiser, "
     "and K with it, so that the arms are in one unit; dotted: what the exact posterior leaves. Middle: norm of the "
     "stochastic gradient before clipping. Lines: mean over seeds, bands: lowest to highest seed. Right: final "
     "likelihood, law minus weight, a dot a seed, with the mean and its paired 95 % t-interval (none below "
-    f"{MIN_SEEDS} seeds). One objective does not mean one noise: V is the exact variance of one independent draw's "
+    f"{MIN_SEEDS} seeds), not adjusted for the number of rows. One objective does not mean one noise: V is the exact variance of one independent draw's "
     "gradient with respect to the network's output at the exact posterior (by quadrature; training draws stratified "
     "times, which have less), V min the least that any time law has for this objective. Ratio of squares: measured "
     "squared gradient norms of the last quarter of training, law over weight, with a 95 % interval over seeds."
@@ -168,7 +169,7 @@ def _noise(read: Results, pair: Pair, axes: Axes) -> pd.DataFrame:
         {"quantity": "grad_square", "arm": "law / weight", "value": ratio.mean, "low": ratio.low, "high": ratio.high}
         | {"seeds": ratio.n}
     )
-    exact = ", ".join(f"{arm} {number(over[arm], 2)}" for arm in ARMS)
+    exact = ", ".join(f"{arm} {number(over[arm], digits=3)}" for arm in ARMS)
     bounds = DASH if math.isnan(ratio.low) else f"[{number(ratio.low, 2)}, {number(ratio.high, 2)}]"
     axes.set_title(
         f"V / V min: {exact}\nratio of squares {number(ratio.mean, 2)} {bounds}", fontsize=8, linespacing=1.3
