@@ -35,17 +35,18 @@ COLOURS = {"weight": "#0173b2", "law": "#c44e00"}
 DASHES: dict[str, Any] = {"weight": "-", "law": (0, (4, 1.5))}
 CURVES = {"loss": "loss", "grad_norm": "gradient norm"}
 CAPTION = (
-    "A weight moved into the time law (Billera et al., Lemma 4.7: E[w(t) L(t)] under D is K times E[L(t)] under the "
-    "law proportional to w D), trained both ways. A row is a pair of objectives with proportional canonical weight "
-    "on one path, found among the cells; a weighting that keeps its canonical weight under another law has the rest "
-    "of it in the loss. Left: training loss; each is divided by the loss of its own linear denoiser, "
-    "and K with it, so that the arms are in one unit; dotted: what the exact posterior leaves. Middle: norm of the "
-    "stochastic gradient before clipping. Lines: mean over seeds, bands: lowest to highest seed. Right: final "
-    "likelihood, law minus weight, a dot a seed, with the mean and its paired 95 % t-interval (none below "
-    f"{MIN_SEEDS} seeds), not adjusted for the number of rows. One objective does not mean one noise: V is the exact variance of one independent draw's "
-    "gradient with respect to the network's output at the exact posterior (by quadrature; training draws stratified "
-    "times, which have less), V min the least that any time law has for this objective. Ratio of squares: measured "
-    "squared gradient norms of the last quarter of training, law over weight, with a 95 % interval over seeds."
+    "A weight moved into the time law (Billera et al., Lemma 4.7: E[w(t) L(t)] under D is K times E[L(t)] under "
+    "the law proportional to w D), trained both ways. A row is a pair of objectives with proportional canonical "
+    "weight on one path, found among the cells; a weighting that keeps its canonical weight under another law has"
+    " the rest of it in the loss. Left: training loss; each is divided by the loss of its own linear denoiser, "
+    "and K with it, so that the arms are in one unit; dotted: what the exact posterior leaves. Middle: norm of "
+    "the stochastic gradient before clipping. Lines: mean over seeds, bands: lowest to highest seed. Right: final"
+    " likelihood, law minus weight, a dot a seed, with the mean and its paired 95 % t-interval (none below "
+    f"{MIN_SEEDS} seeds), not adjusted for the number of rows. One objective does not mean one noise: V is the "
+    "exact variance of one independent draw's gradient with respect to the network's output at the exact "
+    "posterior (by quadrature; training draws stratified times, which have less), V min the least that any time "
+    "law has for this objective. Ratio of squares: measured squared gradient norms of the last quarter of "
+    "training, law over weight, with a 95 % interval over seeds."
 )
 
 
