@@ -44,6 +44,7 @@ FIGURES = {
     "tut_reflow": "Tutorial: reflow, and its control",
     "tut_times": "Tutorial: how the times of a batch are drawn",
     "tut_weights": "Tutorial: weights and the bound property",
+    "bil_exchange": "A weight in the loss, and in the time law",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
 IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")

@@ -1,4 +1,4 @@
-"""Tables: cells, claims ledger, paired comparisons, and equal objectives, each as CSV, Markdown and LaTeX.
+"""Tables: cells, claims ledger, comparisons, equal objectives, rankings and FID, each as CSV, Markdown and LaTeX.
 
 The CSV holds every digit; Markdown and LaTeX are rounded for reading. Rows are sorted, and the same results give the
 same bytes.
@@ -18,6 +18,8 @@ from reproflow.foundation.files import write_text
 from reproflow.reporting import cascade
 from reproflow.reporting.comparison import AXES, MIN_SEEDS, comparison_table
 from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence
+from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
+from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
 from reproflow.reporting.results import Results, load_results, natural, records, write_frame
 from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text
 
@@ -33,7 +35,7 @@ COMPARISON_NOTE = (
 
 
 def write_tables(results: str | Path) -> list[Path]:
-    """Writes `tables/{cells,comparison,claims,equivalence,cascade}.{csv,md,tex}` of a results folder; the paths."""
+    """Writes `tables/<name>.{csv,md,tex}` of a results folder for every table, and returns the paths."""
     read = load_results(results)
     folder = read.folder / "tables"
     cells, claims, comparison = cells_table(read.cells), claims_table(read.claims), comparison_table(read.cells)
@@ -49,7 +51,18 @@ def write_tables(results: str | Path) -> list[Path]:
     written += write_table(equal, folder, "equivalence", show_equivalence(equal), note)
     bounds, why = cascade.read_cascade(results)
     note = _joined(cascade.NOTE, f"Missing: {why}." if why else "")
-    return written + write_table(bounds.drop(columns="level"), folder, "cascade", cascade.shown(bounds), note)
+    written += write_table(bounds.drop(columns="level"), folder, "cascade", cascade.shown(bounds), note)
+    return written + _rankings(read, folder, broken)
+
+
+def _rankings(read: Results, folder: Path, broken: str) -> list[Path]:
+    """The tables of papers: `ranking`, and `fid_by_weighting`, whose head goes into the caption of its LaTeX."""
+    ranking = ranking_table(read.cells)
+    note = _joined(RANKING_NOTE, broken)
+    written = write_table(ranking, folder, "ranking", show_ranking(ranking), note, ranked_bold(ranking))
+    fid = fid_table(read, ranking)
+    shown, bold = show_fid(fid)
+    return written + write_table(fid, folder, "fid_by_weighting", shown, _joined(FID_NOTE, broken), bold, head(fid))
 
 
 def cells_table(cells: pd.DataFrame) -> pd.DataFrame:
@@ -101,18 +114,26 @@ def show_claims(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_table(
-    frame: pd.DataFrame, folder: Path, name: str, shown: pd.DataFrame, note: str = "", bold: Sequence[set[str]] = ()
+    frame: pd.DataFrame,
+    folder: Path,
+    name: str,
+    shown: pd.DataFrame,
+    note: str = "",
+    bold: Sequence[set[str]] = (),
+    above: str = "",
 ) -> list[Path]:
     """Writes `name.csv` (full precision), and `shown` as `name.md` and `name.tex` (booktabs) with `note` below.
 
-    `bold` names for each row the columns that stand in bold.
+    `bold` names for each row the columns that stand in bold. `above` is a line over the table; with it the LaTeX is a
+    table with a caption, which also holds the note, instead of a bare tabular.
     """
     paths = [folder / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
     markdown = _dressed(shown, bold, _markdown, "**{}**").to_markdown(index=False, disable_numparse=True)
-    latex = _dressed(shown, bold, _latex, r"\textbf{{{}}}").to_latex(index=False, escape=False)
+    caption = _latex(_joined(above, note)) if above else None
+    latex = _dressed(shown, bold, _latex, r"\textbf{{{}}}").to_latex(index=False, escape=False, caption=caption)
     write_frame(frame, paths[0])
-    write_text(paths[1], f"{markdown}\n" + (f"\n{note}\n" if note else ""))
-    write_text(paths[2], latex + (f"% {note}\n" if note else ""))
+    write_text(paths[1], (f"{above}\n\n" if above else "") + f"{markdown}\n" + (f"\n{note}\n" if note else ""))
+    write_text(paths[2], latex + (f"% {note}\n" if note and not above else ""))
     return paths
 
 

@@ -100,9 +100,26 @@ def test_dump_is_the_same_configuration(tiny_config: dict, tmp_path) -> None:
     assert config.load(file) == checked
 
 
-@pytest.mark.parametrize("name", ["demo", "ci", "digits"])
+@pytest.mark.parametrize("name", ["demo", "ci", "digits", "paper"])
 def test_committed_configurations_are_valid(name: str) -> None:
     assert grid.expand(config.load(f"configs/{name}.yaml"))
+
+
+def test_the_papers_grid_is_over_the_whole_registry() -> None:
+    from reproflow.foundation import names
+
+    paper = config.load("configs/paper.yaml")
+    for process in ("gaussian", "masked"):
+        own = [each for each in paper.experiments if each.process == process]
+        for kind, axis in (("weighting", "weightings"), ("path", "paths"), ("time", "times")):
+            if process == "masked" and kind != "weighting":
+                continue
+            used = {config.parse(item, kind).name for each in own for item in getattr(each, axis)}
+            assert {each.name for each in names.known() if (each.kind, each.process) == (kind, process)} <= used
+    assert all(len(each.seeds) == 10 and each.sampling.n >= 5000 for each in paper.experiments)
+    assert {each.dataset for each in paper.experiments} == {
+        each.name for each in names.known() if each.kind == "dataset"
+    }
 
 
 class TestGrid:
@@ -135,7 +152,7 @@ class TestGrid:
         for character in ", /=:*":
             assert not SLUG.fullmatch(f"a{character}b")
 
-    @pytest.mark.parametrize("name", ["demo", "ci", "digits"])
+    @pytest.mark.parametrize("name", ["demo", "ci", "digits", "paper"])
     def test_keys_are_safe_in_files_and_wildcards(self, name: str) -> None:
         from reproflow.foundation.specs import SLUG
 

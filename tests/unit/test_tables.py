@@ -229,7 +229,7 @@ def test_same_bytes_whatever_the_order_of_rows(tmp_path: Path) -> None:
         write_csv(second / f"{name}.csv", list(rows[0]), rows[::-1])
     for one, other in zip(write_tables(first), write_tables(second), strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
-    assert len(list((first / "tables").iterdir())) == 15
+    assert len(list((first / "tables").iterdir())) == 21
 
 
 def test_bold_rows_are_the_best_rows(results: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_broken_input_is_named_and_the_rest_is_written(
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_text(content)
-    assert len(write_tables(folder)) == 15
+    assert len(write_tables(folder)) == 21
     table = (folder / "tables" / name.replace("csv", "md")).read_text()
     assert name in table
     assert said in table

@@ -63,6 +63,14 @@ def test_another_configuration_holds_nothing_of_the_demo(clone: Path) -> None:
     assert "results/ci/report.html" in answer.stdout
 
 
+def test_the_papers_configuration_is_planned(clone: Path) -> None:
+    jobs = planned(snakemake(clone, "-n", "--configfile", "configs/paper.yaml"))
+    assert jobs.keys() == RULES
+    assert jobs["train"] == jobs["sample"] == jobs["evaluate"] == 65
+    said = (ROOT / "configs/README.md").read_text()
+    assert f"in {jobs['train']} shards, {jobs['total']} jobs" in said
+
+
 @pytest.mark.parametrize(
     ("old", "new", "word"),
     [

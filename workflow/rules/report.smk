@@ -1,6 +1,6 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
-TABLES = ["cells", "comparison", "claims", "equivalence", "cascade"]
+TABLES = ["cells", "comparison", "claims", "equivalence", "cascade", "ranking", "fid_by_weighting"]
 # The gallery, and the figures of paths and weightings, show what is registered, trained or not.
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
@@ -23,6 +23,12 @@ rule tables:
             caption="../report/equivalence.rst",
             category="Comparison",
             labels={"table": "equal objectives"},
+        ),
+        report(
+            expand(RESULTS / "tables" / "{table}.csv", table=["ranking", "fid_by_weighting"]),
+            caption="../report/ranking.rst",
+            category="Comparison",
+            labels={"table": "{table}"},
         ),
         expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims", "cascade"]),
     log:

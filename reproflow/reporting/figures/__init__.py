@@ -39,6 +39,7 @@ NAMES = (
     "tut_reflow",
     "tut_times",
     "tut_weights",
+    "bil_exchange",
 )
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
@@ -48,6 +49,7 @@ def figures() -> dict[str, Draw]:
     """Name -> function of the results folder, in the order of the report."""
     from reproflow.reporting.figures import (
         bil_gradients,
+        exchange,
         fid_likelihood,
         gallery,
         losses,
@@ -83,6 +85,7 @@ def figures() -> dict[str, Draw]:
         tut_reflow.draw,
         tut_times.draw,
         tut_weights.draw,
+        exchange.draw,
     ]
     return dict(zip(NAMES, draws, strict=True))
 
