@@ -2,8 +2,8 @@
 
 `python -m benchmarks.scale` writes configurations of these sizes into a folder of its own, plans each in turn, several
 times, and prints the median seconds, the peak memory and the jobs; then the ratio of the time per cell of the two. What
-planning a single cell takes, most of it the start of Python and Snakemake, stands beside them. `--out FILE` writes it as
-Markdown.
+planning a single cell takes, most of it the start of Python and Snakemake, stands beside them. `--out FILE` writes it
+as Markdown.
 """
 
 from __future__ import annotations

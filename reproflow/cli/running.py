@@ -208,17 +208,23 @@ def tables(config: ConfigOption, results: ResultsOption = None) -> None:
 
 
 def figures(
-    config: ConfigOption,
-    results: ResultsOption = None,
     names: Annotated[list[str] | None, typer.Argument(help="Figures to make; all by default.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="A configuration, whose results are drawn; else results/demo."),
+    ] = None,
+    results: ResultsOption = None,
 ) -> None:
     """Write figures/: each as SVG, PDF, PNG and the CSV of its numbers.
 
-    Example: reproflow figures --config configs/demo.yaml gallery
+    Example: reproflow figures gallery --results results/demo
     """
     from reproflow.reporting.figures import write_figures
 
-    write_figures(common.open_run(config, results).folder, names)
+    folder = common.open_run(config, results).folder if config else results or Path("results/demo")
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder} is no results folder: it has no config.json; name one with --results or --config.")
+    write_figures(folder, names)
 
 
 def report(config: ConfigOption, results: ResultsOption = None) -> None:

@@ -53,7 +53,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
         pairs = zip(frame[value], frame[se], strict=True)
         text[title] = [DASH if number != number else _with_error(number, error) for number, error in pairs]
     for key in ("verdict", "control_verdict", "reason"):
-        text[key.replace("_", " ").capitalize()] = frame[key].fillna(DASH).astype(str)
+        text[key.replace("_", " ").capitalize()] = frame[key].fillna(DASH).astype(str).str.replace("_", " ")
     return text
 
 

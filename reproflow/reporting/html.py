@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from reproflow.foundation.files import write_text
+from reproflow.reporting import cascade as bounds
 from reproflow.reporting import field, sections
 from reproflow.reporting.comparison import METRICS
 from reproflow.reporting.equivalence import WHY, spoken
@@ -76,6 +77,8 @@ def _content(read: Results) -> dict[str, Any]:
         "equal": sections.equal_objectives(read, missing),
         "merged": read.merged,
         "regression": sections.regression(read.folder),
+        "cascade": records(bounds.shown(bounds.read_cascade(read.folder)[0])),
+        "cascade_note": bounds.NOTE,
         "why": WHY,
         "figures": [
             figure(read.folder, name, title, missing) | {"command": figure_command(read.provenance, name)}

@@ -99,3 +99,8 @@ def test_cuda_is_never_replaced_in_silence(tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(UsageError, match="no CUDA device"):
         common.device("cuda")
     assert common.device("auto").type == "cpu"
+
+
+def test_figures_want_a_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["figures", "gallery", "--results", str(tmp_path)]) == 2
+    assert "is no results folder" in capsys.readouterr().err
