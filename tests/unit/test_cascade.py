@@ -245,6 +245,14 @@ def test_points_that_no_sample_reaches_leave_it_open() -> None:
     row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
     assert row["verdict"] == "inconclusive"
     assert "1 of 2 points" in row["reason"]
+    occupied[7] = torch.tensor([0.0, 1.0])
+    row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
+    assert math.isnan(row["value"])
+    assert "1 of 2 points" in row["reason"], "one block alone has no jackknife error"
+    occupied[8] = torch.tensor([0.0, 1.0])
+    row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
+    assert row["value"] == pytest.approx(-0.5 * (math.log(2 * 0.98) + math.log(2 * 0.02)))
+    assert row["se"] > 0
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("elbo", "certified"), ("min_snr", "not_representable")])

@@ -254,11 +254,13 @@ class Chains:
 def _data_model_kl(place: str, occupied: Tensor, y: Tensor, labels: Tensor, limit: Estimated) -> dict[str, Any]:
     """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in; error by jackknife."""
     classes = [(labels == label, y == label) for label in labels.unique()]
-    empty = sum(int((occupied[samples][:, points].sum(0) == 0).sum()) for points, samples in classes)
-    if empty:
-        why = f"{empty} of {len(labels)} points are behind none of {len(y)} samples; more samples are needed"
-        return _row("data_model_kl", place, NOTHING, limit) | {"verdict": INCONCLUSIVE, "reason": why}
     block = torch.arange(len(y)) % BLOCKS
+    rare = sum(
+        int((_blocks(occupied[samples][:, points] > 0, block[samples]) < 2).sum()) for points, samples in classes
+    )
+    if rare:
+        why = f"{rare} of {len(labels)} points are behind too few of {len(y)} samples; more samples are needed"
+        return _row("data_model_kl", place, NOTHING, limit) | {"verdict": INCONCLUSIVE, "reason": why}
 
     def divergence(kept: Sequence[int]) -> float:
         inside = torch.isin(block, torch.as_tensor(list(kept)))
@@ -271,6 +273,11 @@ def _data_model_kl(place: str, occupied: Tensor, y: Tensor, labels: Tensor, limi
     gap, error = seen.mean - limit.value, Z * math.hypot(seen.se, limit.se)
     verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
     return _row("data_model_kl", place, Estimated(seen.mean, seen.se), limit) | {"verdict": verdict}
+
+
+def _blocks(reached: Tensor, block: Tensor) -> Tensor:
+    """In how many blocks of samples each point is reached, (N,): reached (S, N) bool, block (S,)."""
+    return torch.stack([reached[block == each].any(0) for each in range(BLOCKS)]).sum(0)
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
