@@ -46,14 +46,6 @@ def posterior_mean(
     return result
 
 
-def posterior(x: Tensor, data: Tensor, c: Coefficients) -> Tensor:
-    """P(z_n | x_t = x) for every point of `data`, (B, N); x (B, D), data (N, D), c at t of shape (B,) or scalar."""
-    c, centre = _rows(c, x), data.mean(0)
-    points = data - centre
-    keys = torch.cat([points, points.square().sum(1, keepdim=True)], 1)
-    return (_queries(x - c.alpha[:, None] * centre, c) @ keys.T).softmax(-1)
-
-
 def masked_posterior(
     tokens: Tensor, data: Tensor, vocabulary: int = 17, y: Tensor | None = None, labels: Tensor | None = None
 ) -> Tensor:

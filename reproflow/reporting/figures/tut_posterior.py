@@ -21,7 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from reproflow.exact.empirical import posterior, posterior_mean
+from reproflow.exact.empirical import posterior_mean
+from reproflow.exact.posterior import log_kernel
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UsageError
 from reproflow.learning.data import ImageData, get_dataset, load
@@ -101,7 +102,7 @@ def sharpening(data: ImageData) -> pd.DataFrame:
 
 def effective(x: Tensor, points: Tensor, c: Coefficients) -> Tensor:
     """exp(entropy) of the posterior over the points (N, D) at each x (B, D), (B,)."""
-    return torch.special.entr(posterior(x, points, c)).sum(-1).exp()
+    return torch.special.entr(log_kernel(x, points, c.alpha, c.sigma).softmax(1)).sum(-1).exp()
 
 
 def _rows(data: ImageData) -> list[pd.DataFrame]:
@@ -112,7 +113,8 @@ def _rows(data: ImageData) -> list[pd.DataFrame]:
     for t in TIMES:
         c = _at(t)
         x = _noisy(points[chosen], eps, c)
-        weights, mean = posterior(x, points, c)[0], posterior_mean(x, points, c)
+        weights = log_kernel(x, points, c.alpha, c.sigma).softmax(1)[0]
+        mean = posterior_mean(x, points, c)
         marginal = convert(mean, x, c, get_target("x1"), target)
         images = (x, target.of(points[chosen], eps, c), marginal, mean)
         frames += [_pixels(name, t, image[0], index, data) for name, image in zip(IMAGES, images, strict=True)]
