@@ -18,10 +18,11 @@ test: .venv/ready
 test-slow: .venv/ready
 	pytest -m "slow and not gpu"
 
-# A real Slurm of two nodes on the loopback, from Debian's packages; it is down again at the end.
+# A real Slurm of two nodes on the loopback, from Debian's packages; two of them at once, as jobs mostly wait. Down again
+# at the end.
 test-slurm: .venv/ready
 	bash tests/slurm/install.sh
-	pytest -m slurm tests/slurm
+	pytest -n 2 --dist worksteal -m slurm tests/slurm
 
 test-browser: .venv/ready
 	bash tests/browser/install.sh
