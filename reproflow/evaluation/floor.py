@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from reproflow.evaluation.statistics import Measured
 from reproflow.exact import empirical
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import pairing, seeds
@@ -49,14 +50,6 @@ Errors = Callable[[Coefficients, Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Floor:
-    """The irreducible loss and its standard error; NaN where the posterior is not known."""
-
-    value: float
-    se: float
-
-
-@dataclass(frozen=True)
 class Strata:
     """What is summed: `term(stratum, u, generator)` (n,) has, over u uniform in (0, 1), the stratum's part as its mean.
 
@@ -67,7 +60,7 @@ class Strata:
     term: Callable[[Tensor, Tensor, Generator], Tensor]
 
 
-def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Floor:
+def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Measured:
     """The irreducible loss by Monte Carlo with fixed draws, equal for all cells of a data set and process.
 
     NaN for data without a known posterior, for noise that is not independent of the data, and for other losses than
@@ -75,7 +68,7 @@ def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Floo
     """
     known = isinstance(data, ImageData) or data.mixture is not None
     if not known or cell.coupling != pairing.INDEPENDENT or str(cell.divergence) != "squared":
-        return Floor(math.nan, math.nan)
+        return Measured(math.nan, math.nan)
     aim = objective(cell, experiment, data.levels if isinstance(data, ImageData) else 0)
     generator = seeds.generator("floor", cell.process, cell.dataset)
     strata = _masked_strata(aim, data) if cell.process == "masked" else _time_strata(aim, data)
@@ -84,7 +77,7 @@ def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Floo
     chosen, within = _choose(shares, stratify(u).flatten())
     values = strata.term(chosen, within, generator) / (shares[chosen] * aim.scale * data.dim)
     means = values.view(u.shape).mean(0)
-    return Floor(float(means.mean()), float(means.std() / math.sqrt(REPLICATES)))
+    return Measured(float(means.mean()), float(means.std() / math.sqrt(REPLICATES)))
 
 
 def _shares(strata: Strata, generator: Generator) -> Tensor:

@@ -26,6 +26,14 @@ NAN = math.nan
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A number and its standard error; both NaN where there is none."""
+
+    value: float
+    se: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A number, its standard error, a two-sided confidence interval, and the number of replicates behind them."""
 

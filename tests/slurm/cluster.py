@@ -166,7 +166,9 @@ class Cluster:
         _wait(lambda: self.run(*told, check=False).split() == ready, 60, f"idle nodes (see {self.folder}/log)")
 
     def _daemon(self, *command: str) -> None:
-        with open(self.folder / "log" / f"{command[0]}-{len(self.daemons)}.out", "wb") as out:
+        # Linux ends the daemon when this process is gone, however it went: nothing is left running.
+        command = ("setpriv", "--pdeathsig", "TERM", *command)
+        with open(self.folder / "log" / f"{command[3]}-{len(self.daemons)}.out", "wb") as out:
             self.daemons.append(
                 subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
             )

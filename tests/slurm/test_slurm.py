@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from cluster import GRACE, NODES, Cluster
 
-ROOT = Path(__file__).parents[2]
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 pytestmark = pytest.mark.slurm
 
 TRAINING = """
@@ -157,6 +157,33 @@ def finished(run: subprocess.Popen[str], clone: Clone, seconds: float = 240) -> 
         run.kill()
         raise AssertionError(f"no end after {seconds:g} s\n{clone.log}\n{clone.said[-4000:]}") from None
     assert code == 0, f"{clone.log}\n{clone.said[-6000:]}"
+
+
+def test_nothing_is_left_running_when_the_tests_are_killed() -> None:
+    killed = """
+import os, signal, sys
+from cluster import Cluster
+
+with Cluster() as cluster:
+    print(cluster.folder, *(daemon.pid for daemon in cluster.daemons), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", killed], cwd=HERE, capture_output=True, text=True, check=False)
+    folder, *daemons = done.stdout.split()
+    assert len(daemons) == 2 + len(NODES)
+    end = time.monotonic() + 30
+    while left := [pid for pid in daemons if runs(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
+    shutil.rmtree(folder)
+
+
+def runs(pid: str) -> bool:
+    """Whether there is such a process, and not only its entry that nobody has asked for yet (which has no command)."""
+    try:
+        return bool(Path("/proc", pid, "cmdline").read_bytes())
+    except FileNotFoundError:
+        return False
 
 
 def test_the_same_files_as_without_slurm(clone: Clone, tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ from scipy import integrate, special, stats
 from torch import Tensor
 
 from reproflow.evaluation.cascade import table
+from reproflow.evaluation.cascade.chains import data_model_kl
 from reproflow.evaluation.cascade.columns import COLUMNS
 from reproflow.evaluation.cascade.gaussian import Gaussian
 from reproflow.evaluation.cascade.masked import Masked
-from reproflow.evaluation.cascade.profile import Estimated, Profile, increments
+from reproflow.evaluation.cascade.profile import Profile, increments
+from reproflow.evaluation.cascade.rows import identity
 from reproflow.evaluation.collect import write_csv
+from reproflow.evaluation.statistics import Measured
 from reproflow.exact import posterior
 from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
@@ -63,6 +66,15 @@ class Shrunk:
     def x1(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         alpha, sigma = self.path(t.double())
         return (0.8 * (alpha / (alpha**2 + sigma**2))[:, None] * x.double()).float()
+
+
+def monotone(rows: list[dict[str, Any]]) -> bool:
+    """Whether PKL falls from level to level towards the noise (Theorem 1), by the paths of the chain, which could rise.
+
+    The integral of the excess cannot: its strata are divergences, hence never negative.
+    """
+    values = [row["reference"] for row in rows if row["quantity"] == "path_kl"]
+    return all(a >= b for a, b in itertools.pairwise(values))
 
 
 def random(name: str) -> torch.Generator:
@@ -155,7 +167,7 @@ class TestMasked:
             assert abs(sums["sigmoid"][side] - exact) < 4 * sums["sigmoid"][error] + 1e-3
 
     def test_the_chain_of_bounds_falls_and_bounds_the_model(self, masked_rows: list[dict[str, Any]]) -> None:
-        assert table.monotone(masked_rows)
+        assert monotone(masked_rows)
         counted = [row for row in masked_rows if row["quantity"] == "data_model_kl"]
         assert {row["verdict"] for row in counted} == {"supported"}
         entropy = 0.5 * (special.entr([2 / 3, 1 / 3]).sum() + math.log(3))
@@ -195,7 +207,7 @@ class TestGaussian:
         sums = {row["at"]: row for row in rows if row["quantity"] == "weighted_sum"}
         for name in ("elbo", "sigmoid", "fm", "edm_monotone"):
             assert (sums[name]["verdict"], sums[name]["control_verdict"]) == ("supported", "refuted"), sums[name]
-        assert table.monotone(rows)
+        assert monotone(rows)
         # Near the noise both are next to nothing, and may not be told apart.
         counted = [row["verdict"] for row in rows if row["quantity"] == "data_model_kl"]
         assert counted[0] == "supported"
@@ -217,7 +229,7 @@ def test_kernels_are_densities_and_classes_are_kept_apart() -> None:
 
 def test_increments_integrate_by_parts() -> None:
     s = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    none = Estimated(0.0, 0.0)
+    none = Measured(0.0, 0.0)
     profile = Profile(s, (1 - s**2)[:, None], torch.tensor([2.0]).double(), torch.tensor([0.1]).double(), none)
     # w = s: the integral of 2 (1 - s²) ds = 4/3
     found = profile.weighted(s)
@@ -229,28 +241,28 @@ def test_increments_integrate_by_parts() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "verdict"),
     [
-        (Estimated(1.0, 0.01), Estimated(1.02, 0.01), "supported"),
-        (Estimated(1.5, 0.01), Estimated(1.0, 0.01), "refuted"),
-        (Estimated(1.08, 0.05), Estimated(1.0, 0.01), "inconclusive"),
-        (Estimated(math.nan, 0.05), Estimated(1.0, 0.01), "inconclusive"),
+        (Measured(1.0, 0.01), Measured(1.02, 0.01), "supported"),
+        (Measured(1.5, 0.01), Measured(1.0, 0.01), "refuted"),
+        (Measured(1.08, 0.05), Measured(1.0, 0.01), "inconclusive"),
+        (Measured(math.nan, 0.05), Measured(1.0, 0.01), "inconclusive"),
     ],
 )
-def test_an_identity_is_decided_by_its_interval(a: Estimated, b: Estimated, verdict: str) -> None:
-    assert table.identity(a, b) == verdict
+def test_an_identity_is_decided_by_its_interval(a: Measured, b: Measured, verdict: str) -> None:
+    assert identity(a, b) == verdict
 
 
 def test_points_that_no_sample_reaches_leave_it_open() -> None:
     occupied = torch.zeros(100, 2)
     occupied[:, 0] = 1
-    row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
+    row = data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Measured(1.0, 0.1))
     assert row["verdict"] == "inconclusive"
     assert "1 of 2 points" in row["reason"]
     occupied[7] = torch.tensor([0.0, 1.0])
-    row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
+    row = data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Measured(1.0, 0.1))
     assert math.isnan(row["value"])
     assert "1 of 2 points" in row["reason"], "one block alone has no jackknife error"
     occupied[8] = torch.tensor([0.0, 1.0])
-    row = table._data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Estimated(1.0, 0.1))
+    row = data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Measured(1.0, 0.1))
     assert row["value"] == pytest.approx(-0.5 * (math.log(2 * 0.98) + math.log(2 * 0.02)))
     assert row["se"] > 0
 

@@ -15,7 +15,8 @@ from scipy import integrate, stats
 from torch import Generator, Tensor
 
 from reproflow.evaluation import floor as module
-from reproflow.evaluation.floor import Floor, floor
+from reproflow.evaluation.floor import floor
+from reproflow.evaluation.statistics import Measured
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import config, grid, seeds
 from reproflow.learning import data
@@ -27,12 +28,12 @@ DOUBLE = torch.float64
 STD = 0.3
 
 
-def found(points: ToyData | ImageData, written: dict, t_range: tuple[float, float] = (0.01, 0.99)) -> Floor:
+def found(points: ToyData | ImageData, written: dict, t_range: tuple[float, float] = (0.01, 0.99)) -> Measured:
     """The floor of the one cell of an experiment, in the units of its loss before scaling, summed over dimensions."""
     cell, experiment = one_cell(written, t_range)
     scale = objective(cell, experiment, points.levels if isinstance(points, ImageData) else 0).scale * points.dim
     result = floor(cell, experiment, points)
-    return Floor(result.value * scale, result.se * scale)
+    return Measured(result.value * scale, result.se * scale)
 
 
 def one_cell(written: dict, t_range: tuple[float, float]) -> tuple[grid.Cell, config.Experiment]:

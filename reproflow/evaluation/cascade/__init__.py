@@ -12,5 +12,5 @@ which falls with s: the improved bounds. A weighted loss is a sum of them, w(s) 
 
 All of it is about the ancestral (SDE) model p_theta, not about the probability flow (ST-14), and about the training
 set: a network that has not memorised it has PKL > 0. `profile` holds PKL as estimated; `masked` and `gaussian`
-estimate; `table` puts the rows together.
+estimate; `chains` runs the network step by step; `table` puts the rows together.
 """

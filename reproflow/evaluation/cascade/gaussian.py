@@ -17,7 +17,8 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from reproflow.evaluation.cascade.profile import Estimated, Profile, over_rows
+from reproflow.evaluation.cascade.profile import Profile, over_rows
+from reproflow.evaluation.statistics import Measured
 from reproflow.exact import empirical
 from reproflow.exact.posterior import log_kernel, log_marginal, of_class
 from reproflow.learning.data import ImageData
@@ -110,7 +111,7 @@ class Gaussian:
         mean = alpha[j] * (1 - share) * x1_hat + share * alpha[j] / alpha[j + 1] * z
         return mean, sigma[j] * (1 - share).sqrt()
 
-    def _prior(self, lam: float, count: int, generator: Generator) -> Estimated:
+    def _prior(self, lam: float, count: int, generator: Generator) -> Measured:
         """KL_T as the excess, below `lam`, of the base's own denoiser: N(0, I) says E[x|z] = alpha z at unit variance.
 
         With u = exp(lam' - lam) uniform it is half exp(lam) times a mean of squares: no difference of large numbers.

@@ -15,13 +15,14 @@ import torch
 from scipy.special import betainc
 from torch import Generator, Tensor
 
-from reproflow.evaluation.cascade.profile import Estimated, Profile
+from reproflow.evaluation.cascade.profile import Profile
+from reproflow.evaluation.statistics import Measured
 from reproflow.exact import empirical
 from reproflow.exact.posterior import agreeing
 from reproflow.learning.data import ImageData
 from reproflow.learning.models.denoiser import MaskedDenoiser
 
-NONE = Estimated(0.0, 0.0)
+NONE = Measured(0.0, 0.0)
 """KL_T: at the noise end every token is hidden, in data and model alike."""
 
 

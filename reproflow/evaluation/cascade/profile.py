@@ -13,13 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Estimated:
-    """A number and its standard error."""
-
-    value: float
-    se: float
+from reproflow.evaluation.statistics import Measured
 
 
 @dataclass(frozen=True)
@@ -33,28 +27,28 @@ class Profile:
     beyond: Tensor
     means: Tensor
     errors: Tensor
-    prior: Estimated
+    prior: Measured
 
-    def path_kl(self, level: int) -> Estimated:
+    def path_kl(self, level: int) -> Measured:
         """PKL at a level, in nats."""
         return self._combined(torch.eye(len(self.levels), dtype=torch.float64)[level])
 
-    def weighted(self, w: Tensor) -> Estimated:
+    def weighted(self, w: Tensor) -> Measured:
         """The integral of PKL over nu, w(s) = nu([s_0, s]) given at the levels, (J,)."""
         return self._combined(increments(w))
 
-    def read_late(self, w: Tensor, part: float = 0.2) -> Estimated:
+    def read_late(self, w: Tensor, part: float = 0.2) -> Measured:
         """The control: the same increments, PKL read `part` of the way too near the noise."""
         late = self.levels + part * (self.levels[-1] - self.levels[0])
         index = torch.searchsorted(self.levels, late).clamp(max=len(self.levels) - 1)
         return self._combined(torch.zeros_like(w).index_add(0, index, increments(w)))
 
-    def _combined(self, shares: Tensor) -> Estimated:
+    def _combined(self, shares: Tensor) -> Measured:
         coefficients = shares @ self.beyond
         mass = float(shares.sum())
         value = float(coefficients @ self.means) + mass * self.prior.value
         error = (coefficients * self.errors).square().sum().sqrt()
-        return Estimated(value, float((error**2 + (mass * self.prior.se) ** 2) ** 0.5))
+        return Measured(value, float((error**2 + (mass * self.prior.se) ** 2) ** 0.5))
 
 
 def increments(w: Tensor) -> Tensor:
@@ -67,6 +61,6 @@ def increments(w: Tensor) -> Tensor:
     return shares
 
 
-def over_rows(values: Tensor) -> Estimated:
+def over_rows(values: Tensor) -> Measured:
     """The mean of independent values (n,) and its standard error."""
-    return Estimated(float(values.mean()), float(values.std() / len(values) ** 0.5))
+    return Measured(float(values.mean()), float(values.std() / len(values) ** 0.5))

@@ -15,21 +15,20 @@ a tenth of the value, refuted where it lies outside, else inconclusive; a bound 
 from __future__ import annotations
 
 import functools
-import itertools
-import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
+from reproflow.evaluation.cascade.chains import TOLD, Chains, Subject
 from reproflow.evaluation.cascade.columns import COLUMNS
 from reproflow.evaluation.cascade.gaussian import Gaussian
 from reproflow.evaluation.cascade.masked import Masked
-from reproflow.evaluation.cascade.profile import Estimated, Profile, over_rows
+from reproflow.evaluation.cascade.profile import Profile, over_rows
+from reproflow.evaluation.cascade.rows import INCONCLUSIVE, SUPPORTED, identity, place, row_of
 from reproflow.evaluation.collect import write_csv
-from reproflow.evaluation.statistics import jackknife
+from reproflow.evaluation.statistics import Measured
 from reproflow.foundation import grid, registry, seeds
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.run import Run
@@ -49,16 +48,7 @@ RANGE = (1e-3, 1 - 1e-3)
 LARGEST_LAM = 10.0
 """Gaussian levels end here towards the data: a level of grey is told from the next long before."""
 POINTS = {"masked": 201, "gaussian": 97}
-TOLD = (0.0, 0.25, 0.5, 0.75)
-"""Parts of the way from data to noise at which bounds are told."""
-COUNTED = {"masked": (0.5, 0.75, 0.875, 0.9375), "gaussian": (0.125, 0.25, 0.5, 0.75)}
-"""Parts of the way at which the divergence of data and model is counted: nearer the data it would take more samples."""
-REPLICATES, BLOCKS = 8, 20
-TOLERANCE, Z = 0.1, 1.959963984540054
-NOTHING = Estimated(math.nan, math.nan)
-SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
-
-Subject = Masked | Gaussian
+REPLICATES = 8
 
 
 def cells(run: Run) -> list[Cell]:
@@ -111,14 +101,14 @@ def measure(subject: Subject, path: Path, settings: Cascade) -> list[dict[str, A
     profile = subject.profile(levels, settings.images, seeds.generator("cascade profile", *scope))
     chains = Chains(subject, (float(levels[0]), float(levels[-1])), settings, scope)
     entropy, longest = _entropy(subject), settings.steps[-1]
-    rows = [_row("entropy", "", Estimated(entropy, 0.0))]
+    rows = [row_of("entropy", "", Measured(entropy, 0.0))]
     for part in TOLD:
         index = int((levels - chains.level(part)).abs().argmin())
         found = profile.path_kl(index)
-        rows.append(_row("path_kl", _place(process, levels[index]), found, chains.path_kls(longest)[part]))
-        rows.append(_row("elbo", _place(process, levels[index]), Estimated(-entropy - found.value, found.se)))
+        rows.append(row_of("path_kl", place(process, levels[index]), found, chains.path_kls(longest)[part]))
+        rows.append(row_of("elbo", place(process, levels[index]), Measured(-entropy - found.value, found.se)))
     limit = profile.path_kl(0)
-    rows += [_row("path_kl_steps", str(n), chains.path_kls(n)[0.0], limit) for n in settings.steps]
+    rows += [row_of("path_kl_steps", str(n), chains.path_kls(n)[0.0], limit) for n in settings.steps]
     rows += _weighted_sums(subject, path, profile, seeds.generator("cascade excess", *scope), settings.images)
     return [*rows, *chains.data_model_kls(process)]
 
@@ -141,10 +131,6 @@ def _times(path: Path, levels: Tensor) -> Tensor:
     found = invert_lam(path, lam)
     ends = torch.tensor(RANGE, dtype=torch.float64)
     return torch.where(found.isfinite(), found, torch.where(lam > 0, ends[1], ends[0])).clamp(*RANGE)
-
-
-def _place(process: str, level: Tensor) -> str:
-    return f"m={float(level):.6g}" if process == "masked" else f"lam={-float(level):.6g}"
 
 
 def _entropy(subject: Subject) -> float:
@@ -181,12 +167,12 @@ def _weighted_sums(
 def _weighted_sum(path: Path, weighting: Weighting, profile: Profile, sums: list[float]) -> dict[str, Any]:
     w = _w(path, weighting, profile.levels)
     left, prior = over_rows(torch.tensor(sums, dtype=torch.float64)), float(w[-1]) * profile.prior.value
-    loss = Estimated(left.value + prior, left.se)
+    loss = Measured(left.value + prior, left.se)
     found, wrong = profile.weighted(w), profile.read_late(w)
     verdict, reason = bound_verdict(path, weighting)
     if verdict == bounds.CERTIFIED:
         verdict, reason = identity(found, loss), ""
-    row = _row("weighted_sum", weighting.name, found, loss)
+    row = row_of("weighted_sum", weighting.name, found, loss)
     if verdict == SUPPORTED and identity(wrong, loss) == SUPPORTED:
         verdict, reason = INCONCLUSIVE, "the control could not be told from it: no power"
     control = {"control": "PKL read a fifth of the way late", "control_verdict": identity(wrong, loss)}
@@ -209,97 +195,3 @@ def bound_verdict(path: Path, weighting: Weighting) -> tuple[str, str]:
         on(lambda t: canonical(path, law, weighting, t).expand(t.shape)), on(lambda t: log_snr(path, t)), RANGE, 20_001
     )
     return found.verdict, found.reason
-
-
-# -- chains ------------------------------------------------------------------------------------------------------------
-
-
-class Chains:
-    """The same network as chains of several numbers of steps; parts of the way are from data (0) to noise (1)."""
-
-    def __init__(self, subject: Subject, ends: tuple[float, float], settings: Cascade, scope: tuple[str, str]) -> None:
-        self.subject, self.ends, self.settings, self.scope = subject, ends, settings, scope
-        self._found: dict[int, dict[float, Estimated]] = {}
-        self._extra: dict[str, Any] = {} if isinstance(subject, Masked) else {"ends": ends}
-
-    def level(self, part: float) -> float:
-        """The noise level at a part of the way."""
-        return self.ends[0] + part * (self.ends[1] - self.ends[0])
-
-    def path_kls(self, steps: int) -> dict[float, Estimated]:
-        """PKL_i by the part of the way; the longest chain also tells those at which divergences are counted."""
-        if steps not in self._found:
-            process = "masked" if isinstance(self.subject, Masked) else "gaussian"
-            parts = sorted({*TOLD, *(COUNTED[process] if steps == self.settings.steps[-1] else ())})
-            kept = torch.tensor([round(part * steps) for part in parts])
-            generator = seeds.generator("cascade paths", *self.scope, steps)
-            told = self.subject.paths(steps, 4 * self.settings.images, kept, generator, **self._extra)
-            self._found[steps] = {part: over_rows(row) for part, row in zip(parts, told, strict=True)}
-        return self._found[steps]
-
-    def data_model_kls(self, process: str) -> list[dict[str, Any]]:
-        """KL(q || p^(i)) of the longest chain."""
-        steps, parts, labels = self.settings.steps[-1], COUNTED[process], self.subject.labels
-        y = labels.repeat(self.settings.samples // len(labels) + 1)[: self.settings.samples]
-        generator = seeds.generator("cascade samples", *self.scope, steps)
-        kept = torch.tensor([round(part * steps) for part in parts])
-        found = self.subject.occupation(steps, y, kept, generator, **self._extra)
-        limits = self.path_kls(steps)
-        return [
-            _data_model_kl(_place(process, torch.tensor(self.level(part))), occupied, y, labels, limits[part])
-            for part, occupied in zip(parts, found, strict=True)
-        ]
-
-
-def _data_model_kl(place: str, occupied: Tensor, y: Tensor, labels: Tensor, limit: Estimated) -> dict[str, Any]:
-    """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in; error by jackknife."""
-    classes = [(labels == label, y == label) for label in labels.unique()]
-    block = torch.arange(len(y)) % BLOCKS
-    rare = sum(
-        int((_blocks(occupied[samples][:, points] > 0, block[samples]) < 2).sum()) for points, samples in classes
-    )
-    if rare:
-        why = f"{rare} of {len(labels)} points are behind too few of {len(y)} samples; more samples are needed"
-        return _row("data_model_kl", place, NOTHING, limit) | {"verdict": INCONCLUSIVE, "reason": why}
-
-    def divergence(kept: Sequence[int]) -> float:
-        inside = torch.isin(block, torch.as_tensor(list(kept)))
-        parts = [
-            (points.double().mean(), occupied[inside & samples][:, points].double()) for points, samples in classes
-        ]
-        return -float(sum(share * (of_class.mean(0) * of_class.shape[1]).log().mean() for share, of_class in parts))
-
-    seen = jackknife(divergence, range(BLOCKS))
-    gap, error = seen.mean - limit.value, Z * math.hypot(seen.se, limit.se)
-    verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
-    return _row("data_model_kl", place, Estimated(seen.mean, seen.se), limit) | {"verdict": verdict}
-
-
-def _blocks(reached: Tensor, block: Tensor) -> Tensor:
-    """In how many blocks of samples each point is reached, (N,): reached (S, N) bool, block (S,)."""
-    return torch.stack([reached[block == each].any(0) for each in range(BLOCKS)]).sum(0)
-
-
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def identity(a: Estimated, b: Estimated) -> str:
-    """Whether two estimates of one number agree to a tenth of it: an equivalence test by the interval of a - b."""
-    gap, error, allowed = abs(a.value - b.value), Z * math.hypot(a.se, b.se), TOLERANCE * abs(b.value)
-    if gap + error <= allowed:
-        return SUPPORTED
-    return REFUTED if gap - error > allowed else INCONCLUSIVE
-
-
-def _row(quantity: str, at: str, value: Estimated, reference: Estimated | None = None) -> dict[str, Any]:
-    row = {"quantity": quantity, "at": at, "value": value.value, "se": value.se}
-    return row | ({} if reference is None else {"reference": reference.value, "reference_se": reference.se})
-
-
-def monotone(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether PKL falls from level to level towards the noise (Theorem 1), by the paths of the chain, which could rise.
-
-    The integral of the excess cannot: its strata are divergences, hence never negative.
-    """
-    values = [row["reference"] for row in rows if row["quantity"] == "path_kl"]
-    return all(a >= b for a, b in itertools.pairwise(values))
