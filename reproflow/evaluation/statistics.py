@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from reproflow.foundation.errors import UsageError
 
@@ -69,6 +69,19 @@ def paired(a: Mapping[Hashable, float], b: Mapping[Hashable, float], level: floa
     """
     seeds = [seed for seed in a if seed in b]
     return mean_interval([a[seed] - b[seed] for seed in seeds], level)
+
+
+def equivalence_p(estimate: Estimate, margin: float) -> float:
+    r"""The p-value of |mu| >= margin: two one-sided t tests, max over sides of P(T_{n-1} > (margin ∓ mean) / se).
+
+    Below 0.05 exactly where the two-sided 90 % interval lies inside ±margin. NaN without an interval.
+    """
+    room = margin - abs(estimate.mean)
+    if not estimate.decided:
+        return NAN
+    if estimate.se == 0:
+        return 0.0 if room > 0 else 1.0
+    return float(stdtr(estimate.n - 1, -room / estimate.se))
 
 
 def jackknife(statistic: Callable[[Sequence[Block]], float], blocks: Sequence[Block], level: float = 0.95) -> Estimate:

@@ -8,6 +8,14 @@ pair of its members and each metric, the row holds
 
 and Holm's adjusted p over all comparisons of the class. Verdicts: `agree` (the interval contains zero), `differ` (it
 does not, and Holm's p is below 0.05), `unclear` (only the interval separates them), `too few seeds`, `no result`.
+That no difference was found does not show that there is none. `equivalence` is the test of that: with m the margin that
+regression checks allow the metric (the configuration's, else `evaluation.regression.MARGINS`),
+
+    H0: |E d| >= m    by two one-sided t tests, adjusted by Holm over the class,
+
+is `supported` where H0 is rejected at 0.05, `refuted` where the 95 % interval lies beyond the margin, else
+`inconclusive`.
+
 Members whose networks came out the same in every number are `identical`: the later one stands beside the first and is
 not tested again. `trained once`: `dedupe` let one network stand for both.
 """
@@ -21,8 +29,11 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.evaluation.statistics import mean_interval
-from reproflow.reporting.comparison import FIXED, METRICS, MIN_SEEDS, NOTHING, Seeds, adjust, by_seed, difference
+from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
+from reproflow.evaluation.regression import MARGINS
+from reproflow.evaluation.snapshot import METRICS as SHARES
+from reproflow.evaluation.statistics import equivalence_p, holm, mean_interval, paired
+from reproflow.reporting.comparison import FIXED, LEVEL, METRICS, MIN_SEEDS, NOTHING, Seeds, adjust, by_seed, difference
 from reproflow.reporting.objectives import NOUNS, Group, Member, groups
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import DASH, HEADINGS, interval, label, listed, number, p_text, plural, text
@@ -31,7 +42,11 @@ SIDES = [f"{what}_{side}" for side in "ab" for what in (*NOUNS, "lam_low", "lam_
 NUMBERS = [
     "mean_a", "mean_b", "pairs", "difference", "difference_se", "difference_low", "difference_high", "p", "p_holm",
 ]  # fmt: skip
-EQUIVALENCE_COLUMNS = [*FIXED, "target", "coupling", "class", *SIDES, "metric", *NUMBERS, "verdict"]
+EQUIVALENCE_COLUMNS = [
+    *FIXED, "target", "coupling", "class", *SIDES, "metric", *NUMBERS, "verdict", "margin", "p_equivalence",
+    "equivalence",
+]  # fmt: skip
+UNTESTED: dict[str, Any] = {"margin": math.nan, "p_equivalence": math.nan, "equivalence": ""}
 AGREE, DIFFER, IDENTICAL, ONCE = "agree", "differ", "identical", "trained once"
 WHY = (
     "In theory the members of a class have one minimiser and, up to a constant factor, one gradient; trained networks "
@@ -43,7 +58,9 @@ NOTE = (
     f"{WHY} Difference: a minus b, paired over seeds, with a 95 % t-interval; p: Holm-adjusted over all comparisons of "
     "the class. Agree: the interval contains zero, so a difference as large as its ends is not excluded; differ: it "
     "does not, and Holm's p is below 0.05; unclear: only the interval separates them; identical: every number is the "
-    f"same, so b is not compared with the others again; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval."
+    f"same, so b is not compared with the others again; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. "
+    "Equal to the margin: the margin is what regression checks allow; supported where two one-sided t tests, "
+    "Holm-adjusted over the class, show that the difference is less, refuted where the interval lies beyond it."
 )
 
 
@@ -73,6 +90,7 @@ def show_equivalence(frame: pd.DataFrame) -> pd.DataFrame:
             "Pairs": text(row["pairs"]), "Mean a": number(row["mean_a"], decimals),
             "Mean b": number(row["mean_b"], decimals), "Difference": number(row["difference"], decimals, True),
             "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": spoken(row["verdict"]),
+            "Margin": number(row["margin"], decimals), "Equal to the margin": row["equivalence"] or DASH,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["Class", "a", "b", "Verdict"])
 
@@ -95,8 +113,15 @@ def summary(rows: list[dict[str, Any]]) -> str:
     said = [f"{counts[verdict]} {spoken(verdict)}" for verdict in _ORDER if counts[verdict]]
     said = [spoken(compared[0])] if len(compared) == 1 else said
     head = f"{plural(len(compared), 'comparison')}: {listed(said)}" if said else ""
+    tested = Counter(row["equivalence"] for row in rows if row["equivalence"])
+    equal = [f"{tested[verdict]} {verdict}" for verdict in (SUPPORTED, REFUTED, INCONCLUSIVE) if tested[verdict]]
     merged = len(rows) - len(compared)
-    return "; ".join(filter(None, [head, f"{plural(merged, 'objective')} not trained" if merged else ""])) + "."
+    parts = [
+        head,
+        f"equal to the margin: {listed(equal)}" if equal else "",
+        f"{plural(merged, 'objective')} not trained" if merged else "",
+    ]
+    return "; ".join(filter(None, parts)) + "."
 
 
 _ORDER = (IDENTICAL, AGREE, DIFFER, "unclear", "too few seeds", "no result")
@@ -108,8 +133,10 @@ def _class(read: Results, group: Group, members: list[Member]) -> list[dict[str,
     metrics = [metric for metric in METRICS if any(by_seed(each.cells, metric) for each in trained)]
     first = {each.key: next(a for a in trained if a is each or _identical(a, each, metrics)) for each in trained}
     distinct = [each for each in trained if first[each.key] is each]
-    rows = [_row(a, b, metric) for metric in metrics for a, b in itertools.combinations(distinct, 2)]
+    margins = MARGINS | read.config.get("regression", {}).get("margins", {})
+    rows = [_row(a, b, metric, margins[metric]) for metric in metrics for a, b in itertools.combinations(distinct, 2)]
     adjust(rows, AGREE)
+    _adjust_equivalence(rows)
     rows += [_same(first[each.key], each, metric) for each in trained if each not in distinct for metric in metrics]
     rows += [_once(read, trained, member) for member in members if member.merged]
     return [group.same | row for row in rows]
@@ -121,17 +148,31 @@ def _identical(a: Member, b: Member, metrics: list[str]) -> bool:
     return any(x for x, _ in values) and all(x == y for x, y in values)
 
 
-def _row(a: Member, b: Member, metric: str) -> dict[str, Any]:
+def _row(a: Member, b: Member, metric: str, allowed: float) -> dict[str, Any]:
     x, y = (by_seed(each.cells, metric) for each in (a, b))
-    found = difference(x, y)
+    found, means = difference(x, y), _means(x, y)
     found["verdict"] = {"tied": AGREE, "better": DIFFER, "worse": DIFFER}.get(found["verdict"], found["verdict"])
-    return _names(a, b) | {"metric": metric} | _means(x, y) | found | {"p_holm": math.nan}
+    margin = allowed * (abs(means["mean_a"] + means["mean_b"]) / 2 if SHARES[metric] else 1)
+    p = equivalence_p(paired(x, y), margin)
+    found |= {"p_holm": math.nan, "margin": margin, "p_equivalence": p, "equivalence": ""}
+    return _names(a, b) | {"metric": metric} | means | found
+
+
+def _adjust_equivalence(rows: list[dict[str, Any]]) -> None:
+    """Holm's p of the tests of equivalence, and their verdicts."""
+    tested = [row for row in rows if not math.isnan(row["p_equivalence"])]
+    for row, p in zip(tested, holm([row["p_equivalence"] for row in tested]), strict=True):
+        beyond = (
+            min(abs(row["difference_low"]), abs(row["difference_high"])) > row["margin"] and row["verdict"] != AGREE
+        )
+        verdict = SUPPORTED if p < LEVEL else REFUTED if beyond else INCONCLUSIVE
+        row |= {"p_equivalence": p, "equivalence": verdict}
 
 
 def _same(a: Member, b: Member, metric: str) -> dict[str, Any]:
     x = by_seed(a.cells, metric)
     found = {"pairs": len(x), **NOTHING, "difference": 0.0 if x else math.nan, "p_holm": math.nan}
-    return _names(a, b) | {"metric": metric} | _means(x, x) | found | {"verdict": IDENTICAL}
+    return _names(a, b) | {"metric": metric} | _means(x, x) | found | {"verdict": IDENTICAL, **UNTESTED}
 
 
 def _means(x: Seeds, y: Seeds) -> dict[str, float]:
@@ -142,7 +183,7 @@ def _once(read: Results, trained: list[Member], member: Member) -> dict[str, Any
     """The row of an objective that was not trained, because another member's networks stand for it."""
     other = read.merged[member.key]
     stands = next(each for each in trained if other in set(each.cells["cell"]))
-    nothing = {"mean_a": math.nan, "mean_b": math.nan, **NOTHING, "p_holm": math.nan}
+    nothing = {"mean_a": math.nan, "mean_b": math.nan, **NOTHING, "p_holm": math.nan, **UNTESTED}
     return _names(stands, member) | {"metric": "", "pairs": len(member.merged), **nothing, "verdict": ONCE}
 
 

@@ -117,6 +117,47 @@ def test_holm_is_over_all_comparisons_of_a_class(equal: pd.DataFrame) -> None:
     assert max(sizes) >= 3
 
 
+def test_equivalence_is_two_one_sided_tests_to_the_margin_of_regression_checks(
+    results: Path, equal: pd.DataFrame
+) -> None:
+    cells = pd.read_csv(results / "cells.csv")
+    for _, rows in equal[equal["p"].notna()].groupby("class"):
+        plain = []
+        for row in records(rows):
+            a, b = (of_cells(cells, row, which) for which in "ab")
+            share = {"fid_train": 0.05, "fid_test": 0.05}.get(row["metric"])
+            absolute = {"nll_nats": 0.01, "bound_bits_per_dim": 0.002, "ode_bits_per_dim": 0.002}.get(row["metric"])
+            margin = absolute if share is None else share * (a.mean() + b.mean()) / 2
+            assert row["margin"] == pytest.approx(margin, rel=1e-9)
+            common = a.index.intersection(b.index)
+            below = stats.ttest_rel(a[common] - margin, b[common], alternative="less").pvalue
+            above = stats.ttest_rel(a[common] + margin, b[common], alternative="greater").pvalue
+            plain.append(max(below, above))
+            inside = -margin < row["difference_low"] and row["difference_high"] < margin
+            beyond = row["difference_low"] > margin or row["difference_high"] < -margin
+            assert (row["equivalence"] == "refuted") == beyond
+            assert row["equivalence"] != "supported" or inside
+        order = np.argsort(plain)
+        adjusted = np.empty(len(plain))
+        adjusted[order] = np.minimum(1, np.maximum.accumulate(np.array(plain)[order] * np.arange(len(plain), 0, -1)))
+        np.testing.assert_allclose(rows["p_equivalence"], adjusted, rtol=1e-7, atol=1e-12)
+        assert ((rows["p_equivalence"] < 0.05) == (rows["equivalence"] == "supported")).all()
+
+
+def test_equivalence_takes_the_configurations_margins(results: Path, tmp_path: Path) -> None:
+    folder = write_results(tmp_path / "wide", SEEDS)
+    config = json.loads((folder / "config.json").read_text())
+    wide = {"fid_train": 9.0, "fid_test": 9.0, "nll_nats": 50.0, "bound_bits_per_dim": 50.0}
+    (folder / "config.json").write_text(json.dumps(config | {"regression": {"margins": wide}}))
+    table = equivalence_table(load_results(folder))
+    assert set(table.loc[table["p"].notna(), "equivalence"]) == {"supported"}
+    strict = dict.fromkeys(wide, 0.0)
+    (folder / "config.json").write_text(json.dumps(config | {"regression": {"margins": strict}}))
+    table = equivalence_table(load_results(folder))
+    assert "supported" not in set(table["equivalence"])
+    assert set(table.loc[table["verdict"] == "differ", "equivalence"]) == {"refuted"}
+
+
 def test_networks_that_came_out_the_same_are_said_to_be_and_tested_once(equal: pd.DataFrame) -> None:
     """fm under the logit-normal law has the numbers of fm under the uniform one, at every seed."""
     same = equal[equal["verdict"] == "identical"]
@@ -145,6 +186,7 @@ def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
     undecided = few[few["verdict"] == "too few seeds"]
     assert undecided[["difference_low", "p", "p_holm"]].isna().all(axis=None)
     assert undecided["difference"].notna().all()
+    assert set(few["equivalence"]) == {""}
 
 
 def test_cells_under_another_divergence_coupling_or_setting_are_not_set_beside_these(tmp_path: Path) -> None:
@@ -202,3 +244,6 @@ def test_the_sentence_counts_the_rows(equal: pd.DataFrame) -> None:
             n = sum(row["verdict"] == verdict for row in rows)
             words = "agree within the interval" if verdict == "agree" else verdict
             assert (f"{n} {words}" in said) or (len(rows) == 1 and words in said)
+        for verdict in {row["equivalence"] for row in rows} - {""}:
+            n = sum(row["equivalence"] == verdict for row in rows)
+            assert f"{n} {verdict}" in said.partition("equal to the margin: ")[2]

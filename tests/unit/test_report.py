@@ -170,7 +170,7 @@ def test_page_says_of_equal_objectives_what_the_table_says(reported: Path) -> No
     assert "Equal objectives: do they agree?" in text
     fm = table[(table["weighting_a"] == "fm") & (table["dataset"] == "eight_gaussians")]
     counts = fm["verdict"].value_counts()
-    assert f"{len(fm)} comparisons: 1 identical and {counts['differ']} differ." in text
+    assert f"{len(fm)} comparisons: 1 identical and {counts['differ']} differ" in text
     for row in table.to_dict("records"):
         if row["verdict"] in ("agree", "differ"):
             decimals = {"nll_nats": 3, "bound_bits_per_dim": 4}.get(row["metric"], 2)

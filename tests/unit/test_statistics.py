@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reproflow.evaluation.statistics import holm, jackknife, mean_interval, paired, relative_gap, squared_mean
+from reproflow.evaluation.statistics import (
+    equivalence_p,
+    holm,
+    jackknife,
+    mean_interval,
+    paired,
+    relative_gap,
+    squared_mean,
+)
 from reproflow.foundation.errors import UsageError
 
 
@@ -67,6 +75,26 @@ def test_pairing_removes_what_both_share() -> None:
     seeds = {s: float(rng.normal(scale=10)) for s in range(5)}
     a, b = ({s: v + float(rng.normal(scale=0.1)) for s, v in seeds.items()} for _ in range(2))
     assert paired(a, b).se < 0.1 * mean_interval(list(a.values())).se
+
+
+@pytest.mark.parametrize(("mean", "low", "high"), [(1.0, 0.02, 0.08), (-1.0, 0.02, 0.08), (0.0, 0.6, 1.0)])
+def test_equivalence_is_claimed_as_often_as_it_says(mean: float, low: float, high: float) -> None:
+    """At the margin in one of twenty; well inside it mostly; the p-value is that of the 90 % interval."""
+    rng = np.random.default_rng(7)
+    claimed = []
+    for _ in range(1000):
+        values = rng.normal(mean, 0.8, 8)
+        p = equivalence_p(mean_interval(values), 1.0)
+        inside = mean_interval(values, 0.9)
+        assert (p < 0.05) == (inside.low > -1 and inside.high < 1)
+        claimed.append(p < 0.05)
+    assert_share(claimed, low, high)
+
+
+def test_equivalence_needs_three_values_and_copes_with_no_spread() -> None:
+    assert math.isnan(equivalence_p(mean_interval([0.0, 0.1]), 1.0))
+    assert equivalence_p(mean_interval([0.5, 0.5, 0.5]), 1.0) == 0
+    assert equivalence_p(mean_interval([1.5, 1.5, 1.5]), 1.0) == 1
 
 
 def test_jackknife_of_the_mean_is_the_standard_error_of_the_mean() -> None:
