@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.claims.policy import INCONCLUSIVE, gate
+from reproflow.claims.policy import INCONCLUSIVE, REFUTED, gate
+from reproflow.reporting.cascade import read_cascade
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, plural
 
@@ -17,10 +18,11 @@ STATUSES = ("ok", "diverged", "failed")
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of cells by status and of claims by outcome, and the gate's state with its reasons."""
+    """Counts of cells by status and of claims by outcome, bounds that a network contradicts, and the gate's state."""
 
     cells: dict[str, int]
     claims: dict[str, int]
+    contradicted: list[str]
     gate: str
     reasons: list[str]
 
@@ -28,7 +30,7 @@ class Summary:
 def summarise(read: Results, claims: pd.DataFrame) -> Summary:
     """The summary of loaded results; `claims` as `tables.claims_table` makes it."""
     state, reasons = gate_state(read, claims)
-    return Summary(cell_counts(read.cells), claim_counts(claims), state, reasons)
+    return Summary(cell_counts(read.cells), claim_counts(claims), contradicted(read), state, reasons)
 
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -55,21 +57,30 @@ def not_ok(claims: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [label(row) for row in surprises], [label(row) for row in wrong if row not in surprises]
 
 
+def contradicted(read: Results) -> list[str]:
+    """The rows of the cascade that are refuted: a bound or an identity that does not hold on a trained network."""
+    bounds = read_cascade(read.folder)[0]
+    rows = records(bounds[bounds["verdict"] == REFUTED])
+    return [f"{row['cell']} {row['quantity']} {row['at']}" for row in rows]
+
+
 def gate_state(read: Results, claims: pd.DataFrame) -> tuple[str, list[str]]:
-    """Whether claims and cells pass the gate, and every reason why not (a baseline is compared elsewhere)."""
+    """Whether claims, bounds and cells pass the gate, and every reason why not (a baseline is compared elsewhere)."""
     surprises, undecided = not_ok(claims)
+    bounds = contradicted(read)
     broken = {name: n for name, n in cell_counts(read.cells).items() if name != "ok" and n}
     inputs = (("claims.csv", claims), ("cells.csv", read.cells))
     said = [read.why_missing(file) or (f"{file}: no rows" if rows.empty else "") for file, rows in inputs]
     wanting = [reason for reason in said if reason]
     reasons = [
         *([f"{plural(len(surprises), 'claim')} other than expected: {', '.join(surprises)}"] if surprises else []),
+        *([f"{plural(len(bounds), 'bound')} contradicted by a network: {', '.join(bounds)}"] if bounds else []),
         *([f"{plural(len(undecided), 'claim')} undecided: {', '.join(undecided)}"] if undecided else []),
         *[f"{plural(n, 'cell')} {name or 'without status'}" for name, n in broken.items()],
         *wanting,
     ]
     code = gate(records(claims))
-    if code == 3 or broken:
+    if code == 3 or broken or bounds:
         return FAILS, reasons
     return (UNDECIDED if code or wanting else PASSES), reasons
 

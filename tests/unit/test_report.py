@@ -14,8 +14,10 @@ from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
 from reproflow.claims import ledger
 from reproflow.claims.losses import conversions
+from reproflow.foundation.errors import VerdictError
 from reproflow.reporting import html, plates
 from reproflow.reporting.figures import figures
+from reproflow.reporting.gate import judge
 from reproflow.reporting.html import write_report
 from reproflow.reporting.ledger import DECADES, code, groups, place, said
 from reproflow.reporting.results import load_results
@@ -221,6 +223,20 @@ def test_a_control_without_effect_fails_the_gate(copy: Path) -> None:
     read = load_results(copy)
     read.cells["status"] = "ok"
     assert gate_state(read, claims_table(read.claims))[0] == "fails"
+
+
+def test_a_bound_that_a_network_contradicts_fails_the_gate(copy: Path) -> None:
+    right = [row for row in claims() if row["verdict"] == row["expected"]]
+    write_csv(copy / "claims.csv", CLAIM_COLUMNS, right)
+    cells = pd.read_csv(copy / "cells.csv")
+    cells[cells["status"] == "ok"].to_csv(copy / "cells.csv", index=False)
+    judge(copy)
+    rows = pd.read_csv(copy / "cascade.csv")
+    rows.loc[rows["at"] == "simple", "verdict"] = "refuted"
+    rows.to_csv(copy / "cascade.csv", index=False)
+    with pytest.raises(VerdictError, match=r"1 bound contradicted by a network: .* weighted_sum simple"):
+        judge(copy)
+    assert "1 bound contradicted by a network" in Page(write_report(copy)).text
 
 
 @pytest.mark.parametrize("name", INPUTS)
