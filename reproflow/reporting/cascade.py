@@ -9,6 +9,7 @@ import pandas as pd
 from reproflow.evaluation.cascade.columns import COLUMNS
 from reproflow.reporting.wording import DASH
 
+NOT_REPRESENTABLE = "not_representable"
 QUANTITIES = {
     "entropy": "H(q)",
     "path_kl": "gap of the improved bound, PKL",
@@ -17,12 +18,17 @@ QUANTITIES = {
     "weighted_sum": "Theorem 2: integral of gaps | weighted excess loss",
     "data_model_kl": "KL(q ‖ p) | its bound",
 }
+TERMS = [
+    "cell", "process", "dataset", "path", "weighting", "seed", "weighting_summed", "levels", "value", "se", "share",
+    "mass", "sum_of_bounds",
+]  # fmt: skip
 NOTE = (
     "Bounds on the trained image networks, over their training set, in nats (001, Theorems 1 and 2): about the "
     "ancestral (SDE) model, not the probability flow. Beside the value stands what it is compared with: the chain of "
     "the most steps, the continuous limit, the loss by its definition, or the bound. Supported: equal to a tenth, by "
     "the 95 % interval of the difference, and the control, the same integral with every bound read a fifth of the way "
-    f"too late, is not; {DASH}: nothing to decide."
+    f"too late, is not; {DASH}: nothing to decide. The terms of the sums (001, Fig. 1) stand in cascade.csv and in "
+    "figures/st_weighted_sum."
 )
 
 
@@ -43,8 +49,28 @@ def read_cascade(results: str | Path) -> tuple[pd.DataFrame, str]:
     return frame, ""
 
 
+def terms(frame: pd.DataFrame) -> pd.DataFrame:
+    """The terms of Theorem 2 (`weighted_term`), one row a network, weighting and range of levels.
+
+    `value` in nats with `se`; `share` of the whole sum; `mass` of the increments there; `sum_of_bounds`: the
+    weight never rises with the log-SNR. Ranges from data to noise.
+    """
+    found = frame[frame["quantity"] == "weighted_term"].copy()
+    if found.empty:
+        return pd.DataFrame(columns=TERMS)
+    found[["weighting_summed", "levels"]] = found["at"].str.split(", ", n=1, expand=True).reindex(columns=[0, 1])
+    found["share"] = found["value"] / found.groupby(["cell", "weighting_summed"])["value"].transform("sum")
+    found["mass"] = found["reference"]
+    sums = frame[frame["quantity"] == "weighted_sum"].rename(columns={"at": "weighting_summed"})
+    rising = sums.assign(sum_of_bounds=sums["verdict"] != NOT_REPRESENTABLE)
+    keys = ["cell", "weighting_summed"]
+    found = found.merge(rising[[*keys, "sum_of_bounds"]], "left", keys, validate="many_to_one")
+    return found[TERMS]
+
+
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table for reading."""
+    """The table for reading; the terms of the sums are left to their figure and CSV."""
+    frame = frame[frame["quantity"] != "weighted_term"]
     names = {key: key.capitalize() for key in ("process", "dataset", "path", "weighting", "seed")}
     text = pd.DataFrame({title: frame[key].astype(str) for key, title in names.items()})
     text["Quantity"] = frame["quantity"].map(QUANTITIES).fillna(DASH)

@@ -35,6 +35,7 @@ FIGURES = {
     "samples_plane": "Samples in the plane",
     "paths_fields": "Paths and velocity fields",
     "st_cascade": "The cascade of bounds on trained networks",
+    "st_weighted_sum": "A weighted loss as a sum of bounds",
     "st_gaussian_weightings": "Weightings over the log-SNR",
     "st_masked_weightings": "Weightings of masked diffusion over time",
     "st_cross_entropy_weight": "Total weight on the cross-entropy",

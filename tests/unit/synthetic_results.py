@@ -66,6 +66,12 @@ def cascade(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"quantity": "weighted_sum", "at": at, "value": 4.0, "reference": 4.1, "verdict": verdict}
         for at, verdict in sums
     ]
+    where = {"m=0 alone": (1.0, 0.2), "m=0 to 0.5": (2.5, 0.3), "m=0.5 to 1": (0.5, 0.5)}
+    rows += [
+        {"quantity": "weighted_term", "at": f"{name}, {at}", "value": value, "reference": mass, "reference_se": 0.0}
+        for name, sign in (("simple", 1), ("iddpm", -1))
+        for at, (value, mass) in (where | {"m=0.5 to 1": (sign * 0.5, sign * 0.5)}).items()
+    ]
     return [about | {"se": 0.1, "reference_se": 0.1} | row for row in rows]
 
 

@@ -30,7 +30,7 @@ from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
 from reproflow.learning.data import ImageData
 from reproflow.reporting.cascade import read_cascade
-from reproflow.reporting.figures import st_cascade
+from reproflow.reporting.figures import st_cascade, st_terms
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
 from reproflow.theory.weightings import get_weighting
@@ -166,6 +166,25 @@ class TestMasked:
         for side, error in (("value", "se"), ("reference", "reference_se")):
             assert abs(sums["sigmoid"][side] - exact) < 4 * sums["sigmoid"][error] + 1e-3
 
+    def test_the_terms_of_the_sum_are_those_of_fig_1(self, masked_rows: list[dict[str, Any]]) -> None:
+        """w = m: no atom, a quarter of nu in each quarter of the way; ELBO: the atom alone."""
+        gaps = enumerated_gaps()
+        found = {row["at"]: row for row in masked_rows if row["quantity"] == "weighted_term"}
+        for low in (0.0, 0.25, 0.5, 0.75):
+            row = found[f"sigmoid, m={low:g} to {low + 0.25:g}"]
+            exact = integrate.quad(lambda m: integrated(gaps, m), max(low, 1e-9), low + 0.25)[0]
+            assert abs(row["value"] - exact) < 4 * row["se"] + 1e-4
+            assert row["reference"] == pytest.approx(0.25, abs=2e-3)
+        assert found["sigmoid, m=0 alone"]["reference"] == pytest.approx(0, abs=2e-3)
+        gap = next(row for row in masked_rows if row["quantity"] == "path_kl" and row["at"] == "m=0")
+        assert found["elbo, m=0 alone"]["value"] == pytest.approx(gap["value"], rel=1e-12)
+        sums = {row["at"]: row["value"] for row in masked_rows if row["quantity"] == "weighted_sum"}
+        for name, total in sums.items():
+            parts = [row["value"] for at, row in found.items() if at.partition(",")[0] == name]
+            assert len(parts) == 5
+            assert sum(parts) == pytest.approx(total, rel=1e-10)
+        assert min(row["reference"] for at, row in found.items() if at.startswith("iddpm")) < 0
+
     def test_the_chain_of_bounds_falls_and_bounds_the_model(self, masked_rows: list[dict[str, Any]]) -> None:
         assert monotone(masked_rows)
         counted = [row for row in masked_rows if row["quantity"] == "data_model_kl"]
@@ -275,8 +294,8 @@ def test_verdicts_are_those_of_the_bound_property(name: str, verdict: str) -> No
 def test_the_figure_says_what_is_missing_and_draws_what_is_there(
     tmp_path: Path, masked_rows: list[dict[str, Any]]
 ) -> None:
-    _, frame, _ = st_cascade.draw(tmp_path)
-    assert frame.empty
+    for missing in (st_cascade, st_terms):
+        assert missing.draw(tmp_path)[1].empty
     about = {"cell": "c", "process": "masked", "dataset": "words", "path": "linear", "weighting": "elbo", "seed": 0}
     rows = [about | row for row in masked_rows]
     write_csv(tmp_path / "cascade.csv", COLUMNS, rows)
@@ -288,6 +307,12 @@ def test_the_figure_says_what_is_missing_and_draws_what_is_there(
     assert set(frame["quantity"]) == {
         "entropy", "path_kl", "elbo", "path_kl_steps", "weighted_sum", "data_model_kl"
     }  # fmt: skip
+    figure, frame, caption = st_terms.draw(tmp_path)
+    assert frame.groupby("weighting_summed")["share"].sum().to_numpy() == pytest.approx(1)
+    assert set(frame["weighting_summed"]) == {row["at"] for row in rows if row["quantity"] == "weighted_sum"}
+    assert len(figure.axes[0].patches) == len(frame)
+    slanted = {label.get_text() for label in figure.axes[0].get_yticklabels() if label.get_fontstyle() == "italic"}
+    assert slanted == {row["at"] for row in rows if row.get("verdict") == bounds.NOT_REPRESENTABLE}
     (tmp_path / "cascade.csv").write_text("nonsense\n")
     assert "cannot be read" in read_cascade(tmp_path)[1]
 

@@ -37,6 +37,13 @@ class Profile:
         """The integral of PKL over nu, w(s) = nu([s_0, s]) given at the levels, (J,)."""
         return self._combined(increments(w))
 
+    def terms(self, w: Tensor, cuts: Tensor) -> list[tuple[Measured, float]]:
+        """`weighted` and the mass of nu, in parts that add up: the atom at s_0, then between the cuts (001, Fig. 1)."""
+        middles = (self.levels[1:] + self.levels[:-1]) / 2
+        piece = torch.bucketize(middles, cuts)
+        between = [_spread(torch.where(piece == k, w.diff(), 0.0)) for k in range(len(cuts) + 1)]
+        return [(self._combined(shares), float(shares.sum())) for shares in (_atom(w), *between)]
+
     def read_late(self, w: Tensor, part: float = 0.2) -> Measured:
         """The control: the same increments, PKL read `part` of the way too near the noise."""
         late = self.levels + part * (self.levels[-1] - self.levels[0])
@@ -53,12 +60,17 @@ class Profile:
 
 def increments(w: Tensor) -> Tensor:
     """What nu puts on each level (J,), by the trapezoid rule, with the atom w(s_0) at the data end."""
-    steps = w.diff()
-    shares = torch.zeros_like(w)
-    shares[0] += w[0]
-    shares[:-1] += steps / 2
-    shares[1:] += steps / 2
-    return shares
+    return _spread(w.diff()) + _atom(w)
+
+
+def _atom(w: Tensor) -> Tensor:
+    return torch.zeros_like(w).index_fill(0, torch.tensor(0), float(w[0]))
+
+
+def _spread(steps: Tensor) -> Tensor:
+    """Half of each step (J - 1,) to either of its levels, (J,)."""
+    nothing = steps.new_zeros(1)
+    return (torch.cat([steps, nothing]) + torch.cat([nothing, steps])) / 2
 
 
 def over_rows(values: Tensor) -> Measured:

@@ -9,12 +9,14 @@ a tenth of the value, refuted where it lies outside, else inconclusive; a bound 
     elbo             E_q L^(s) = -H(q) - PKL(s)
     path_kl_steps    PKL at the data end in so many steps; `reference` is the continuous limit
     weighted_sum     the integral of PKL over nu; `reference` is the weighted excess loss, by its definition
+    weighted_term    its parts, which add up: the atom at the data end, then quarters of the way; `reference`: nu there
     data_model_kl    KL(q || p^(i)), plug-in with jackknife error; `reference` is PKL_i of the same chain
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import torch
@@ -49,6 +51,7 @@ LARGEST_LAM = 10.0
 """Gaussian levels end here towards the data: a level of grey is told from the next long before."""
 POINTS = {"masked": 201, "gaussian": 97}
 REPLICATES = 8
+QUARTERS = 4
 
 
 def cells(run: Run) -> list[Cell]:
@@ -161,7 +164,8 @@ def _weighted_sums(
         excess = subject.excess(drawn, generator) * levels.diff().expand_as(u).flatten() / len(u)
         for weighting in weightings:
             sums[weighting.name].append(float((_w(path, weighting, drawn) * excess).sum()))
-    return [_weighted_sum(path, weighting, profile, sums[weighting.name]) for weighting in weightings]
+    rows = [_weighted_sum(path, weighting, profile, sums[weighting.name]) for weighting in weightings]
+    return rows + [row for weighting in weightings for row in _terms(path, weighting, profile)]
 
 
 def _weighted_sum(path: Path, weighting: Weighting, profile: Profile, sums: list[float]) -> dict[str, Any]:
@@ -177,6 +181,19 @@ def _weighted_sum(path: Path, weighting: Weighting, profile: Profile, sums: list
         verdict, reason = INCONCLUSIVE, "the control could not be told from it: no power"
     control = {"control": "PKL read a fifth of the way late", "control_verdict": identity(wrong, loss)}
     return row | control | {"verdict": verdict, "reason": reason}
+
+
+def _terms(path: Path, weighting: Weighting, profile: Profile) -> list[dict[str, Any]]:
+    """The weighted sum of bounds term by term, levels taken together by quarters of the way (001, Fig. 1)."""
+    low, high = profile.levels[0], profile.levels[-1]
+    ends = low + (high - low) * torch.linspace(0, 1, QUARTERS + 1, dtype=torch.float64)
+    told = [place(path.process, level) for level in ends]
+    where = [f"{told[0]} alone", *(f"{a} to {b.partition('=')[2]}" for a, b in itertools.pairwise(told))]
+    terms = profile.terms(_w(path, weighting, profile.levels), ends[1:-1])
+    return [
+        row_of("weighted_term", f"{weighting.name}, {at}", term, Measured(mass, 0.0))
+        for at, (term, mass) in zip(where, terms, strict=True)
+    ]
 
 
 def _w(path: Path, weighting: Weighting, levels: Tensor) -> Tensor:
