@@ -77,6 +77,7 @@ def _content(read: Results) -> dict[str, Any]:
         "note": COMPARISON_NOTE,
         "equal": sections.equal_objectives(read, missing),
         "merged": read.merged,
+        "ranking": sections.ranking(read, missing),
         "regression": sections.regression(read.folder),
         "cascade": records(bounds.shown(bounds.read_cascade(read.folder)[0])),
         "cascade_note": bounds.NOTE,

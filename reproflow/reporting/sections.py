@@ -1,4 +1,4 @@
-"""The page's sections as plain values for its templates: comparisons, equal objectives, regression."""
+"""The page's sections as plain values for its templates: comparisons, equal objectives, rankings, regression."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pandas as pd
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.comparison import METRICS, block_key, comparison_table
 from reproflow.reporting.equivalence import equivalence_table, sides, summary
+from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
+from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
 from reproflow.reporting.reading import Missing
 from reproflow.reporting.regression import HEADS, lists, standing
 from reproflow.reporting.results import Results, records
@@ -72,6 +74,27 @@ def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
     shown = [row | dict(zip(("a", "b"), sides(row), strict=True)) for row in rows]
     where = {key: rows[0][key] for key in ("class", "dataset", "process", "target", "steps")}
     return where | {"members": members, "summary": summary(rows), "rows": shown}
+
+
+def ranking(read: Results, missing: list[Missing]) -> dict[str, Any]:
+    """The tables of papers, as text with the columns in bold a row: FID by weighting under its head, and rankings."""
+    try:
+        ranked = ranking_table(read.cells)
+        fid = fid_table(read, ranked)
+    except ReproflowError as error:
+        missing.append(Missing("ranking", str(error)))
+        return {"rows": [], "fid": []}
+    return {
+        "rows": _told(show_ranking(ranked), ranked_bold(ranked)) if len(ranked) else [],
+        "note": RANKING_NOTE,
+        "fid": _told(*show_fid(fid)) if len(fid) else [],
+        "fid_head": head(fid),
+        "fid_note": FID_NOTE,
+    }
+
+
+def _told(shown: pd.DataFrame, bold: list[set[str]]) -> list[dict[str, Any]]:
+    return [{"shown": row, "bold": each} for row, each in zip(records(shown), bold, strict=True)]
 
 
 def regression(folder: Path, shown: int = 12) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from reproflow.reporting.html import write_report
 from reproflow.reporting.ledger import DECADES, code, groups, place, said
 from reproflow.reporting.results import load_results
 from reproflow.reporting.summary import gate_state
-from reproflow.reporting.tables import claims_table
+from reproflow.reporting.tables import claims_table, write_tables
 
 INPUTS = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.json", "config.json")
 
@@ -164,6 +164,21 @@ def test_page_compares_along_every_noun_that_varies(reported: Path) -> None:
     worse = comparison.query("axis == 'path' and path == 'cosine' and weighting == 'fm'").iloc[0]
     assert worse["verdict"] == "worse"
     assert f"+{worse['difference']:.3f}" in text
+
+
+def test_page_ranks_weightings_and_says_what_the_fid_is_of(reported: Path) -> None:
+    """The tables ranking and fid_by_weighting stand on the page, with their heads and notes, word for word."""
+    page, _ = Page(reported / "report.html"), write_tables(reported)
+    assert ("section", {"id": "ranking"}) in page.tags
+    for name in ("ranking", "fid_by_weighting"):
+        text = (reported / "tables" / f"{name}.md").read_text()
+        rows = [line for line in text.splitlines() if line.startswith("|")]
+        for row in rows[2:]:
+            words = " ".join(cell.strip().strip("*").replace("\\", "") for cell in row.strip("|").split("|"))
+            assert words in " ".join(page.text.split()), words
+    assert "digits8 gaussian: class-conditional MLP" in page.text
+    assert "N = 5000 samples, features digits_cnn" in page.text
+    assert "Shi & Titsias report 1.92 on ImageNet 64 x 64" in page.text
 
 
 def test_page_says_of_equal_objectives_what_the_table_says(reported: Path) -> None:

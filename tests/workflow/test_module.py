@@ -34,7 +34,7 @@ rule shell:
     output:
         "shell.txt",
     shell:
-        "(trap -p; echo PYTHONPATH=$PYTHONPATH) > {{output}}"
+        "(trap -p TERM USR1; echo PYTHONPATH=$PYTHONPATH) > {{output}}"
 """
 
 
