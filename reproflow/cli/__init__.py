@@ -45,6 +45,11 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     code = run(sys.argv[1:] if arguments is None else arguments)
     child.finished()
+    if child.inside():
+        # At once: a thread that user code has left running would keep it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

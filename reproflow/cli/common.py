@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -151,13 +152,24 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
 
 
 def write_json(target: str, value: Any) -> None:
-    text = json.dumps(value, indent=1) + "\n"
+    text = json.dumps(_held(value), indent=1, allow_nan=False) + "\n"
     if target == "-":
         sys.stdout.write(text)
     else:
         from reproflow.foundation import files
 
         files.write_text(target, text)
+
+
+def _held(value: Any) -> Any:
+    """The value as JSON can hold it: no number is null, and infinity a word."""
+    if isinstance(value, dict):
+        return {key: _held(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_held(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
 
 
 def print_claims(rows: list[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ density is :math:`\pi(t) = 1/Q'(Q^{-1}(t))`.
 
 from __future__ import annotations
 
+import functools
 import math
 import time as clock
 from collections.abc import Callable
@@ -91,10 +92,11 @@ def _sampled(law: TimeLaw) -> monotone.Sampled:
 
 def _check_alone(law: TimeLaw, quantile: Callable[[np.ndarray], np.ndarray], u: np.ndarray) -> None:
     """Refuses a map that looks at the other u it is asked for, such as u / u.max()."""
-    some = slice(len(u) // 4, len(u) // 2, 97)
-    if not np.allclose(quantile(u)[some], quantile(u[some]), rtol=1e-6, atol=1e-12, equal_nan=True):
+    some, whole = slice(len(u) // 4, len(u) // 2, 97), quantile(u)
+    alike = functools.partial(np.allclose, rtol=1e-6, atol=1e-12, equal_nan=True)
+    if not alike(whole[some], quantile(u[some])) or not alike(whole, quantile(u[::-1].copy())[::-1]):
         raise UsageError(
-            f"time law {law.name!r} gives another t at u = {u[some][0]:.4g} when it is asked for other u beside it; "
+            f"time law {law.name!r} gives another t at a u when it is asked for other u beside it, or in other order; "
             "t must depend on its own u alone."
         )
 
@@ -138,7 +140,7 @@ def _atoms(law: TimeLaw, sampled: monotone.Sampled) -> list[tuple[float, float]]
     if not len(places):
         return []
     low, high = _at_or_above(law, places, strictly=False), _at_or_above(law, places, strictly=True)
-    real = (high - low > 0.25 / POINTS) & _leaves(law, places, low, high)
+    real = (high - low > 0.25 / POINTS) & _leaves(law, places, low, high) & ~_underflows(law, places, high)
     return [(float(place), float(mass)) for place, mass in zip(places[real], (high - low)[real], strict=True)]
 
 
@@ -154,6 +156,12 @@ def _leaves(law: TimeLaw, t: np.ndarray, low: np.ndarray, high: np.ndarray) -> n
         there = _quantile(law, torch.from_numpy(u.clip(1e-300, 1 - EPSILON))).numpy()
         whole |= (u > 0) & (u < 1) & (np.abs(there - t) > 64 * np.spacing(t))
     return whole
+
+
+def _underflows(law: TimeLaw, t: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether a flat piece at 0 is float64's: beyond it, as of u^100, the map goes on from the smallest numbers."""
+    beyond = _quantile(law, torch.from_numpy((high * (1 + 1e-6)).clip(1e-300, 1 - EPSILON))).numpy()
+    return (t == 0) & (beyond > 0) & (beyond < support.UNDERFLOW)
 
 
 def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:
@@ -180,13 +188,18 @@ def _dominates(
         words = "the map is computed in single precision, whose steps are gaps themselves; u is float64, keep it so"
         return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], "reason": words}
     length = sum(high - low for low, high in gaps)
-    shown = ", ".join(f"({low:.6g}, {high:.6g})" for low, high in gaps[:3])
+    shown = ", ".join(_told(*gap) for gap in gaps[:3])
     shown += f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
     words = f"never draws t in {shown} (length {length:.4g})"
     if math.isclose(length, 1.0, abs_tol=1e-6):
         words = "a law of atoms alone: it is all gap"
     longest = max(gaps, key=lambda gap: gap[1] - gap[0])
     return {"verdict": REFUTED, "gap": list(longest), "gaps": [list(gap) for gap in gaps], "reason": words + beside}
+
+
+def _told(low: float, high: float) -> str:
+    first, last = f"{low:.6g}", f"{high:.6g}"
+    return f"({first}, {last})" if first != last else f"({first}, {first} + {high - low:.2g})"
 
 
 def _atom_words(atoms: list[tuple[float, float]]) -> str:
@@ -199,7 +212,7 @@ def _undefined(valid: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": None, "gap": None, "gaps": [], "reason": f"no time law: {valid['reason']}"}
 
 
-def _density(law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]]) -> list[float | str]:
+def _density(law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]]) -> list[float | str | None]:
     """pi at `AT`: 0 in a gap, infinite at an atom."""
     t = torch.tensor(AT, dtype=torch.float64)
     pi = law.density(t) if law.entry.meta.get("density") else _from_map(law, t)

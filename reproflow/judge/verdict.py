@@ -7,6 +7,8 @@ import math
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 
 
-def number(value: float) -> float | str:
-    """The value, with infinity as "inf" or "-inf": JSON has none."""
+def number(value: float) -> float | str | None:
+    """The value, with infinity as "inf" or "-inf" and no number as None: JSON has neither."""
+    if math.isnan(value):
+        return None
     return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")

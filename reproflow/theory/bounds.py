@@ -124,7 +124,7 @@ def _fault(on: Sampled) -> str:
         least = float(on.v[negative].min())
         return f"w is negative between t = {first:.6g} and {last:.6g}, down to {least:.3g}; a measure is not"
     if infinite.any():
-        return f"w is infinite at t = {on.t[infinite][0]:.6g}, inside the range"
+        return f"w is infinite at t = {on.t[infinite][0]:.6g}, inside the range, or too large for float64"
     return "" if (on.v > 0).any() else "zero objective: w is zero everywhere, there is nothing to bound"
 
 

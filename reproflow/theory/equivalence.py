@@ -17,6 +17,7 @@ from torch import Tensor
 from reproflow.foundation import registry
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.grid import Cell, expand_experiment
+from reproflow.theory import guests
 from reproflow.theory.canonical import canonical, canonical_at, elbo_coefficient, error_factor, invert_lam
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.reverse import quick_law, quick_path
@@ -42,18 +43,20 @@ class Combination:
 
 def signature(path: Path, law: TimeLaw, weighting: Weighting, lam: Tensor = LAM) -> Tensor:
     """The canonical weight at the log-SNRs lam, of their shape; NaN out of the path's reach."""
-    return canonical_at(path, law, weighting, lam)
+    return canonical_at(path, law, weighting, lam).detach()
 
 
 def proportional(a: Tensor, b: Tensor) -> float | None:
     """The factor c with a = c b wherever both are numbers (at least 16 places), to 1e-8; None where there is none.
 
-    Both have shape (P,). Zeros must coincide, and two weights that vanish everywhere are no objective.
+    Both have shape (P,). Zeros must coincide; two weights that vanish everywhere, or are infinite somewhere, are no
+    objective.
     """
-    both = a.isfinite() & b.isfinite()
+    both = ~(a.isnan() | b.isnan())
     a, b = a[both], b[both]
     positive = b != 0
-    if len(a) < FEWEST or not bool(positive.any()) or not torch.equal(positive, a != 0):
+    infinite = bool((a.isinf() | b.isinf()).any())
+    if len(a) < FEWEST or infinite or not bool(positive.any()) or not torch.equal(positive, a != 0):
         return None
     ratio = a[positive] / b[positive]
     low, high = float(ratio.min()), float(ratio.max())
@@ -78,7 +81,10 @@ def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
 
     What depends on the path alone, and on path and law, is computed once for all weightings.
     """
-    names = {kind: [e.name for e in registry.entries(kind, process)] for kind in ("path", "time", "weighting")}
+    names = {
+        kind: [e.name for e in registry.entries(kind, process) if not guests.is_guest(e.function)]
+        for kind in ("path", "time", "weighting")
+    }
     weightings = [get_weighting(name, process) for name in names["weighting"]]
     linear, uniform = quick_path(get_path("linear", process)), quick_law(get_time_law("uniform"))
     laws = [quick_law(get_time_law(name)) for name in names["time"]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import os
 import random
 import sys
 import traceback
@@ -22,9 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.foundation import registry
+from reproflow.foundation import child, registry
 from reproflow.foundation.errors import ReproflowError, UsageError
 from reproflow.foundation.specs import Spec
+
+GUEST = "reproflow_guest_"
 
 
 def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -37,14 +40,32 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     return functools.partial(_guarded, function, kind, spec), own
 
 
+def is_guest(function: Callable[..., Any]) -> bool:
+    """Whether a registered function stands in a user's file."""
+    return getattr(function, "__module__", "").startswith(GUEST)
+
+
 def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Tensor, **params: float) -> Any:
-    before = _random_state()
+    if not arguments[0].numel():
+        # Nothing is asked for, and min() of nothing raises.
+        nothing = arguments[2 if kind == "divergence" else 0].clone()
+        return (nothing, nothing) if kind == "path" else nothing
+    before, process = _random_state(), os.getpid()
     try:
-        value = function(*arguments, **params)
+        # Copies, which it may change in place.
+        value = function(*(each.clone() for each in arguments), **params)
     except ReproflowError:
         raise
     except Exception as error:
         raise UsageError(_because(kind, spec, error)) from error
+    except KeyboardInterrupt as error:
+        # A child hears no key of the user's: the function raised it.
+        if not child.inside():
+            raise
+        raise UsageError(_because(kind, spec, error)) from error
+    finally:
+        if os.getpid() != process:
+            os._exit(1)  # a copy of this process, made by the function's fork
     if _random_state() != before:
         raise UsageError(
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
@@ -82,11 +103,14 @@ def _checked(value: Any, t: Tensor, kind: str, spec: Spec) -> Tensor:
     return tensor
 
 
-def _because(kind: str, spec: Spec, error: Exception) -> str:
+def _because(kind: str, spec: Spec, error: BaseException) -> str:
     """Where in the user's file it went wrong, and how."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(spec.file).resolve()]
     line = f", line {frames[-1].lineno}" if frames else ""
-    words = (str(error) or type(error).__name__).splitlines()[0]
+    try:
+        words = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception:
+        words = f"{type(error).__name__}, whose own message cannot be read"
     cure = "" if frames else "; it is called with float64 tensors and differentiated by torch.func.jvp"
     return f"{kind} {spec.name!r} raised {type(error).__name__} in {spec.file}{line}: {words}{cure}"
 
@@ -102,7 +126,7 @@ def _random_state() -> tuple[int, int, bytes]:
 @functools.cache
 def _module(path: str, shown: str) -> ModuleType:
     """The user's file as a module; its folder is where its own imports look first."""
-    name = f"reproflow_guest_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    name = f"{GUEST}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

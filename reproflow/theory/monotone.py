@@ -58,7 +58,7 @@ def rises(f: Function, on: Sampled) -> list[tuple[float, float]]:
 
     Their ends are located, unless there are more than 500: then they are times of the grid.
     """
-    pieces = [piece for run in _runs(on) for piece in _without_plateaus(on, *run)]
+    pieces = [piece for run in _runs(on) for piece in _telling(on, _without_plateaus(on, *run))]
     if len(pieces) > MANY:
         return [(float(on.t[start]), float(on.t[stop])) for start, stop in pieces]
     found = []
@@ -102,6 +102,12 @@ def _without_plateaus(on: Sampled, first: int, last: int) -> list[tuple[int, int
     plateaus = [(a, b) for a, b in edges.reshape(-1, 2).tolist() if share[a:b].sum() > PLATEAU]
     ends = [first, *(first + index for pair in plateaus for index in pair), last]
     return [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if b > a]
+
+
+def _telling(on: Sampled, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pieces between plateaus that rise by more than the threshold; all of them where only their sum does."""
+    real = [(a, b) for a, b in pieces if on.v[b] - on.v[a] > on.threshold[a]]
+    return real or pieces
 
 
 def _locate(f: Function, on: Sampled, index: int, sign: int) -> float:

@@ -5,9 +5,9 @@ agrees with the Gauss rule of 7 inside it. What is left of the last octave follo
 
 .. math:: \int_0^x f = \frac{x f(x)}{1 + p},
 
-where p is a robust slope of log f over the ladder x = 2^-k. A function that halving never resolves has a pole inside;
-the interval is cut there. p <= -1 is infinite. Within 0.01 of -1 the ladder does not decide, nor does it where p still
-drifts there like 1/k, as it does for logarithms.
+where p is a robust slope of log f over the ladder x = 2^-k. A function that halving never resolves has a pole inside,
+and so has one that is infinite on a whole piece; the interval is cut there. p <= -1 is infinite. Within 0.01 of -1 the
+ladder does not decide, nor does it where p still drifts there like 1/k, as it does for logarithms.
 """
 
 from __future__ import annotations
@@ -170,9 +170,11 @@ def _median_slope(x: np.ndarray, y: np.ndarray) -> float:
 def _adaptive(f: Function, edges: np.ndarray, ends: tuple[float, float]) -> tuple[float, tuple[float, ...]]:
     """The integral over the edges' span, and the place of a pole if halving does not resolve the function."""
     low, high = edges[:-1], edges[1:]
-    value, error, peak = _rule(f, low, high)
+    value, error, peak, infinite = _rule(f, low, high)
     done, size = 0.0, 0.0
     for _ in range(ROUNDS):
+        if infinite.any():
+            return np.inf, (float(0.5 * (low + high)[infinite.argmax()]),)
         size = max(size, abs(done) + np.abs(value[np.isfinite(value)]).sum())
         # An argument beside an end is rounded, and a function that is singular at the end feels it.
         rounding = 4 * np.spacing(np.abs(high)) / np.minimum(low - ends[0], ends[1] - high)
@@ -186,15 +188,16 @@ def _adaptive(f: Function, edges: np.ndarray, ends: tuple[float, float]) -> tupl
             break
         middle = 0.5 * (low + high)
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
-        value, error, peak = _rule(f, low, high)
+        value, error, peak, infinite = _rule(f, low, high)
     return float(done + value[np.isfinite(value)].sum()), ()
 
 
-def _rule(f: Function, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value and error of the rule on each piece, and the node where |f| is largest."""
+def _rule(f: Function, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Value and error of the rule on each piece, the node where |f| is largest, and whether f is infinite at all."""
     half = 0.5 * (high - low)
     nodes = 0.5 * (low + high)[:, None] + half[:, None] * X
     values = f(nodes.ravel()).reshape(nodes.shape)
     kronrod, gauss = half * (values @ K), half * (values @ G)
     peak = nodes[np.arange(len(nodes)), np.argmax(np.abs(values), axis=1)]
-    return kronrod, np.abs(kronrod - gauss), peak
+    infinite = np.array(np.isinf(values).all(axis=1))
+    return kronrod, np.abs(kronrod - gauss), peak, infinite

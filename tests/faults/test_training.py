@@ -303,14 +303,14 @@ def test_sigterm_saves_and_exits_75(tiny_config: dict, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_sigkill_at_random_moments_ends_in_the_same_weights(tiny_config: dict, tmp_path: Path) -> None:
     """Ten kills at random moments of one run, each resumed; saving at every third step, so that kills hit saves."""
-    raw = wide(tiny_config, 600)
+    raw = wide(tiny_config, 6000)
     straight = open_run(raw, tmp_path / "straight")
     train(straight)
     raw["experiments"][0]["training"]["save_every"] = 3
     folder, dice = tmp_path / "killed", random.Random(1)
     arguments = command(folder, raw, tmp_path)
     kills = sum(
-        kill_after(arguments, folder, dice.uniform(0.1, 3.0), signal.SIGKILL) == -signal.SIGKILL for _ in range(10)
+        kill_after(arguments, folder, dice.uniform(0.1, 1.5), signal.SIGKILL) == -signal.SIGKILL for _ in range(10)
     )
     assert kills == 10
     assert subprocess.run(arguments, stderr=subprocess.DEVNULL, check=False).returncode == 0

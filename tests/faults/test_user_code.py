@@ -35,6 +35,18 @@ def test_a_function_that_leaves_is_no_success(
     assert not Path("results/tiny/config.json").exists()
 
 
+@pytest.mark.parametrize(
+    "body", ["threading.Thread(target=time.sleep, args=(600,)).start()", "os.fork()"], ids=["thread", "fork"]
+)
+def test_what_a_function_leaves_running_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], body: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.py").write_text(f"import os, threading, time\ndef f(t, lam):\n    {body}\n    return 1 - t\n")
+    assert cli.run(["check", "weighting", "w.py:f", "--json", "-"]) == 0
+    assert json.loads(capfd.readouterr().out)["admissible"]["mass"] == pytest.approx(0.5)
+
+
 def test_yaml_reads_on_as_true_and_the_configuration_does_not(tmp_path: Path, tiny_config: dict) -> None:
     from reproflow.foundation import config
 

@@ -40,6 +40,18 @@ def complex_(t, lam): return torch.complex(t, t)
 def torch_rng(t, lam): return t + torch.rand(())
 def numpy_rng(t, lam): return t + float(np.random.rand())
 def python_rng(t, lam): return t + random.random()
+def in_place(t, lam):
+    t -= 1
+    lam.zero_()
+    return t**2
+def asks(t, lam):
+    assert t.min() > 0
+    return t
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+def mute(t, lam): raise Mute
+def stops(t, lam): raise KeyboardInterrupt
 def raises(t, lam):
     raise KeyError("deep")
 def path(t): return t**2, 1 - t
@@ -79,6 +91,25 @@ def test_a_good_one_is_the_function_itself() -> None:
     assert at("float32").dtype == torch.float64
 
 
+def test_it_may_change_its_arguments_and_is_never_asked_for_nothing() -> None:
+    c = get_path("linear").at(T)
+    before = T.clone()
+    torch.testing.assert_close(get_weighting("g.py:in_place").at(c), (1 - T) ** 2, rtol=1e-12, atol=0)
+    assert torch.equal(T, before)
+    assert get_weighting("g.py:asks").at(get_path("linear").at(T[:0])).shape == (0,)
+    alpha, sigma = get_path("g.py:path")(T[:0])
+    assert alpha.shape == sigma.shape == (0,)
+
+
+def test_an_interrupt_of_its_own_is_its_fault_in_a_child_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child hears no key of the user's; elsewhere Control-C may come while the function runs."""
+    with pytest.raises(KeyboardInterrupt):
+        at("stops")
+    monkeypatch.setenv("REPROFLOW_CHILD_PIPE", "1")
+    with pytest.raises(UsageError, match="raised KeyboardInterrupt"):
+        at("stops")
+
+
 def test_what_it_multiplies() -> None:
     assert get_weighting("g.py:good").on == "velocity"
     assert get_weighting("g.py:good", "masked").on == "ce"
@@ -100,6 +131,7 @@ def test_what_it_multiplies() -> None:
         ("torch_rng", "global random generator"),
         ("numpy_rng", "global random generator"),
         ("python_rng", "global random generator"),
+        ("mute", r"raised Mute in g\.py, line \d+: Mute, whose own message cannot be read"),
         ("raises", r"raised KeyError in g\.py, line \d+: 'deep'"),
     ],
 )

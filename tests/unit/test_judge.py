@@ -194,6 +194,15 @@ class TestHypotheses:
             assert found.admissible["mass"] == mass
         assert found.exit_code == {"supported": found.exit_code, "refuted": 3, "inconclusive": 5}[verdict]
 
+    @pytest.mark.parametrize("spec", ["expr:where((t > 0.2)*(t < 0.25), 1/0, 1)", "expr:where(lam > 3, 1/0, 1)"])
+    def test_infinite_on_an_interval_is_an_infinite_mass(self, spec: str) -> None:
+        found = judge.weighting(spec)
+        assert (found.admissible["verdict"], found.admissible["mass"]) == ("refuted", "inf")
+        assert "infinite" in found.admissible["reason"]
+        assert found.bound["verdict"] == "not_representable"
+        assert found.equivalent == []
+        assert "a loss that is infinite on" in found.identified["reason"]
+
     def test_verdicts_are_independent(self) -> None:
         """1/SNR has infinite mass and is certified; a weight that is zero at the data end is certified too."""
         infinite = judge.weighting("inv_snr")

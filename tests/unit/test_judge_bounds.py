@@ -487,6 +487,12 @@ class TestPerLogSnr:
         end = 2 * special.logit(1 - 1e-4)
         assert found["quartiles"]["share"] == pytest.approx([-end / 2, 0, end / 2], abs=1e-6)
 
+    @pytest.mark.parametrize("law", ["expr:0.5", "expr:0.2 + 0.6*(u > 0.5)"])
+    def test_under_a_law_of_atoms_alone_there_is_none(self, law: str) -> None:
+        found = judge.weighting("uniform", time=law).as_dict()
+        assert (found["per_log_snr"]["bands"], found["per_log_snr"]["quartiles"]) == ([], None)
+        SCHEMA.validate(json.loads(json.dumps(found, allow_nan=False)))
+
     def test_what_is_no_weight_has_none(self) -> None:
         subject = objective("expr:t - 0.5")
         found = restated.per_log_snr(subject, bounds.analyse(subject.w, subject.lam, points=1001), {})

@@ -184,6 +184,13 @@ def mahalanobis(a, b, t, x):
 def sums(a, b, t, x): return (a.sum(1) - b.sum(1))**2
 def first(a, b, t, x): return (a[:, 0] - b[:, 0])**2
 def detached(a, b, t, x): return (a - b.detach()).square().sum(1)
+def by_numpy(a, b, t, x): return torch.from_numpy(((a.numpy() - b.detach().numpy()) ** 2).sum(1))
+def norm_squared(a, b, t, x): return (a - b).norm(dim=1) ** 2
+def root_squared(a, b, t, x): return (a - b).square().sum(1).sqrt() ** 2
+def nearly(a, b, t, x): return torch.nn.functional.pairwise_distance(a, b) ** 2
+def shares_kl(a, b, t, x):
+    p, q = a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
+    return (p * (p / q).log()).sum(1)
 def norm(a, b, t, x): return (a - b).norm(dim=1)
 def insensitive(a, b, t, x): return torch.relu((a - b).abs() - 1).square().sum(1)
 def single(a, b, t, x): return (a.float() - b.float()).square().sum(1)
@@ -225,7 +232,12 @@ class TestFiles:
             ),
             ("sums", ("supported", "refuted"), None, "flat at the truth"),
             ("first", ("supported", "refuted"), None, "flat at the truth"),
-            ("detached", ("supported", "refuted"), None, "does not depend on the prediction"),
+            ("detached", ("supported", "refuted"), None, "its graph is cut"),
+            ("by_numpy", ("supported", "refuted"), None, "its graph is cut"),
+            ("norm_squared", ("supported", "supported"), "mean", "a Bregman divergence"),
+            ("root_squared", ("supported", "supported"), "mean", "a Bregman divergence"),
+            ("nearly", ("supported", "refuted"), "mean", "the truth is not exactly its only minimum"),
+            ("shares_kl", ("refuted", "refuted"), "none of the known ones", "not defined for all real numbers"),
             ("constant", ("supported", "refuted"), None, "does not depend on the prediction"),
             ("norm", ("refuted", "refuted"), "none of the known ones", "closest is the"),
             ("insensitive", ("refuted", "refuted"), "none of the known ones", "neither the mean nor another"),

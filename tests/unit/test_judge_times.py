@@ -95,6 +95,8 @@ class TestOwn:
             ("0.3 + 0.7*u**4", [(0, 0.3)]),
             ("where(u < 0.5, 0.6*u, 0.4 + 0.6*u)", [(0.3, 0.7)]),
             ("u/2 + 0.25*(u > 0.3) + 0.25*(u > 0.8)", [(0.15, 0.4), (0.65, 0.9)]),
+            ("where(u < 0.5, u, u*(1 - 1e-5) + 1e-5)", [(0.5, 0.500005)]),
+            ("where(u < 0.37, u**2, u**2 + 4e-8)*(1 - 4e-8*(u > 0.37))", [(0.37**2, 0.37**2 + 4e-8 * (1 - 0.37**2))]),
         ],
     )
     def test_gaps(self, expression: str, gaps: list[tuple[float, float]]) -> None:
@@ -128,6 +130,19 @@ class TestOwn:
         ]
         at = {round(10 * t) for t, _ in atoms if abs(10 * t - round(10 * t)) < 1e-9}
         assert all(found.density_at["pi"][k - 1] == "inf" for k in at)
+
+    def test_short_gaps_are_told_apart_from_kinks_and_steep_stretches(self) -> None:
+        """Each of three jumps is found where it is; a kink, a steep stretch and a smooth bend are no gaps."""
+        found = judged("expr:(u + 2e-7*(u > 0.2) + 3e-8*(u > 0.4) + 5e-6*(u > 0.9))/(1 + 5.23e-6)")
+        assert [high - low for low, high in found.dominates_lebesgue["gaps"]] == pytest.approx(
+            [2e-7, 3e-8, 5e-6], rel=0.02
+        )
+        for sound in ("where(u < 0.5, 0.2*u, 0.1 + 1.8*(u - 0.5))", "0.5 + 0.5*tanh(3000*(u - 0.5))/tanh(1500)"):
+            assert verdicts(judged(f"expr:{sound}")) == ("supported", "supported"), sound
+
+    def test_what_float64_loses_near_zero_is_no_atom(self) -> None:
+        assert judged("expr:u**100").atoms == []
+        assert judged("expr:max(u - 0.2, 0)*1.25").atoms == [{"t": 0.0, "mass": pytest.approx(0.2, abs=1e-9)}]
 
     @pytest.mark.parametrize("expression", ["0.5", "0.2 + 0.6*(u > 0.5)"])
     def test_atoms_alone_are_all_gap(self, expression: str) -> None:
@@ -179,6 +194,7 @@ def shape(u): return u[:, None]
 def random(u): return u * torch.rand(())
 def raises(u): raise ValueError("on purpose")
 def others(u): return u / u.max()
+def in_order(u): return torch.sort(u).values
 """
 
 
@@ -232,6 +248,7 @@ class TestFiles:
             ("law.py:random", "global random generator"),
             ("law.py:raises", "raised ValueError in law.py, line"),
             ("law.py:others", "its own u alone"),
+            ("law.py:in_order", "its own u alone"),
             ("law.py:missing", "has no function 'missing'"),
             ("unifrm", "did you mean 'uniform'"),
             ("expr:t", "unknown 't'"),

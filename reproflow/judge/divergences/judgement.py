@@ -17,6 +17,7 @@ is positive definite for every b there is no second minimum.
 
 from __future__ import annotations
 
+import math
 import time as clock
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ FLAT = 1e-9
 NEARLY = 1e-3
 """How far from stationary a loss may be at the target if its minimum is there all the same: log(b + 1e-8) is."""
 SINGLE = 1e-5
+CUT = "the loss changes with the prediction, but its graph is cut (numpy, detach or item), so autograd sees no gradient"
 PROBLEMS = {
     "positive": "the rates of a chain of five states",
     "real": "the velocities of flow matching between five points of the plane",
@@ -77,10 +79,9 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
     started = clock.monotonic()
     subject = get_divergence(spec)
     first, second = ("real", "positive") if _is_real(subject) else ("positive", "real")
-    other = losses.scaled_where_finite(subject, second)
     found = {first: measured.facts(losses.scaled(subject, first), first)}
-    if other:
-        found[second] = measured.facts(other, second)
+    if beyond := _where_defined(subject, second):
+        found[second] = beyond
         found["real"] = measured.with_gaps_of(found["real"], found["positive"])
     domains = {domain: _domain(found[domain], subject) if domain in found else None for domain in (first, second)}
     own = domains[first]
@@ -94,6 +95,15 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
         reason=_summary(domains, found[first]),
         seconds=round(clock.monotonic() - started, 3),
     )
+
+
+def _where_defined(subject: Divergence, domain: str) -> Facts | None:
+    """The facts in the other domain, where it is a number throughout: it need not be."""
+    loss = losses.scaled_where_finite(subject, domain)
+    try:
+        return measured.facts(loss, domain) if loss else None
+    except losses.NotANumber:
+        return None
 
 
 def _is_real(subject: Divergence) -> bool:
@@ -123,6 +133,8 @@ def _gradient_reason(found: Facts) -> str:
     gaps = f"{found.network_gap:.2g} on {PROBLEMS[found.domain]}, {found.two_point.residual:.2g} over two-point laws"
     if not found.finite:
         return f"the loss is infinite at some {NUMBERS[found.domain]}"
+    if found.cut:
+        return f"{CUT}: both gradients are zero"
     if not found.depends:
         return "the loss does not depend on the prediction: both gradients are zero"
     if found.gap <= TOLERANCE:
@@ -159,6 +171,8 @@ def _minimum(found: Facts) -> tuple[str | None, str]:
     """What is targeted, and why that is not the truth alone: empty where it is."""
     if not found.finite:
         return None, "an infinite loss has no minimum"
+    if found.cut:
+        return None, f"{CUT}: training would not move"
     if not found.depends:
         return None, "the loss does not depend on the prediction: every prediction does as well"
     if found.gap > TOLERANCE:
@@ -169,6 +183,8 @@ def _minimum(found: Facts) -> tuple[str | None, str]:
             return found.name, f"{where}; what it targets: {found.name}"
         return None, f"{where}, and the loss has no minimum near the targets"
     assert found.curvature is not None
+    if not math.isfinite(found.curvature):
+        return None, "the truth is stationary, but the loss has no finite curvature there"
     if found.curvature < -FLAT:
         return None, f"the truth is stationary, but no minimum: the least curvature there is {found.curvature:.2g}"
     if found.curvature <= FLAT:
@@ -215,7 +231,9 @@ def _in_words(found: dict[str, Any] | None) -> str:
     target = found["identified"]["functional"]
     if gradient:
         return "equal gradients, but no Bregman divergence of a strictly convex function: " + (
-            f"what it targets is {target}" if target else "the truth is not its only minimum"
+            f"what it targets is {target}"
+            if target and target != "mean"
+            else "the truth is not exactly its only minimum"
         )
     named = target and target != ONE_OF_NONE
     return "no Bregman divergence" + (f"; instead of the mean it targets: {target}" if named else "")

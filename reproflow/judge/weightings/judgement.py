@@ -148,6 +148,7 @@ def _facts(
     t_range = given or WHOLE
     t = _times(subject, t_range)
     negative = _widened(support.where(lambda t: subject.value(t) < 0, t), t, t_range)
+    infinite = _widened(support.where(lambda t: np.isinf(subject.value(t)), t), t, t_range)
     zero = support.joined(
         support.clipped([*_widened(support.zeros(subject.value, t), t, t_range), *subject.gaps], t_range)
     )
@@ -157,7 +158,7 @@ def _facts(
     law, halves = restated.replacement(subject, mean, negative, t_range)
     return {
         "admissible": verdicts.admissible(subject, mean, negative, zero, t_range),
-        "identified": verdicts.identified(negative, zero),
+        "identified": verdicts.identified(negative, zero, infinite),
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),

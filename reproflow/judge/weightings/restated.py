@@ -93,6 +93,9 @@ def per_log_snr(subject: Objective, bound: Bound, halves: dict[str, Any]) -> dic
     lam, w = bound.lam[keep], bound.w[keep]
     if bound.minorant is None or len(lam) < 2:
         return {"bands": [], "quartiles": None, "halves": halves}
+    if not (np.diff(lam) @ (w[1:] + w[:-1]) > 0):
+        # Above zero at single times alone, as where the time law is all atoms.
+        return {"bands": [], "quartiles": None, "halves": halves}
     told = 1 / (1 + np.exp(-lam))
     learnt = told * (1 - told) if subject.path.process == "masked" else told
     ends = np.array([lam[0], *(each for each in BANDS if lam[0] < each < lam[-1]), lam[-1]])

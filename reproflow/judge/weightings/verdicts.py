@@ -48,11 +48,14 @@ def _over(t_range: Interval) -> str:
 
 def _pole(mean: Integral) -> str:
     pole = mean.worst
+    if pole.exponent == -np.inf:
+        return f"w pi is infinite, or too large for float64, around t = {pole.place:.4g}"
     return f"w pi ~ |t - {pole.place:.4g}|^{pole.exponent:.3g} at t = {pole.place:.4g}"
 
 
-def identified(negative: list[Interval], zero: list[Interval]) -> dict[str, Any]:
+def identified(negative: list[Interval], zero: list[Interval], infinite: list[Interval]) -> dict[str, Any]:
     """Whether w pi > 0 almost everywhere; `zero` holds the gaps of the time law too."""
+    beside = f", as far as a loss that is infinite on {_intervals(infinite)} has any" if infinite else ""
     broken = [f"w is negative on {_intervals(negative)}: the loss has no minimum there"] if negative else []
     if zero:
         length = sum(high - low for low, high in zero)
@@ -60,7 +63,7 @@ def identified(negative: list[Interval], zero: list[Interval]) -> dict[str, Any]
     return {
         "verdict": REFUTED if broken else SUPPORTED,
         "zero_set": [list(each) for each in zero],
-        "reason": "; ".join(broken) or "w pi > 0 almost everywhere: the minimiser is unique",
+        "reason": "; ".join(broken) or f"w pi > 0 almost everywhere: the minimiser is unique{beside}",
     }
 
 
