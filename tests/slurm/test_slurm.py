@@ -86,6 +86,11 @@ class Clone:
         mine = [row[0] for row in rows if row[1] == "RUNNING" and "train" in row[2] and row[3] == str(self.folder)]
         return mine[0] if mine else ""
 
+    def trainer(self) -> int:
+        """The process that trains, as its lock names it."""
+        lock = next((self.folder / "results/long/store/train").glob("*/*/lock"))
+        return int(lock.read_text().split()[1])  # pid N on host H
+
     def weights(self) -> dict[str, bytes]:
         """The finished networks, by cell and file."""
         files = sorted((self.folder / "results/long/store/train").glob("*/*/final.safetensors"))
@@ -145,6 +150,13 @@ def stop(clone: Clone) -> tuple[int, str]:
     """Waits until the training has stopped: at which step, and its log then, which the next turn begins anew."""
     log = until(lambda: clone.log if "stopped at step" in clone.log else "", 120, clone)
     return int(re.findall(r"stopped at step (\d+)", log)[-1]), log
+
+
+def pending(process: int, number: int) -> bool:
+    """Whether a halted process has been sent a signal, which it will notice when it goes on."""
+    status = Path("/proc", str(process), "status").read_text()
+    sent = [int(mask, 16) for mask in re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", status, re.MULTILINE)]
+    return any(mask >> (number - 1) & 1 for mask in sent)
 
 
 def resumed(clone: Clone) -> set[int]:
@@ -251,6 +263,11 @@ def test_a_job_out_of_time_goes_on_in_its_next_turn(clone: Clone, undisturbed: d
     # Warned before it trains, on a slow machine, the job fails and is submitted again: with no more time than before.
     run = clone.train(REPROFLOW_RUNTIME="2", REPROFLOW_MAX_RUNTIME="2", REPROFLOW_WARNING="40")
     job = training(clone)
+    # The training is halted until it has been warned, so that it is in the middle however fast the machine is.
+    process = clone.trainer()
+    os.kill(process, signal.SIGSTOP)
+    until(lambda: pending(process, signal.SIGTERM), 90, clone)
+    os.kill(process, signal.SIGCONT)
     step, log = stop(clone)
     finished(run, clone, 420)
     assert f"Slurm job {job} is put back" in log
