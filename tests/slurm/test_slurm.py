@@ -58,7 +58,9 @@ class Clone:
         path = os.pathsep.join([str(Path(sys.executable).parent), self.cluster.environment["PATH"]])
         env = self.cluster.environment | {"PATH": path, "PYTHONPATH": str(self.folder)} | environment
         with open(self.folder / "said.txt", "a") as out:
-            return subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out, text=True)
+            # A shell's background jobs, which these tests may be, ignore Control-C; the command must not.
+            heeding = ("env", "--default-signal=INT", *command)
+            return subprocess.Popen(heeding, cwd=self.folder, env=env, stdout=out, stderr=out, text=True)
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         quick = ["--slurm-init-seconds-before-status-checks", "2"]
