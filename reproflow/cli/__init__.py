@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import traceback
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -43,20 +45,34 @@ def main(arguments: list[str] | None = None) -> None:
     # torchvision's, not ours, and it would stand in every log.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    code = run(sys.argv[1:] if arguments is None else arguments)
-    child.finished()
+    given = sys.argv[1:] if arguments is None else arguments
     if child.inside():
-        # At once: a thread that user code has left running would keep it.
+        _leave(given)
+    sys.exit(run(given))
+
+
+def _leave(arguments: list[str]) -> NoReturn:
+    """Runs in a child, and leaves at once: a thread that user code has left would keep it, and its exit hooks, too."""
+    code = 1
+    try:
+        code = run(arguments)
+        child.finished()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """The exit code of these arguments; errors are said on standard error."""
     try:
-        return app(arguments, standalone_mode=False, prog_name="reproflow") or 0
+        code = app(arguments, standalone_mode=False, prog_name="reproflow") or 0
+        sys.stdout.flush()
+        return code
     except ReproflowError as error:
         print(f"reproflow: {error}", file=sys.stderr)
         return error.exit_code

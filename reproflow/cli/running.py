@@ -243,14 +243,14 @@ def report(config: ConfigOption, results: ResultsOption = None) -> None:
 
 
 def gate(config: ConfigOption, results: ResultsOption = None) -> None:
-    """Fail where a claim's verdict is not as expected, a control was not refuted, or a cell diverged or failed.
+    """Fail where a verdict is not as expected, a control or a bound fails, a cell is broken or a number got worse.
 
     Example: reproflow gate --config configs/demo.yaml
     """
     from reproflow.reporting import gate as gating
 
     gating.judge(common.open_run(config, results).folder)
-    print("gate passed: every claim as expected, every control refuted, every cell finished")
+    print("gate passed: every claim as expected, every control refuted, no bound contradicted, every cell finished")
 
 
 def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:

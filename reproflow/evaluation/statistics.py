@@ -76,7 +76,15 @@ def equivalence_p(estimate: Estimate, margin: float) -> float:
 
     Below 0.05 exactly where the two-sided 90 % interval lies inside ±margin. NaN without an interval.
     """
-    room = margin - abs(estimate.mean)
+    return _below(estimate, margin - abs(estimate.mean))
+
+
+def beyond_p(estimate: Estimate, margin: float) -> float:
+    """The p-value of |mu| <= margin, by a one-sided t test on the side of the mean. NaN without an interval."""
+    return _below(estimate, abs(estimate.mean) - margin)
+
+
+def _below(estimate: Estimate, room: float) -> float:
     if not estimate.decided:
         return NAN
     if estimate.se == 0:
@@ -84,15 +92,22 @@ def equivalence_p(estimate: Estimate, margin: float) -> float:
     return float(stdtr(estimate.n - 1, -room / estimate.se))
 
 
-def jackknife(statistic: Callable[[Sequence[Block]], float], blocks: Sequence[Block], level: float = 0.95) -> Estimate:
+def jackknife(
+    statistic: Callable[[Sequence[Block]], float],
+    blocks: Sequence[Block],
+    level: float = 0.95,
+    corrected: bool = False,
+) -> Estimate:
     r"""The statistic of all blocks, with the delete-one-block standard error sqrt((m-1)/m sum (s_i - s̄)²).
 
-    `mean` is the plain statistic, not corrected for bias. Fewer than 3 blocks give no error.
+    `mean` is the plain statistic s, or, `corrected` for bias of order 1/m, m s - (m-1) s̄. Fewer than 3 blocks give no
+    error and no correction.
     """
     m = len(blocks)
     whole = float(statistic(blocks))
-    left_out = [statistic([*blocks[:i], *blocks[i + 1 :]]) for i in range(m)] if m >= 3 else []
-    return _interval(whole, _jackknife_se(np.array(left_out)), m, m - 1, level)
+    left_out = np.array([statistic([*blocks[:i], *blocks[i + 1 :]]) for i in range(m)] if m >= 3 else [])
+    mean = m * whole - (m - 1) * float(left_out.mean()) if corrected and m >= 3 else whole
+    return _interval(mean, _jackknife_se(left_out), m, m - 1, level)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -140,7 +140,7 @@ def _atoms(law: TimeLaw, sampled: monotone.Sampled) -> list[tuple[float, float]]
     if not len(places):
         return []
     low, high = _at_or_above(law, places, strictly=False), _at_or_above(law, places, strictly=True)
-    real = (high - low > 0.25 / POINTS) & _leaves(law, places, low, high) & ~_underflows(law, places, high)
+    real = (high - low > 0.25 / POINTS) & _leaves(law, places, low, high)
     return [(float(place), float(mass)) for place, mass in zip(places[real], (high - low)[real], strict=True)]
 
 
@@ -156,12 +156,6 @@ def _leaves(law: TimeLaw, t: np.ndarray, low: np.ndarray, high: np.ndarray) -> n
         there = _quantile(law, torch.from_numpy(u.clip(1e-300, 1 - EPSILON))).numpy()
         whole |= (u > 0) & (u < 1) & (np.abs(there - t) > 64 * np.spacing(t))
     return whole
-
-
-def _underflows(law: TimeLaw, t: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether a flat piece at 0 is float64's: beyond it, as of u^100, the map goes on from the smallest numbers."""
-    beyond = _quantile(law, torch.from_numpy((high * (1 + 1e-6)).clip(1e-300, 1 - EPSILON))).numpy()
-    return (t == 0) & (beyond > 0) & (beyond < support.UNDERFLOW)
 
 
 def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:

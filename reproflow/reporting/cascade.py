@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
-from reproflow.evaluation.cascade.columns import COLUMNS
+from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
+from reproflow.evaluation.cascade.columns import COLUMNS, TOLERANCE
+from reproflow.evaluation.statistics import holm
 from reproflow.reporting.wording import DASH
 
 NOT_REPRESENTABLE = "not_representable"
+EMPTY = "no image experiment has a cascade"
+LEVEL, DEGREES = 0.05, 7
 QUANTITIES = {
     "entropy": "H(q)",
     "path_kl": "gap of the improved bound, PKL",
@@ -44,9 +50,26 @@ def read_cascade(results: str | Path) -> tuple[pd.DataFrame, str]:
     except (ValueError, KeyError, UnicodeDecodeError) as error:
         return empty, f"cascade.csv cannot be read ({error})"
     if frame.empty:
-        return empty, "no image experiment has a cascade"
+        return empty, EMPTY
     frame["level"] = pd.to_numeric(frame["at"].str.replace(r"^(m|lam)=", "", regex=True), errors="coerce")
     return frame, ""
+
+
+def contradicted(frame: pd.DataFrame) -> list[str]:
+    """Bounds and identities that do not hold on a trained network, with Holm over all that are decided.
+
+    One-sided: KL(q || p) above its bound; the two sides of Theorem 2 further apart than its tolerance. By Student's t
+    with 7 degrees of freedom, the fewest behind any of these errors, so that many true rows do not alarm.
+    """
+    tested = frame[frame["verdict"].isin([SUPPORTED, REFUTED, INCONCLUSIVE])].dropna(subset=["value", "reference"])
+    if tested.empty:
+        return []
+    gap = tested["value"] - tested["reference"]
+    excess = gap.where(tested["quantity"] == "data_model_kl", gap.abs() - TOLERANCE * tested["reference"].abs())
+    error = np.maximum(np.hypot(tested["se"].fillna(0), tested["reference_se"].fillna(0)), 1e-300)
+    adjusted = np.array(holm(stdtr(DEGREES, -(excess / error)).tolist()))
+    rows = tested[(adjusted < LEVEL) & (tested["verdict"] == REFUTED)]
+    return [f"{row['cell']} {row['quantity']} {row['at']}" for row in rows.to_dict("records")]
 
 
 def terms(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ regression checks allow the metric (the configuration's, else `evaluation.regres
 
     H0: |E d| >= m    by two one-sided t tests, adjusted by Holm over the class,
 
-is `supported` where H0 is rejected at 0.05, `refuted` where the 95 % interval lies beyond the margin, else
+is `supported` where H0 is rejected at 0.05, `refuted` where its opposite, |E d| <= m, is (one-sided, Holm too), else
 `inconclusive`.
 
 Members whose networks came out the same in every number are `identical`: the later one stands beside the first and is
@@ -32,7 +32,7 @@ import pandas as pd
 from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
 from reproflow.evaluation.regression import MARGINS
 from reproflow.evaluation.snapshot import METRICS as SHARES
-from reproflow.evaluation.statistics import equivalence_p, holm, mean_interval, paired
+from reproflow.evaluation.statistics import beyond_p, equivalence_p, holm, mean_interval, paired
 from reproflow.reporting.comparison import FIXED, LEVEL, METRICS, MIN_SEEDS, NOTHING, Seeds, adjust, by_seed, difference
 from reproflow.reporting.objectives import NOUNS, Group, Member, groups
 from reproflow.reporting.results import Results, records
@@ -44,9 +44,9 @@ NUMBERS = [
 ]  # fmt: skip
 EQUIVALENCE_COLUMNS = [
     *FIXED, "target", "coupling", "class", *SIDES, "metric", *NUMBERS, "verdict", "margin", "p_equivalence",
-    "equivalence",
+    "p_beyond", "equivalence",
 ]  # fmt: skip
-UNTESTED: dict[str, Any] = {"margin": math.nan, "p_equivalence": math.nan, "equivalence": ""}
+UNTESTED: dict[str, Any] = {"margin": math.nan, "p_equivalence": math.nan, "p_beyond": math.nan, "equivalence": ""}
 AGREE, DIFFER, IDENTICAL, ONCE = "agree", "differ", "identical", "trained once"
 WHY = (
     "In theory the members of a class have one minimiser and, up to a constant factor, one gradient; trained networks "
@@ -59,8 +59,8 @@ NOTE = (
     "the class. Agree: the interval contains zero, so a difference as large as its ends is not excluded; differ: it "
     "does not, and Holm's p is below 0.05; unclear: only the interval separates them; identical: every number is the "
     f"same, so b is not compared with the others again; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. "
-    "Equal to the margin: the margin is what regression checks allow; supported where two one-sided t tests, "
-    "Holm-adjusted over the class, show that the difference is less, refuted where the interval lies beyond it."
+    "Equivalent within the margin: the margin is what regression checks allow; supported where two one-sided t tests "
+    "show that the difference is less, refuted where one shows that it is more, both Holm-adjusted over the class."
 )
 
 
@@ -90,7 +90,7 @@ def show_equivalence(frame: pd.DataFrame) -> pd.DataFrame:
             "Pairs": text(row["pairs"]), "Mean a": number(row["mean_a"], decimals),
             "Mean b": number(row["mean_b"], decimals), "Difference": number(row["difference"], decimals, True),
             "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": spoken(row["verdict"]),
-            "Margin": number(row["margin"], decimals), "Equal to the margin": row["equivalence"] or DASH,
+            "Margin": number(row["margin"], decimals), "Equivalent": row["equivalence"] or DASH,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["Class", "a", "b", "Verdict"])
 
@@ -118,7 +118,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
     merged = len(rows) - len(compared)
     parts = [
         head,
-        f"equal to the margin: {listed(equal)}" if equal else "",
+        f"equivalent within the margin: {listed(equal)}" if equal else "",
         f"{plural(merged, 'objective')} not trained" if merged else "",
     ]
     return "; ".join(filter(None, parts)) + "."
@@ -153,20 +153,18 @@ def _row(a: Member, b: Member, metric: str, allowed: float) -> dict[str, Any]:
     found, means = difference(x, y), _means(x, y)
     found["verdict"] = {"tied": AGREE, "better": DIFFER, "worse": DIFFER}.get(found["verdict"], found["verdict"])
     margin = allowed * (abs(means["mean_a"] + means["mean_b"]) / 2 if SHARES[metric] else 1)
-    p = equivalence_p(paired(x, y), margin)
-    found |= {"p_holm": math.nan, "margin": margin, "p_equivalence": p, "equivalence": ""}
+    within, beyond = (test(paired(x, y), margin) for test in (equivalence_p, beyond_p))
+    found |= {"p_holm": math.nan, "margin": margin, "p_equivalence": within, "p_beyond": beyond, "equivalence": ""}
     return _names(a, b) | {"metric": metric} | means | found
 
 
 def _adjust_equivalence(rows: list[dict[str, Any]]) -> None:
-    """Holm's p of the tests of equivalence, and their verdicts."""
+    """Holm's p of the tests of equivalence and of their opposites, and the verdicts."""
     tested = [row for row in rows if not math.isnan(row["p_equivalence"])]
-    for row, p in zip(tested, holm([row["p_equivalence"] for row in tested]), strict=True):
-        beyond = (
-            min(abs(row["difference_low"]), abs(row["difference_high"])) > row["margin"] and row["verdict"] != AGREE
-        )
-        verdict = SUPPORTED if p < LEVEL else REFUTED if beyond else INCONCLUSIVE
-        row |= {"p_equivalence": p, "equivalence": verdict}
+    within, beyond = (holm([row[key] for row in tested]) for key in ("p_equivalence", "p_beyond"))
+    for row, p, opposite in zip(tested, within, beyond, strict=True):
+        verdict = SUPPORTED if p < LEVEL else REFUTED if opposite < LEVEL else INCONCLUSIVE
+        row |= {"p_equivalence": p, "p_beyond": opposite, "equivalence": verdict}
 
 
 def _same(a: Member, b: Member, metric: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.claims.policy import INCONCLUSIVE, REFUTED, gate
-from reproflow.reporting.cascade import read_cascade
+from reproflow.claims.policy import INCONCLUSIVE, gate
+from reproflow.reporting.cascade import EMPTY, contradicted, read_cascade
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, plural
 
@@ -30,7 +30,8 @@ class Summary:
 def summarise(read: Results, claims: pd.DataFrame) -> Summary:
     """The summary of loaded results; `claims` as `tables.claims_table` makes it."""
     state, reasons = gate_state(read, claims)
-    return Summary(cell_counts(read.cells), claim_counts(claims), contradicted(read), state, reasons)
+    bounds = contradicted(read_cascade(read.folder)[0])
+    return Summary(cell_counts(read.cells), claim_counts(claims), bounds, state, reasons)
 
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -57,20 +58,16 @@ def not_ok(claims: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [label(row) for row in surprises], [label(row) for row in wrong if row not in surprises]
 
 
-def contradicted(read: Results) -> list[str]:
-    """The rows of the cascade that are refuted: a bound or an identity that does not hold on a trained network."""
-    bounds = read_cascade(read.folder)[0]
-    rows = records(bounds[bounds["verdict"] == REFUTED])
-    return [f"{row['cell']} {row['quantity']} {row['at']}" for row in rows]
-
-
 def gate_state(read: Results, claims: pd.DataFrame) -> tuple[str, list[str]]:
     """Whether claims, bounds and cells pass the gate, and every reason why not (a baseline is compared elsewhere)."""
     surprises, undecided = not_ok(claims)
-    bounds = contradicted(read)
+    cascade, unread = read_cascade(read.folder)
+    bounds = contradicted(cascade)
     broken = {name: n for name, n in cell_counts(read.cells).items() if name != "ok" and n}
     inputs = (("claims.csv", claims), ("cells.csv", read.cells))
     said = [read.why_missing(file) or (f"{file}: no rows" if rows.empty else "") for file, rows in inputs]
+    # Where the configuration asks for a cascade, it must be there to be judged.
+    said += [unread] if read.config.get("cascade") and unread != EMPTY else []
     wanting = [reason for reason in said if reason]
     reasons = [
         *([f"{plural(len(surprises), 'claim')} other than expected: {', '.join(surprises)}"] if surprises else []),

@@ -41,7 +41,9 @@ def canonical(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tens
     c = path.at(t)
     if weighting.on == "canonical":
         return torch.where(inside(gaps(law), t), 0.0, weighting.at(c))
-    return law.density(t) * weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
+    density = law.density(t)
+    w = density * weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
+    return torch.where(density == 0, 0.0, w)  # an infinite weight where no t is drawn, too
 
 
 def slope(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tensor:

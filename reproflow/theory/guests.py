@@ -64,8 +64,7 @@ def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Te
             raise
         raise UsageError(_because(kind, spec, error)) from error
     finally:
-        if os.getpid() != process:
-            os._exit(1)  # a copy of this process, made by the function's fork
+        _end_copies(process)
     if _random_state() != before:
         raise UsageError(
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
@@ -74,6 +73,12 @@ def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Te
         return _path(value, arguments[0], spec)
     wanted = arguments[2] if kind == "divergence" else arguments[0]
     return _checked(value, wanted, kind, spec)
+
+
+def _end_copies(process: int) -> None:
+    """Ends a copy of the process that user code has made by a fork, which would go on with the host's work."""
+    if os.getpid() != process:
+        os._exit(1)
 
 
 def _path(value: Any, t: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
@@ -133,14 +138,18 @@ def _module(path: str, shown: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(Path(path).parent))
+    process = os.getpid()
     try:
         spec.loader.exec_module(module)
     except ReproflowError:
         raise
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and not child.inside():
+            raise
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         line = f", line {frames[-1].lineno}" if frames else ""
         raise UsageError(f"{shown}{line} cannot be run: {type(error).__name__}: {error}") from error
     finally:
+        _end_copies(process)
         sys.path.remove(str(Path(path).parent))
     return module

@@ -105,9 +105,12 @@ def _without_plateaus(on: Sampled, first: int, last: int) -> list[tuple[int, int
 
 
 def _telling(on: Sampled, pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pieces between plateaus that rise by more than the threshold; all of them where only their sum does."""
-    real = [(a, b) for a, b in pieces if on.v[b] - on.v[a] > on.threshold[a]]
-    return real or pieces
+    """The pieces between plateaus that rise by more than the threshold; all of them where the others do together."""
+    small = [on.v[b] - on.v[a] <= on.threshold[a] for a, b in pieces]
+    lost = sum(on.v[b] - on.v[a] for (a, b), each in zip(pieces, small, strict=True) if each)
+    if pieces and lost > on.threshold[pieces[0][0]]:
+        return pieces
+    return [piece for piece, each in zip(pieces, small, strict=True) if not each]
 
 
 def _locate(f: Function, on: Sampled, index: int, sign: int) -> float:

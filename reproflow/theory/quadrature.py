@@ -97,7 +97,7 @@ def integral(f: Function, low: float = 0.0, high: float = 1.0, octaves: tuple[in
     verdicts = [pole.verdict for pole in poles]
     verdict = next((v for v in ("infinite", "inconclusive") if v in verdicts), "finite")
     value = np.inf if verdict == "infinite" else float(sum(part.value for part in parts))
-    return Integral(value, verdict, poles)
+    return Integral(value, "infinite" if np.isinf(value) else verdict, poles)
 
 
 @dataclass(frozen=True)

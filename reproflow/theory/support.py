@@ -21,7 +21,7 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 POINTS = 16384
 NARROWEST = 1e-9
-CELLS, SUSPECTS = 1 << 17, 4096
+CELLS, SUSPECTS, CUTS, LEVELS = 1 << 17, 4096, 64, 4
 UNDERFLOW = 1e-290
 
 
@@ -149,28 +149,32 @@ def _jumps(law: TimeLaw, t: Tensor) -> list[Interval]:
 
 
 def _short_jumps(law: TimeLaw) -> list[Interval]:
-    """The jumps between neighbouring t of that grid: in cells of u over which the map climbs more than beside them.
+    """The jumps between neighbouring t of that grid: in cells of u over which the map climbs more than it would.
 
-    A smooth map climbs in a cell as it does in the next to second order; a cell that stands out by half of what counts
-    is halved, the steeper half kept, down to neighbouring numbers.
+    Of the neighbours the one that climbs less counts, so that a jump where the slope changes stands out too. A cell
+    that does is cut into 64 again and again, and the part kept that stands out most.
     """
     u = torch.linspace(0, 1, CELLS + 1, dtype=torch.float64)[1:-1]
-    climb = law.quantile(u).diff()
-    excess = climb[1:-1] - torch.maximum(climb[:-2], climb[2:])
-    suspects = (excess > 0.5 * NARROWEST).nonzero().flatten() + 1
-    suspects = suspects[excess[suspects - 1].argsort(descending=True)[:SUSPECTS]].sort().values
-    low, high = u[suspects], u[suspects + 1]
+    excess = _excess(law.quantile(u).diff())
+    suspects = (excess > 0.5 * NARROWEST).nonzero().flatten()
+    suspects = suspects[excess[suspects].argsort(descending=True)[:SUSPECTS]].sort().values
+    low, high = u[suspects + 1], u[suspects + 2]
     width = torch.full_like(low, torch.inf)
-    for step in range(45):
-        middle = 0.5 * (low + high)
-        at_low, at_middle, at_high = (law.quantile(each) for each in (low, middle, high))
-        left = at_middle - at_low > at_high - at_middle
-        low, high = torch.where(left, low, middle), torch.where(left, middle, high)
-        if step == 25:
+    steps = torch.arange(-1, CUTS + 2, dtype=torch.float64)
+    for level in range(LEVELS):
+        finer = (low[:, None] + (high - low)[:, None] / CUTS * steps).clamp(1e-300, 1 - 2.0**-53)
+        best = _excess(law.quantile(finer.flatten()).view(finer.shape).diff()).argmax(1, keepdim=True)
+        low, high = (finer.gather(1, best + right).squeeze(1) for right in (1, 2))
+        if level == 1:
             width = _image(law, low, high)[2]
     first, last, final = _image(law, low, high)
     stuck = (final > NARROWEST) & (final > 0.5 * width)
     return list(zip(first[stuck].tolist(), last[stuck].tolist(), strict=True))
+
+
+def _excess(climb: Tensor) -> Tensor:
+    """How much more is climbed in a cell than in the lower of its neighbours: (.., n) -> (.., n - 2)."""
+    return climb[..., 1:-1] - torch.minimum(climb[..., :-2], climb[..., 2:])
 
 
 def _image(law: TimeLaw, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import integrate, special, stats
@@ -29,7 +30,7 @@ from reproflow.exact import posterior
 from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
 from reproflow.learning.data import ImageData
-from reproflow.reporting.cascade import read_cascade
+from reproflow.reporting.cascade import contradicted, read_cascade
 from reproflow.reporting.figures import st_cascade, st_terms
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
@@ -282,8 +283,35 @@ def test_points_that_no_sample_reaches_leave_it_open() -> None:
     assert "1 of 2 points" in row["reason"], "one block alone has no jackknife error"
     occupied[8] = torch.tensor([0.0, 1.0])
     row = data_model_kl("m=0", occupied, torch.zeros(100).long(), torch.zeros(2).long(), Measured(1.0, 0.1))
-    assert row["value"] == pytest.approx(-0.5 * (math.log(2 * 0.98) + math.log(2 * 0.02)))
+
+    def plug_in(rare: int, n: int) -> float:
+        return -0.5 * (math.log(2 * (1 - rare / n)) + math.log(2 * rare / n))
+
+    # One of 20 blocks of five samples left out: for two of them a rare sample goes with it.
+    left_out = (2 * plug_in(1, 95) + 18 * plug_in(2, 95)) / 20
+    assert row["value"] == pytest.approx(20 * plug_in(2, 100) - 19 * left_out)
     assert row["se"] > 0
+
+
+def test_true_bounds_do_not_alarm_the_gate_and_a_false_one_does() -> None:
+    """Fifty networks whose KL equals its bound: rows are refuted by chance, the gate is alarmed one time in twenty."""
+    rng = np.random.default_rng(3)
+    alarms, refuted = 0, 0
+    for _ in range(400):
+        found = rng.standard_t(7, (50, 2))
+        verdicts = np.where((found[:, 0] - found[:, 1]) / math.sqrt(2) > 1.96, "refuted", "inconclusive")
+        frame = pd.DataFrame({
+            "cell": [f"c{i}" for i in range(50)], "quantity": "data_model_kl", "at": "lam=-7", "value": found[:, 0],
+            "se": 1.0, "reference": found[:, 1], "reference_se": 1.0, "verdict": verdicts,
+        })  # fmt: skip
+        refuted += int((verdicts == "refuted").sum())
+        alarms += bool(contradicted(frame))
+    assert refuted > 200
+    assert alarms / 400 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+    frame.loc[3, ["value", "reference", "verdict"]] = [12.0, 0.0, "refuted"]
+    assert contradicted(frame) == ["c3 data_model_kl lam=-7"]
+    frame.loc[3, ["quantity", "value", "reference"]] = ["weighted_sum", 100.0, 112.0]
+    assert contradicted(frame) == [], "within its tolerance, give or take the errors"
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("elbo", "certified"), ("min_snr", "not_representable")])

@@ -185,6 +185,7 @@ def sums(a, b, t, x): return (a.sum(1) - b.sum(1))**2
 def first(a, b, t, x): return (a[:, 0] - b[:, 0])**2
 def detached(a, b, t, x): return (a - b.detach()).square().sum(1)
 def by_numpy(a, b, t, x): return torch.from_numpy(((a.numpy() - b.detach().numpy()) ** 2).sum(1))
+def steps(a, b, t, x): return ((a - b).abs() > 1).double().sum(1)
 def norm_squared(a, b, t, x): return (a - b).norm(dim=1) ** 2
 def root_squared(a, b, t, x): return (a - b).square().sum(1).sqrt() ** 2
 def nearly(a, b, t, x): return torch.nn.functional.pairwise_distance(a, b) ** 2
@@ -234,6 +235,7 @@ class TestFiles:
             ("first", ("supported", "refuted"), None, "flat at the truth"),
             ("detached", ("supported", "refuted"), None, "its graph is cut"),
             ("by_numpy", ("supported", "refuted"), None, "its graph is cut"),
+            ("steps", ("supported", "refuted"), None, "made of steps"),
             ("norm_squared", ("supported", "supported"), "mean", "a Bregman divergence"),
             ("root_squared", ("supported", "supported"), "mean", "a Bregman divergence"),
             ("nearly", ("supported", "refuted"), "mean", "the truth is not exactly its only minimum"),

@@ -247,11 +247,27 @@ def test_a_bound_that_a_network_contradicts_fails_the_gate(copy: Path) -> None:
     cells[cells["status"] == "ok"].to_csv(copy / "cells.csv", index=False)
     judge(copy)
     rows = pd.read_csv(copy / "cascade.csv")
-    rows.loc[rows["at"] == "simple", "verdict"] = "refuted"
+    rows.loc[rows["at"] == "simple", ["value", "verdict"]] = [9.0, "refuted"]
     rows.to_csv(copy / "cascade.csv", index=False)
     with pytest.raises(VerdictError, match=r"1 bound contradicted by a network: .* weighted_sum simple"):
         judge(copy)
     assert "1 bound contradicted by a network" in Page(write_report(copy)).text
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", ""])
+def test_a_cascade_that_is_asked_for_and_cannot_be_read_leaves_the_gate_undecided(copy: Path, damage: str) -> None:
+    write_csv(copy / "claims.csv", CLAIM_COLUMNS, [row for row in claims() if row["verdict"] == row["expected"]])
+    config, path = json.loads((copy / "config.json").read_text()), copy / "cascade.csv"
+    (copy / "config.json").write_text(json.dumps(config | {"cascade": {"images": 16}}))
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"empty": b"", "cut": content[:30], "": content}[damage])
+    read = load_results(copy)
+    read.cells["status"] = "ok"
+    state, reasons = gate_state(read, claims_table(read.claims))
+    assert state == ("undecided" if damage else "passes")
+    assert bool(damage) == any("cascade.csv" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("name", INPUTS)

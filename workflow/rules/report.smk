@@ -89,6 +89,7 @@ rule report:
 
 rule gate:
     input:
+        CASCADE,
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",
         regression=REGRESSION,
@@ -98,7 +99,7 @@ rule gate:
         RESULTS / "gate.txt",
     log:
         LOGS / "gate.log",
-    # It reads two tables: not worth a submission to a cluster.
+    # It reads a few tables: not worth a submission to a cluster.
     localrule: True
     conda:
         "../envs/reproflow.yaml"

@@ -64,7 +64,10 @@ class Chains:
 
 
 def data_model_kl(where: str, occupied: Tensor, y: Tensor, labels: Tensor, limit: Measured) -> dict[str, Any]:
-    """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in; error by jackknife."""
+    """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in.
+
+    Its error, and the bias of a logarithm of means, are the jackknife's over blocks of samples.
+    """
     classes = [(labels == label, y == label) for label in labels.unique()]
     block = torch.arange(len(y)) % BLOCKS
     rare = sum(
@@ -81,7 +84,7 @@ def data_model_kl(where: str, occupied: Tensor, y: Tensor, labels: Tensor, limit
         ]
         return -float(sum(share * (of_class.mean(0) * of_class.shape[1]).log().mean() for share, of_class in parts))
 
-    seen = jackknife(divergence, range(BLOCKS))
+    seen = jackknife(divergence, range(BLOCKS), corrected=True)
     gap, error = seen.mean - limit.value, Z * math.hypot(seen.se, limit.se)
     verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
     return row_of("data_model_kl", where, Measured(seen.mean, seen.se), limit) | {"verdict": verdict}

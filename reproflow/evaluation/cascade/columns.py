@@ -1,4 +1,7 @@
-"""The columns of `cascade.csv`, for readers that do not import torch."""
+"""The columns of `cascade.csv` and the tolerance of its identities, for readers that do not import torch."""
+
+TOLERANCE = 0.1
+"""How far the two sides of Theorem 2 may be apart, as a share of the loss."""
 
 COLUMNS = [
     "cell", "process", "dataset", "path", "weighting", "target", "seed", "quantity", "at", "value", "se",

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from reproflow.evaluation.cascade.columns import TOLERANCE
 from reproflow.evaluation.statistics import Measured
 
-TOLERANCE, Z = 0.1, 1.959963984540054
+Z = 1.959963984540054
 NOTHING = Measured(math.nan, math.nan)
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from reproflow.exact.criterion import Finding
 from reproflow.foundation import registry
+from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.judge.divergences import facts as measured
 from reproflow.judge.divergences import losses
@@ -36,7 +37,10 @@ FLAT = 1e-9
 NEARLY = 1e-3
 """How far from stationary a loss may be at the target if its minimum is there all the same: log(b + 1e-8) is."""
 SINGLE = 1e-5
-CUT = "the loss changes with the prediction, but its graph is cut (numpy, detach or item), so autograd sees no gradient"
+CUT = (
+    "the loss changes with the prediction, but autograd sees no gradient: "
+    "its graph is cut (numpy, detach, item), or it is made of steps (comparisons, round)"
+)
 PROBLEMS = {
     "positive": "the rates of a chain of five states",
     "real": "the velocities of flow matching between five points of the plane",
@@ -102,7 +106,7 @@ def _where_defined(subject: Divergence, domain: str) -> Facts | None:
     loss = losses.scaled_where_finite(subject, domain)
     try:
         return measured.facts(loss, domain) if loss else None
-    except losses.NotANumber:
+    except UsageError:
         return None
 
 
@@ -134,7 +138,7 @@ def _gradient_reason(found: Facts) -> str:
     if not found.finite:
         return f"the loss is infinite at some {NUMBERS[found.domain]}"
     if found.cut:
-        return f"{CUT}: both gradients are zero"
+        return f"{CUT}; both gradients are zero"
     if not found.depends:
         return "the loss does not depend on the prediction: both gradients are zero"
     if found.gap <= TOLERANCE:
@@ -172,7 +176,7 @@ def _minimum(found: Facts) -> tuple[str | None, str]:
     if not found.finite:
         return None, "an infinite loss has no minimum"
     if found.cut:
-        return None, f"{CUT}: training would not move"
+        return None, f"{CUT}; training would not move"
     if not found.depends:
         return None, "the loss does not depend on the prediction: every prediction does as well"
     if found.gap > TOLERANCE:

@@ -1,6 +1,6 @@
 r"""001's Fig. 1 on a trained network: a weighted loss as a sum of improved bounds, term by term.
 
-.. math:: \int PKL\, d\nu = w(s_0) PKL(s_0) + \sum_j (w_{j+1} - w_j) PKL_j,
+.. math:: \int PKL\, d\nu = w(s_0) PKL(s_0) + \sum_j (w_{j+1} - w_j) \tfrac12 (PKL_j + PKL_{j+1}),
 
 a bar a weighting: how much of the sum each quarter of the way from data to noise holds, and the bound at the data end
 alone. Terms left of zero are increments below zero: such a weight is no sum of bounds.
