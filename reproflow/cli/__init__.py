@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     # torchvision's, not ours, and it would stand in every log.
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a hundred lines a PDF
     given = sys.argv[1:] if arguments is None else arguments
     if child.inside():
         _leave(given)

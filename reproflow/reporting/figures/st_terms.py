@@ -8,6 +8,7 @@ alone. Terms left of zero are increments below zero: such a weight is no sum of 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 
 from reproflow.reporting.cascade import read_cascade, terms
 from reproflow.reporting.figures import style
+from reproflow.reporting.wording import number
 
 CAPTION = (
     "A weighted loss as a sum of improved bounds, after Shi & Titsias (2025), Fig. 1, in numbers: of one trained "
@@ -52,7 +54,7 @@ def _bars(axes: Axes, own: pd.DataFrame, process: str) -> None:
     right, left = np.zeros(len(order)), np.zeros(len(order))
     for place, colour in zip(places, seaborn.color_palette("viridis", len(places)), strict=True):
         width = shares[place].to_numpy()
-        axes.barh(height, width, 0.72, np.where(width > 0, right, left), color=colour, label=place)
+        axes.barh(height, width, 0.72, np.where(width > 0, right, left), color=colour, label=_range(place))
         right, left = right + np.maximum(width, 0), left + np.minimum(width, 0)
     axes.axvline(0, color=style.INK, linewidth=0.8)
     axes.set_yticks(height, order, fontsize=7)
@@ -66,3 +68,8 @@ def _bars(axes: Axes, own: pd.DataFrame, process: str) -> None:
         loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=6.5, frameon=False,
         title="hidden share m" if process == "masked" else "log-SNR λ", title_fontsize=6.5,
     )  # fmt: skip
+
+
+def _range(place: str) -> str:
+    """`lam=4.27191 to -1.45617` as a legend has it, whose title names the level: three digits, and a minus sign."""
+    return re.sub(r"-?\d+(\.\d+)?", lambda found: number(float(found[0]), digits=3), place.partition("=")[2])
