@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from reproflow.reporting.figures import write_figures
+from reproflow.reporting.figures import NAMES, write_figures
 from reproflow.reporting.html import write_report
 
 pytestmark = pytest.mark.browser
@@ -132,7 +132,7 @@ def test_figures_stay_readable_on_a_phone_and_scroll_within_their_plates(page: s
         p.firstElementChild.getBoundingClientRect().width, getComputedStyle(p).overflowX])"""
     for width in (PHONE, DESKTOP):
         found = measured(page, width, f"{{plates: {plates}}}", tmp_path)["plates"]
-        assert len(found) == 7
+        assert len(found) == len(NAMES)
         for shown, whole, image, overflow in found:
             assert image * 6.3 / 605 >= 7.5
             assert shown < width
