@@ -80,8 +80,13 @@ def equivalence_p(estimate: Estimate, margin: float) -> float:
 
 
 def beyond_p(estimate: Estimate, margin: float) -> float:
-    """The p-value of |mu| <= margin, by a one-sided t test on the side of the mean. NaN without an interval."""
-    return _below(estimate, abs(estimate.mean) - margin)
+    r"""The p-value of |mu| <= margin: P(T_{n-1} > (|mean| - margin) / se) + P(T_{n-1} > (|mean| + margin) / se).
+
+    Both tails count, since a small margin may be passed on either side; a margin of 0 gives the two-sided t test. NaN
+    without an interval.
+    """
+    size = abs(estimate.mean)
+    return float(np.minimum(1.0, _below(estimate, size - margin) + _below(estimate, size + margin)))
 
 
 def _below(estimate: Estimate, room: float) -> float:

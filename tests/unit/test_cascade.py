@@ -336,7 +336,9 @@ def test_the_figure_says_what_is_missing_and_draws_what_is_there(
         "entropy", "path_kl", "elbo", "path_kl_steps", "weighted_sum", "data_model_kl"
     }  # fmt: skip
     figure, frame, caption = st_terms.draw(tmp_path)
-    assert frame.groupby("weighting_summed")["share"].sum().to_numpy() == pytest.approx(1)
+    sums = {row["at"]: row["value"] for row in rows if row["quantity"] == "weighted_sum"}
+    of_the_sum = [value / sums[name] for name, value in zip(frame["weighting_summed"], frame["value"], strict=True)]
+    np.testing.assert_allclose(frame["share"], of_the_sum, rtol=1e-9)
     assert set(frame["weighting_summed"]) == {row["at"] for row in rows if row["quantity"] == "weighted_sum"}
     assert len(figure.axes[0].patches) == len(frame)
     slanted = {label.get_text() for label in figure.axes[0].get_yticklabels() if label.get_fontstyle() == "italic"}

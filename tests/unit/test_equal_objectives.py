@@ -133,7 +133,11 @@ def test_equivalence_is_two_one_sided_tests_to_the_margin_of_regression_checks(
             below = stats.ttest_rel(a[common] - margin, b[common], alternative="less").pvalue
             above = stats.ttest_rel(a[common] + margin, b[common], alternative="greater").pvalue
             plain.append(max(below, above))
-            opposite.append(1 - max(below, above))
+            tails = [
+                sum(stats.ttest_rel(a[common] + sign * margin, b[common], alternative=side).pvalue for sign in (1, -1))
+                for side in ("greater", "less")
+            ]
+            opposite.append(min(1.0, *tails))
         for column, p, verdict in (("p_equivalence", plain, "supported"), ("p_beyond", opposite, "refuted")):
             order = np.argsort(p)
             adjusted = np.empty(len(p))

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from reproflow.evaluation.statistics import (
+    beyond_p,
     equivalence_p,
     holm,
     jackknife,
@@ -89,6 +90,17 @@ def test_equivalence_is_claimed_as_often_as_it_says(mean: float, low: float, hig
         assert (p < 0.05) == (inside.low > -1 and inside.high < 1)
         claimed.append(p < 0.05)
     assert_share(claimed, low, high)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1, 1.0])
+def test_a_difference_beyond_the_margin_is_claimed_as_often_as_it_says(margin: float) -> None:
+    """At the margin, also at one that is small beside the error, in one of twenty; far beyond it always."""
+    rng = np.random.default_rng(8)
+    claimed = [beyond_p(mean_interval(rng.normal(margin, 0.8, 6)), margin) < 0.05 for _ in range(2000)]
+    assert_share(claimed, 0.04, 0.06)
+    assert all(beyond_p(mean_interval(rng.normal(-9 - margin, 0.8, 6)), margin) < 0.05 for _ in range(50))
+    values = rng.normal(0.3, 1, 9)
+    assert beyond_p(mean_interval(values), 0) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=1e-9)
 
 
 def test_equivalence_needs_three_values_and_copes_with_no_spread() -> None:

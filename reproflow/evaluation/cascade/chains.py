@@ -66,7 +66,8 @@ class Chains:
 def data_model_kl(where: str, occupied: Tensor, y: Tensor, labels: Tensor, limit: Measured) -> dict[str, Any]:
     """KL(q || p^(i)) from each sample's posterior over the points, occupied (S, N), by plug-in.
 
-    Its error, and the bias of a logarithm of means, are the jackknife's over blocks of samples.
+    y (S,) are the samples' classes, labels (N,) the points', `limit` the bound PKL_i (001; ST-3). Its error, and the
+    bias of a logarithm of means, are the jackknife's over blocks of samples.
     """
     classes = [(labels == label, y == label) for label in labels.unique()]
     block = torch.arange(len(y)) % BLOCKS

@@ -38,7 +38,10 @@ class Profile:
         return self._combined(increments(w))
 
     def terms(self, w: Tensor, cuts: Tensor) -> list[tuple[Measured, float]]:
-        """`weighted` and the mass of nu, in parts that add up: the atom at s_0, then between the cuts (001, Fig. 1)."""
+        """`weighted` and the mass of nu, in parts that add up: the atom at s_0, then between the cuts (001, Fig. 1).
+
+        w (J,) as in `weighted`; cuts (Q,) are levels, rising; the answer has Q + 2 parts.
+        """
         middles = (self.levels[1:] + self.levels[:-1]) / 2
         piece = torch.bucketize(middles, cuts)
         between = [_spread(torch.where(piece == k, w.diff(), 0.0)) for k in range(len(cuts) + 1)]
