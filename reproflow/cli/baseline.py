@@ -27,15 +27,16 @@ def update(
     results: ResultsOption = None,
     folder: FolderOption = FOLDER,
     allow_failed: Annotated[bool, typer.Option("--allow-failed", help="Leave cells without numbers out.")] = False,
+    allow_few: Annotated[bool, typer.Option("--allow-few", help="Keep rows with fewer than 20 seeds.")] = False,
 ) -> None:
-    """Make a run's numbers the baseline; refused with uncommitted changes or failed cells.
+    """Make a run's numbers the baseline; refused with uncommitted changes, failed cells, or fewer than 20 seeds a row.
 
     Example: reproflow baseline update demo --reason "first release"
     """
     from reproflow.evaluation import baselines, snapshot
 
     run = snapshot.read_results(results or Path("results") / name)
-    print(baselines.update(name, run, reason, folder, allow_failed))
+    print(baselines.update(name, run, reason, folder, allow_failed, allow_few))
 
 
 @app.command("compare")
@@ -47,10 +48,17 @@ def compare(
     markdown: Annotated[str | None, typer.Option(help="Write the summary to this file; - is standard output.")] = None,
     json_file: Annotated[str | None, typer.Option("--json", help="Write JSON to this file; - is stdout.")] = None,
     evidence: Annotated[bool, typer.Option("--evidence", help="Exit 0 whatever comes out.")] = False,
+    require: Annotated[
+        str | None, typer.Option(help="not-worse: exit 5 unless no row can be worse by more than its margin.")
+    ] = None,
+    looks: Annotated[
+        int | None,
+        typer.Option(min=1, max=5, help="How many comparisons of this change are planned; each has its part."),
+    ] = None,
 ) -> None:
     """Compare a run with a baseline: exit 4 for a regression, 5 where nothing can be decided.
 
-    Level and margins are those of the run's configuration (key `regression`).
+    The level is that of the run's configuration (key `regression`), the margins are the baseline's own.
     Example: reproflow baseline compare demo --markdown -
     """
     from reproflow.evaluation import baselines, regression, snapshot
@@ -58,14 +66,16 @@ def compare(
 
     if markdown == json_file == "-":
         raise UsageError("--markdown - and --json - would both write to standard output; name a file for one of them.")
+    if require not in (None, *regression.REQUIREMENTS):
+        raise UsageError(f"--require {require}: known is {', '.join(regression.REQUIREMENTS)}.")
     run = snapshot.read_results(results or Path("results") / name)
     settings = (run.about.get("config") or {}).get("regression") or {}
     level = alpha or settings.get("alpha") or 0.05
     answer: dict[str, Any] = {"baseline": name, "file": str(folder / f"{name}.csv")}
     try:
-        found = regression.compare(baselines.read(name, folder), run, settings.get("margins"), level)
-        text, code = summary.markdown(found), found.exit_code
-        answer |= found.as_dict()
+        found = regression.compare(baselines.read(name, folder), run, level, looks or settings.get("looks") or 1)
+        text, code = summary.markdown(found), found.required(require)
+        answer |= found.as_dict() | {"exit_code": code}
     except UndecidedError as error:
         text, code = summary.undecided(run.name, name, str(error)), error.exit_code
         answer |= {"exit_code": code, "reason": str(error)}
@@ -76,6 +86,27 @@ def compare(
     if "-" not in (json_file, markdown):
         print(text.partition("<details>")[0].strip(), file=sys.stderr if answer.get("reason") else sys.stdout)
     raise typer.Exit(0 if evidence else code)
+
+
+@app.command("config")
+def config(
+    file: Annotated[Path, typer.Argument(help="The configuration whose numbers are to be kept.")],
+    out: Annotated[Path, typer.Option("--out", help="The configuration to write.")],
+    seeds: Annotated[int, typer.Option(min=3, help="Seeds of every row, from 0.")] = 20,
+) -> None:
+    """Write the configuration that a baseline is made with: the same cells with more seeds, in a folder of their own.
+
+    Example: reproflow baseline config configs/demo.yaml --out build/demo_baseline.json
+    """
+    from reproflow.evaluation import baselines
+    from reproflow.foundation import config as configuration
+
+    enlarged = baselines.enlarged(configuration.load(file), seeds)
+    files.write_text(out, configuration.dump(enlarged))
+    print(
+        f"snakemake --cores all --configfile {out} results/{enlarged.name}/cells.csv\n"
+        f"reproflow baseline update {enlarged.regression.baseline} --results results/{enlarged.name} --reason '..'"
+    )
 
 
 @app.command("list")

@@ -49,7 +49,7 @@ def weighting(
     train: Annotated[
         bool, typer.Option("--train", help="Train it beside registered neighbours on the demo problem: a minute.")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(min=1, help="--train: seeds of each; under 3, no interval.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="--train: seeds of each; under 8, no interval.")] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="--train: steps of each.")] = None,
     folder: Annotated[Path | None, typer.Option(help="--train: keep networks and numbers here.")] = None,
     json_file: JsonOption = None,

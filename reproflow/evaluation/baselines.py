@@ -11,26 +11,42 @@ import datetime
 import io
 import re
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from reproflow.evaluation.margins import margin
 from reproflow.evaluation.snapshot import GROUP, SETTING, Broken, Series, Snapshot, number, read_json, read_rows
+from reproflow.foundation import config as configuration
 from reproflow.foundation import files, provenance
+from reproflow.foundation.config import Config
 from reproflow.foundation.errors import UndecidedError, UsageError, did_you_mean
 
 NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,59}")
 FOLDER = Path("results/baselines")
 # What a configuration may change and its numbers stay the same: repetition, cutting into shards, saving.
 INERT = {"seeds", "shard_size", "save_every", "log_every", "invariant"}
-COLUMNS = [*SETTING, *GROUP, "metric", "features", "mean", "sd", "n", "seeds", "values", "fingerprints"]
+COLUMNS = [
+    *SETTING, *GROUP, "metric", "features", "margin", "mean", "sd", "n", "seeds", "values", "missing", "fingerprints",
+]  # fmt: skip
+FEWEST = 20
+"""Seeds of a row, so that three new ones can be told from them: docs/regression.md has the powers."""
 
 
-def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, allow_failed: bool = False) -> Path:
-    """Writes the snapshot as the baseline `name` and returns its CSV.
+def update(
+    name: str,
+    snapshot: Snapshot,
+    reason: str,
+    folder: Path = FOLDER,
+    allow_failed: bool = False,
+    allow_few: bool = False,
+) -> Path:
+    """Writes the snapshot as the baseline `name`, its margins as absolute numbers, and returns its CSV.
 
     Raises `UsageError` for an unusable name, an empty reason, no commit or uncommitted changes (the numbers could not
-    be traced), no numbers, and, unless `allow_failed`, cells that diverged or failed.
+    be traced), no numbers, and, unless `allow_failed`, cells that diverged or failed, unless `allow_few`, rows with
+    fewer than 20 seeds.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"a baseline's name is lower-case letters, digits, _ . and - (60 at most), not {name!r}.")
@@ -53,6 +69,13 @@ def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, al
         )
     if not snapshot.series:
         raise UsageError("the results hold no number to keep; a baseline needs cells that ended well.")
+    few = [series for series in snapshot.series.values() if len(series.values) < FEWEST]
+    if few and not allow_few:
+        raise UsageError(
+            f"{len(few)} of {len(snapshot.series)} rows have fewer than {FEWEST} seeds; run what `reproflow baseline "
+            f"config CONFIG` writes (docs/regression.md), or give --allow-few for a baseline that shows less."
+        )
+    stated = ((snapshot.about.get("config") or {}).get("regression") or {}).get("margins")
     about = {
         "reason": reason.strip(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -65,9 +88,21 @@ def update(name: str, snapshot: Snapshot, reason: str, folder: Path = FOLDER, al
         "broken": [asdict(each) for each in snapshot.broken],
     }
     target = folder / f"{name}.csv"
-    files.write_text(target, _csv(snapshot))
+    files.write_text(target, _csv(snapshot, stated))
     files.write_json(target.with_suffix(".json"), about)
     return target
+
+
+def enlarged(config: Config, seeds: int) -> Config:
+    """The configuration that a baseline of another is made with: seeds 0 to `seeds` - 1 in every experiment.
+
+    Its results have a folder of their own; in `regression.baseline` stands which baseline they are for.
+    """
+    known = config.regression.model_copy(update={"baseline": config.regression.baseline or config.name})
+    experiments = [each.model_copy(update={"seeds": list(range(seeds))}) for each in config.experiments]
+    name = f"{config.name[:31]}_baseline"
+    changed = config.model_copy(update={"name": name, "experiments": experiments, "regression": known, "cascade": None})
+    return configuration.check(changed.model_dump(mode="json", exclude_none=True), name)
 
 
 def read(name: str, folder: Path = FOLDER) -> Snapshot:
@@ -87,7 +122,8 @@ def read(name: str, folder: Path = FOLDER) -> Snapshot:
         pairs = {int(seed): value for seed, value in zip(seeds, values, strict=True) if value is not None}
         setting = (row["device"], row["dtype"], row["configuration"])
         key = tuple(row[column] for column in GROUP), row["metric"]
-        series[key] = Series(pairs, setting, row["features"], row["fingerprints"])
+        missing = tuple(int(seed) for seed in row["missing"].split(";") if seed)
+        series[key] = Series(pairs, setting, row["features"], row["fingerprints"], missing, number(row["margin"]))
     about = read_json(path.with_suffix(".json"))
     broken = tuple(Broken(**each | {"nouns": tuple(each["nouns"])}) for each in about.get("broken", []))
     return Snapshot(name, series, broken, about)
@@ -109,25 +145,28 @@ def _telling(value: Any) -> Any:
     return [_telling(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _csv(snapshot: Snapshot) -> str:
+def _csv(snapshot: Snapshot, stated: Mapping[str, float] | None) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(group, metric, series) for (group, metric), series in sorted(snapshot.series.items()))
+    writer.writerows(_row(group, metric, each, stated) for (group, metric), each in sorted(snapshot.series.items()))
     return text.getvalue()
 
 
-def _row(group: tuple[str, ...], metric: str, series: Series) -> dict[str, Any]:
+def _row(group: tuple[str, ...], metric: str, series: Series, stated: Mapping[str, float] | None) -> dict[str, Any]:
     values = list(series.values.values())
+    mean = statistics.fmean(values)
     return {
         **dict(zip(SETTING, series.setting, strict=True)),
         **dict(zip(GROUP, group, strict=True)),
         "metric": metric,
         "features": series.features,
-        "mean": f"{statistics.fmean(values):.17g}",
+        "margin": f"{margin(metric, mean, stated):.6g}",
+        "mean": f"{mean:.17g}",
         "sd": f"{statistics.stdev(values):.17g}" if len(values) > 1 else "",
         "n": len(values),
         "seeds": ";".join(map(str, series.values)),
         "values": ";".join(f"{value:.17g}" for value in values),
+        "missing": ";".join(map(str, series.missing)),
         "fingerprints": series.fingerprints,
     }

@@ -1,12 +1,14 @@
 r"""Regression: is a run worse than its baseline, beyond a margin that matters and beyond what other seeds would do?
 
 What can be compared is paired up here: groups (cells without seed) and metrics that both have, measured in the same
-setting. `evaluation.shifts` tests, for all rows together at the family-wise level alpha,
+setting. `evaluation.shifts` tests all rows together at the family-wise level alpha. The null: the run's seeds are
+further draws of the baseline's law over seeds, shifted by at most the margin,
 
-.. math:: H_0: \mu_{new} - \mu_{old} \le m,
+.. math:: H_0: |\mu_{new} - \mu_{old}| \le m,
 
-with m the practical margin of the metric (lower is better in every metric). A cell that had a number and has none is a
-regression; what cannot be decided is said, and never counted as well.
+with m the margin that the baseline's file holds (lower is better in every metric). Equal means with another spread are
+not this null; the ratio of spreads stands beside each row. A cell without a number where the baseline's had one is
+worse, without a test; what cannot be decided is reported, and never counted as well.
 """
 
 from __future__ import annotations
@@ -15,23 +17,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from reproflow.evaluation.baselines import experiments_digest
-from reproflow.evaluation.shifts import WORSE, Change, Row, rows
-from reproflow.evaluation.snapshot import NOUNS, SETTING, Broken, Group, Snapshot, label
+from reproflow.evaluation import baselines
+from reproflow.evaluation.relabelling import FEWEST_SEEDS
+from reproflow.evaluation.shifts import FAILED, UNTOUCHED, Change, Row, lost, rows
+from reproflow.evaluation.simultaneous import BETTER, EQUAL, NOT_WORSE, WORSE
+from reproflow.evaluation.snapshot import NOUNS, SETTING, Broken, Group, Series, Snapshot, label
 from reproflow.foundation.errors import UndecidedError
 
-# Absolute in nats and bits/dim, a share of the baseline's mean in FID and KID: docs/regression.md says why these.
-MARGINS = {
-    "fid_train": 0.05,
-    "fid_test": 0.05,
-    "kid": 0.05,
-    "nll_nats": 0.01,
-    "bound_bits_per_dim": 0.002,
-    "ode_bits_per_dim": 0.002,
-}
-FEWEST = 3
+REQUIREMENTS = ("not-worse",)
+FINE = (UNTOUCHED, EQUAL, BETTER, NOT_WORSE)
 Key = tuple[Group, str]
 
 
@@ -40,7 +34,8 @@ class Comparison:
     """A run against its baseline.
 
     `broken` are cells that had numbers and have none now, `incomparable` what has changed and cannot be decided,
-    `notes` what a reader should know of the two runs; `seeds` counts the seeds of either.
+    `notes` what a reader should know of the two runs; `seeds` counts the seeds of either. `looks`: of how many planned
+    comparisons of this change it is one.
     """
 
     baseline: str
@@ -54,6 +49,7 @@ class Comparison:
     broken: tuple[str, ...]
     incomparable: tuple[str, ...]
     notes: tuple[str, ...]
+    looks: int = 1
 
     @property
     def worse(self) -> tuple[Row, ...]:
@@ -66,40 +62,44 @@ class Comparison:
             return 4
         return 0 if self.rows and not self.incomparable else 5
 
+    def required(self, requirement: str | None) -> int:
+        """The exit code where `not-worse` is asked for: 5 too for rows of which it is not shown."""
+        shown = requirement is None or all(row.verdict in FINE for row in self.rows)
+        return self.exit_code or (0 if shown else 5)
+
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON; infinite thresholds are null."""
-        plain = [
-            {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in each.items()}
-            for each in map(asdict, self.rows)
-        ]
-        return {**asdict(self), "rows": plain, "exit_code": self.exit_code}
+        """Everything, for JSON."""
+        return {**asdict(self), "rows": [asdict(row) for row in self.rows], "exit_code": self.exit_code}
 
 
-def compare(
-    old: Snapshot, new: Snapshot, margins: Mapping[str, float] | None = None, alpha: float = 0.05
-) -> Comparison:
-    """The comparison of a run with a baseline, over what both have.
+def compare(old: Snapshot, new: Snapshot, alpha: float = 0.05, looks: int = 1) -> Comparison:
+    """The comparison of a run with a baseline, over what both have, at level alpha / looks.
 
     Raises `UndecidedError` (exit 5) for another device class, number format or configuration, and where one has no
     numbers. Groups with fewer than three seeds on either side, or measured otherwise, are `incomparable`.
     """
     _check_setting(old, new)
     changes, incomparable = _comparable(old, new)
-    found = rows(changes, {**MARGINS, **(margins or {})}, alpha)
-    lost, unheard, known = _broken(old, new)
+    lost_rows, broken, unheard, known = _without_number(old, new)
+    found = [*rows([*changes, *known], alpha / looks), *lost_rows]
     return Comparison(
         baseline=old.name,
         run=new.name,
-        paired=all(each.seeds[0] == each.seeds[1] for each in changes if not each.identical),
+        paired=False,
         seeds=(len(old.seeds), len(new.seeds)),
         alpha=alpha,
-        rows=tuple(sorted(found, key=lambda row: (row.verdict != WORSE, row.p, row.what, row.metric))),
+        rows=tuple(sorted(found, key=_order)),
         new=(*_only_in(new, old, ()), *unheard),
         vanished=_only_in(old, new, new.broken),
-        broken=lost,
-        incomparable=tuple(incomparable),
-        notes=(*_notes(old, new), *known),
+        broken=broken,
+        incomparable=incomparable,
+        notes=tuple(_notes(old, new)),
+        looks=looks,
     )
+
+
+def _order(row: Row) -> tuple[bool, float, str, str]:
+    return row.verdict != WORSE, 1.0 if row.p is None else row.p, row.what, row.metric
 
 
 def _check_setting(old: Snapshot, new: Snapshot) -> None:
@@ -112,40 +112,98 @@ def _check_setting(old: Snapshot, new: Snapshot) -> None:
         raise UndecidedError(f"the run cannot be compared with baseline {old.name!r}: {', '.join(unlike)}.")
 
 
-def _comparable(old: Snapshot, new: Snapshot) -> tuple[list[Change], list[str]]:
-    """What both have, in the order of its names, and why some of it is left out."""
-    kept, left = [], []
+def _comparable(old: Snapshot, new: Snapshot) -> tuple[list[Change], tuple[str, ...]]:
+    """What both have, in the order of its names, and why some of it is left out, rows of one reason together."""
+    kept: list[Change] = []
+    left: dict[str, list[Change]] = {}
+    failed = _failed(old), _failed(new)
     for key in sorted(old.series.keys() & new.series.keys()):
         a, b = old.series[key], new.series[key]
-        change = Change(*key, a.values, b.values)
-        fewest = min(len(a.values), len(b.values))
-        if a.setting != b.setting:
-            left.append(f"{change}: another setting ({', '.join(b.setting)} against {', '.join(a.setting)})")
-        elif a.features != b.features:
-            left.append(f"{change}: another feature network")
-        elif fewest < FEWEST and not change.identical:
-            left.append(f"{change}: {len(a.values)} and {len(b.values)} seeds, {FEWEST} of each are needed")
+        seeds = _seeds(key, a, failed[0]), _seeds(key, b, failed[1])
+        change = Change(*key, a.values, b.values, a.margin or 0.0, seeds)
+        if reason := _why_not(a, b, change):
+            left.setdefault(reason, []).append(change)
         else:
             kept.append(change)
-    return kept, left
+    return kept, tuple(_grouped(reason, each) for reason, each in left.items())
 
 
-def _broken(old: Snapshot, new: Snapshot) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Cells without a number now: those that are a regression, those of groups that are new, and the others.
+def _seeds(key: Key, series: Series, failed: Mapping[Group, tuple[int, ...]]) -> tuple[int, ...]:
+    """All seeds of a group, those without a number included."""
+    return (*series.values, *series.missing, *failed.get(key[0][: len(NOUNS)], ()))
 
-    It is one where the same seed had a number before, or, on other seeds, where the group's every cell had one.
+
+def _why_not(a: Series, b: Series, change: Change) -> str:
+    """Why two series cannot be compared, or nothing."""
+    if a.setting != b.setting:
+        return f"another setting ({', '.join(b.setting)} against {', '.join(a.setting)})"
+    if a.features != b.features:
+        return f"another feature network ({b.features} against {a.features})"
+    if min(len(a.values), len(b.values)) < FEWEST_SEEDS and not change.untouched:
+        return f"{len(a.values)} and {len(b.values)} seeds, {FEWEST_SEEDS} of each are needed"
+    return ""
+
+
+def _grouped(reason: str, changes: list[Change]) -> str:
+    if len(changes) == 1:
+        return f"{changes[0]}: {reason}"
+    return f"{len(changes)} rows: {reason}; the first is {changes[0]}"
+
+
+def _failed(snapshot: Snapshot) -> dict[Group, tuple[int, ...]]:
+    """The seeds of every group whose cells ended without a number."""
+    found: dict[Group, tuple[int, ...]] = {}
+    for each in snapshot.broken:
+        found[each.nouns] = (*found.get(each.nouns, ()), each.seed)
+    return found
+
+
+def _without_number(old: Snapshot, new: Snapshot) -> tuple[list[Row], tuple[str, ...], tuple[str, ...], list[Change]]:
+    """Cells and numbers that are missing now: rows that are worse for it, their names, those of groups that are new,
+    and, where the baseline has such cells too, the shares of them to be compared.
+
+    It is worse where the same seed had a number before, or, on other seeds, where the group's every cell had one.
     """
-    lost, unheard, known = [], [], []
-    for each in new.broken:
-        before = {s for (group, _), own in old.series.items() if group[: len(NOUNS)] == each.nouns for s in own.values}
-        failed = {other.seed for other in old.broken if other.nouns == each.nouns}
-        if not before and not failed:
-            unheard.append(str(each))
-        elif each.seed in before or not failed:
-            lost.append(str(each))
+    found: list[Row] = []
+    names: list[str] = []
+    unheard, known = [], []
+    failed_before, failed_now = _failed(old), _failed(new)
+    for nouns, seeds in failed_now.items():
+        before = {s for (group, _), own in old.series.items() if group[: len(NOUNS)] == nouns for s in own.values}
+        cells = [str(each) for each in new.broken if each.nouns == nouns]
+        bad = [seed for seed in seeds if seed in before or nouns not in failed_before]
+        now = {s for (group, _), own in new.series.items() if group[: len(NOUNS)] == nouns for s in own.values}
+        if not before and nouns not in failed_before:
+            unheard += cells
+        elif bad:
+            names += [text for text, seed in zip(cells, seeds, strict=True) if seed in bad]
+            found.append(lost(label(nouns), FAILED, len(bad), len({*now, *seeds})))
         else:
-            known.append(f"{each}; the baseline has such cells too")
-    return tuple(lost), tuple(unheard), tuple(known)
+            known.append(_shares(nouns, before, failed_before[nouns], now, seeds))
+    rows_without, names_without = _empty_columns(old, new)
+    return [*found, *rows_without], (*names, *names_without), tuple(unheard), known
+
+
+def _shares(
+    nouns: Group, before: set[int], failed: tuple[int, ...], now: set[int], lost_now: tuple[int, ...]
+) -> Change:
+    """Which cells have no number, as numbers: 1 for such a cell, 0 for another."""
+    old, new = (
+        {**dict.fromkeys(sorted(fine), 0.0), **dict.fromkeys(bad, 1.0)}
+        for fine, bad in ((before, failed), (now, lost_now))
+    )
+    return Change((*nouns, ""), FAILED, old, new)
+
+
+def _empty_columns(old: Snapshot, new: Snapshot) -> tuple[list[Row], list[str]]:
+    """Cells that ended well with an empty column, where the baseline's have the number at every seed."""
+    found, names = [], []
+    for key in sorted(old.series.keys() & new.series.keys()):
+        before, now = old.series[key], new.series[key]
+        if now.missing and not before.missing:
+            found.append(lost(label(key[0]), f"{key[1]} missing", len(now.missing), len(now.missing) + len(now.values)))
+            names += [f"{label(key[0])}, seed {seed}: no {key[1]}" for seed in now.missing]
+    return found, names
 
 
 def _only_in(one: Snapshot, other: Snapshot, broken: tuple[Broken, ...]) -> tuple[str, ...]:
@@ -159,12 +217,18 @@ def _only_in(one: Snapshot, other: Snapshot, broken: tuple[Broken, ...]) -> tupl
 
 def _notes(old: Snapshot, new: Snapshot) -> list[str]:
     """What differs between the two runs beside their numbers."""
-    made = new.about.get("provenance") or {}
-    kept = old.about.get("run") or {}
+    made, kept = new.about.get("provenance") or {}, old.about.get("run") or {}
+    config: Mapping[str, Any] = new.about.get("config") or {}
     notes = []
-    digest = experiments_digest(new.about.get("config") or {})
+    digest = baselines.experiments_digest(dict(config))
     if digest and old.about.get("configuration_digest") not in (None, "", digest):
         notes.append("the configuration's experiments are not those of the baseline (seeds apart)")
     if made.get("cpu") and kept.get("cpu") and made["cpu"] != kept["cpu"]:
         notes.append(f"the baseline was made on {kept['cpu']}, the run on {made['cpu']}: last digits differ")
+    stated = (config.get("regression") or {}).get("margins") or {}
+    frozen = {metric: {s.margin for (_, name), s in old.series.items() if name == metric} for metric in stated}
+    if changed := sorted(metric for metric, kept_ones in frozen.items() if kept_ones - {None, stated[metric]}):
+        notes.append(f"the baseline's own margins count, not the configuration's, for {', '.join(changed)}")
+    if old.series and max(len(each.values) for each in old.series.values()) < baselines.FEWEST:
+        notes.append(f"the baseline has fewer than {baselines.FEWEST} seeds a row, so that only large shifts are found")
     return notes

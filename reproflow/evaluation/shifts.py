@@ -1,14 +1,10 @@
-r"""Which numbers of a run are worse than its baseline's by more than a margin: the rows, their means, their p-values.
+"""The rows of a regression check: every group and metric, their means, and shares of cells that failed; one family.
 
-Groups that have the same seeds form a block, with one rotation test for all its rows (`evaluation.rotation`): every
-group and metric, and the means over the groups of one weighting and of a whole data set and process, each within a
-metric. Groups of one seed share data and noise, so a mean is taken per seed first, and the seed stays the unit of
-replication. Equal seeds before and after are paired (n - 1 degrees of freedom); else there are two samples
-(n_0 + n_1 - 2), which holds where some seeds are in both too: what they share makes the difference smaller than the
-test takes it to be. Blocks share the level equally.
-
-FID enters as a ratio to the baseline's mean of its group, so that a mean over groups is a mean relative change; such a
-row is shown in units of FID, at the harmonic mean of its groups.
+A group is a cell without its seed. A mean is taken over the groups of one weighting, and over a data set and process,
+within a metric: per seed first, because cells of one seed share data and noise and the seed is the unit of replication.
+Numbers that are the same to the last bit at all seeds that both have are `untouched` and not tested; other seeds in
+common count as fresh ones, which makes differences look noisier than they are, never less. Groups with other seeds than
+the rest form a block of their own, with its part of the level.
 """
 
 from __future__ import annotations
@@ -18,31 +14,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproflow.evaluation.rotation import contrasts, rotation_test
-from reproflow.evaluation.snapshot import GROUP, METRICS, Group, label
+from reproflow.evaluation.simultaneous import WORSE, Comparisons, compare_samples
+from reproflow.evaluation.snapshot import GROUP, Group, label
 
-RATIOS = ("fid_train", "fid_test")  # positive by nature; KID is unbiased, so it can be zero or less
-IDENTICAL, WORSE, WITHIN = "identical", "worse", "no regression"
+UNTOUCHED = "untouched"
+FAILED = "failed"
+"""The metric of a row that compares shares of cells without a number."""
+Seeds = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One group's values of one metric by seed, in the baseline and in the run."""
+    """One group's values of one metric by seed, in the baseline and in the run, and the margin.
+
+    `seeds`: all seeds of either, those without a number included.
+    """
 
     group: Group
     metric: str
     before: Mapping[int, float]
     after: Mapping[int, float]
+    margin: float = 0.0
+    seeds: Seeds = ((), ())
 
     @property
-    def seeds(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return tuple(sorted(self.before)), tuple(sorted(self.after))
-
-    @property
-    def identical(self) -> bool:
+    def untouched(self) -> bool:
         """Whether every seed that both have has the same number, to the last bit."""
         common = self.before.keys() & self.after.keys()
         return bool(common) and all(self.before[seed] == self.after[seed] for seed in common)
+
+    @property
+    def design(self) -> Seeds:
+        """The seeds of either side."""
+        old, new = ({*own, *values} for own, values in zip(self.seeds, (self.before, self.after), strict=True))
+        return tuple(sorted(old)), tuple(sorted(new))
 
     def __str__(self) -> str:
         return f"{label(self.group)}, {self.metric}"
@@ -50,7 +55,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison of `cells` groups: means before and after, the margin, the family-wise p, and what would alarm."""
+    """One comparison of `cells` groups.
+
+    Means before and after, their difference with its simultaneous interval [low, high], the margin, `spread`: the
+    standard deviation over seeds after over that before, the family-wise p and that of Student's t with Holm, the
+    difference that would alarm, and the shift that is found with power 0.8; None where there is none.
+    """
 
     what: str
     metric: str
@@ -60,82 +70,148 @@ class Row:
     after: float
     difference: float
     margin: float
-    p: float
-    alarm_at: float
     verdict: str
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    p: float | None = None
+    p_oracle: float | None = None
+    alarm_at: float | None = None
+    detectable: float | None = None
 
 
-def rows(changes: Sequence[Change], margins: Mapping[str, float], alpha: float) -> list[Row]:
-    """The rows of all changes and their means; identical ones are not tested.
+@dataclass(frozen=True)
+class Line:
+    """A row before it is compared: what it is called, its margin, and its values by seed (NaN: no number)."""
 
-    Every other change needs three seeds on either side.
-    """
-    blocks: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Change]] = {}
+    what: str
+    metric: str
+    cells: int
+    margin: float
+    before: np.ndarray
+    after: np.ndarray
+
+
+def rows(changes: Sequence[Change], alpha: float) -> list[Row]:
+    """The rows of all changes and their means."""
+    blocks: dict[Seeds, list[Change]] = {}
     for each in changes:
-        if not each.identical:
-            blocks.setdefault(each.seeds, []).append(each)
-    found = [_identical(each) for each in changes if each.identical]
+        if not each.untouched:
+            blocks.setdefault(each.design, []).append(each)
+    found = [_untouched(each) for each in changes if each.untouched]
+    whole = _members(changes)
     for block in blocks.values():
-        found += _tested(block, margins, alpha, len(blocks))
+        lines = lines_of(block, whole)
+        before, after = (np.array([getattr(each, side) for each in lines]).T for side in ("before", "after"))
+        margins = np.array([each.margin for each in lines])
+        compared = compare_samples(before, after, margins, alpha / len(blocks))
+        found += [_row(line, compared, place) for place, line in enumerate(lines)]
     return found
 
 
-def _tested(block: Sequence[Change], margins: Mapping[str, float], alpha: float, blocks: int) -> list[Row]:
-    """The rows of one of so many blocks, each tested at its part of the level."""
-    (old, new), averaged = block[0].seeds, _means(block)
-    before = np.array([[each.before[seed] for each in block] for seed in old])
-    after = np.array([[each.after[seed] for each in block] for seed in new])
-    margin, unit = _margins(block, before, margins), _units(block, before)
-    u, factor = contrasts(before / unit, (after - margin) / unit, old == new)
-    weights = np.zeros((len(block), len(averaged)))
-    for column, (_, members) in enumerate(averaged):
-        weights[members, column] = 1 / len(members)
-    found = rotation_test(u, _families(block), weights)
-    every = np.hstack([np.eye(len(block)), weights])
-    units = 1 / ((1 / unit) @ every)
-    means = [(each / unit) @ every * units for each in (before.mean(0), after.mean(0), margin)]
-    beyond = found.critical(alpha / blocks) * found.scale * factor * units
-    named = [(label(each.group), each.metric, 1) for each in block]
-    named += [(name, metric, len(members)) for (name, metric), members in averaged]
-    seeds = f"{len(old)} paired" if old == new else f"{len(old)} and {len(new)}"
-    numbers = zip(*(each.tolist() for each in means), np.minimum(1, found.p * blocks).tolist(), beyond, strict=True)
-    return [
-        Row(*name, seeds, a, b, b - a, m, p, float(m + t), WORSE if p <= alpha else WITHIN)
-        for name, (a, b, m, p, t) in zip(named, numbers, strict=True)
-    ]
+def lines_of(block: Sequence[Change], whole: Mapping[tuple[str, str], Sequence[Change]] | None = None) -> list[Line]:
+    """The rows of changes that have the same seeds: each, and the means that have a member among them.
+
+    `whole` holds the members of every mean, untouched ones among them; by default those of the block.
+    """
+    design = block[0].design
+    lines = [Line(label(each.group), each.metric, 1, each.margin, *_values(each, design)) for each in block]
+    for (what, metric), members in sorted((_members(block) if whole is None else whole).items()):
+        touched = [each for each in members if not each.untouched]
+        if len(members) > 1 and touched and all(each.design == design for each in members) and touched[0] in block:
+            values = [np.mean(side, 0) for side in zip(*(_values(each, design) for each in members), strict=True)]
+            margin = float(np.mean([each.margin for each in members]))
+            lines.append(Line(what, metric, len(members), margin, *values))
+    return lines
 
 
-def _margins(block: Sequence[Change], before: np.ndarray, margins: Mapping[str, float]) -> np.ndarray:
-    stated = np.array([margins[each.metric] for each in block])
-    return np.where([METRICS[each.metric] for each in block], stated * np.abs(before.mean(0)), stated)
+def _members(changes: Sequence[Change]) -> dict[tuple[str, str], list[Change]]:
+    """The means, by what they are called and metric, with their members: a weighting's groups, and all of a data set.
 
-
-def _units(block: Sequence[Change], before: np.ndarray) -> np.ndarray:
-    """What the values of each group are divided by: the baseline's mean for ratios, else 1."""
-    mean = before.mean(0)
-    return np.where([each.metric in RATIOS for each in block] & (mean > 0), mean, 1.0)
-
-
-def _families(block: Sequence[Change]) -> list[np.ndarray]:
-    """The rows that share a prior of their variance: those of a data set, process and metric."""
-    family = [(*each.group[:2], each.metric) for each in block]
-    return [np.array([i for i, each in enumerate(family) if each == one]) for one in dict.fromkeys(family)]
-
-
-def _means(block: Sequence[Change]) -> list[tuple[tuple[str, str], list[int]]]:
-    """The means that are tested, with their members: one weighting's groups, and all of a data set and process."""
+    Of two means with the same members the more general one is left out.
+    """
     weighting = GROUP.index("weighting")
-    found: dict[tuple[str, str], list[int]] = {}
-    for i, each in enumerate(block):
-        where = " ".join(each.group[:2])
-        for name in (f"{where}, mean of {each.group[weighting]}", f"{where}, mean of all"):
-            found.setdefault((name, each.metric), []).append(i)
-    members = {tuple(each): name for name, each in reversed(found.items()) if len(each) > 1}
-    return sorted((name, list(each)) for each, name in members.items())
+    found: dict[tuple[str, str], list[Change]] = {}
+    for each in changes:
+        if each.metric != FAILED:
+            where = " ".join(each.group[:2])
+            for name in (f"{where}, mean of {each.group[weighting]}", f"{where}, mean of all"):
+                found.setdefault((name, each.metric), []).append(each)
+    distinct = {tuple(map(id, members)): name for name, members in reversed(found.items())}
+    return {name: found[name] for name in distinct.values()}
 
 
-def _identical(change: Change) -> Row:
+def _values(change: Change, design: Seeds) -> tuple[np.ndarray, np.ndarray]:
+    old, new = (
+        np.array([values.get(seed, np.nan) for seed in seeds])
+        for values, seeds in zip((change.before, change.after), design, strict=True)
+    )
+    return old, new
+
+
+def _row(line: Line, compared: Comparisons, place: int) -> Row:
+    old, new = (each[np.isfinite(each)] for each in (line.before, line.after))
+    columns = {"low": "low", "high": "high", "p": "p", "p_oracle": "p_oracle", "alarm_at": "alarm"}
+    numbers = {
+        key: _number(getattr(compared, name)[place]) for key, name in (columns | {"detectable": "detectable"}).items()
+    }
+    return Row(
+        what=line.what,
+        metric=line.metric,
+        cells=line.cells,
+        seeds=f"{len(old)} and {len(new)}",
+        before=_mean(old),
+        after=_mean(new),
+        difference=_mean(new) - _mean(old),
+        margin=line.margin,
+        spread=_ratio(old, new),
+        verdict=compared.verdicts[place],
+        **numbers,
+    )
+
+
+def _untouched(change: Change) -> Row:
     common = change.before.keys() & change.after.keys()
-    value = float(np.mean([change.before[seed] for seed in common]))
-    seeds = f"{len(common)} paired"
-    return Row(label(change.group), change.metric, 1, seeds, value, value, 0.0, 0.0, 1.0, np.inf, IDENTICAL)
+    value = _mean(np.array([change.before[seed] for seed in sorted(common)]))
+    return Row(
+        what=label(change.group),
+        metric=change.metric,
+        cells=1,
+        seeds=f"{len(common)} in common",
+        before=value,
+        after=value,
+        difference=0.0,
+        margin=change.margin,
+        verdict=UNTOUCHED,
+    )
+
+
+def lost(what: str, metric: str, failed: int, seeds: int) -> Row:
+    """The row of cells without a number where the baseline's have one: worse, without a test."""
+    share = failed / seeds
+    return Row(
+        what=what,
+        metric=metric,
+        cells=1,
+        seeds=f"{seeds} seeds",
+        before=0.0,
+        after=share,
+        difference=share,
+        margin=0.0,
+        verdict=WORSE,
+    )
+
+
+def _ratio(old: np.ndarray, new: np.ndarray) -> float | None:
+    """The standard deviation over seeds after over that before."""
+    if min(len(old), len(new)) < 2 or old.std() == 0:
+        return None
+    return _number(new.std(ddof=1) / old.std(ddof=1))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from reproflow.evaluation.margins import METRICS
 from reproflow.foundation import files
 from reproflow.foundation.errors import ReproflowError, UsageError
 
@@ -23,27 +24,23 @@ SETTING = ("device", "dtype", "configuration")
 NOUNS = ("dataset", "process", "path", "time", "weighting", "target", "coupling", "divergence")
 GROUP = (*NOUNS, "steps")
 USUAL = {"coupling": "independent", "divergence": "squared", "dtype": "float32"}  # where cells.csv does not say
-# metric -> whether its margin is a share of the baseline's mean; lower is better in every one
-METRICS = {
-    "fid_train": True,
-    "fid_test": True,
-    "kid": True,
-    "nll_nats": False,
-    "bound_bits_per_dim": False,
-    "ode_bits_per_dim": False,
-}
 NEEDED = {"dataset", "process", "path", "time", "weighting", "target", "steps", "seed", "status", "device", "cell"}
 Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One group's values of one metric by seed, and where they come from."""
+    """One group's values of one metric by seed, and where they come from.
+
+    `missing`: seeds whose cell ended well without this number. `margin`: the baseline's, frozen when it was made.
+    """
 
     values: dict[int, float]
     setting: tuple[str, str, str]
     features: str = ""
     fingerprints: str = ""
+    missing: tuple[int, ...] = ()
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,11 @@ class Snapshot:
     def restricted(self, seeds: Collection[int]) -> Snapshot:
         """The same with these seeds only."""
         kept = {
-            key: replace(each, values={seed: v for seed, v in each.values.items() if seed in seeds})
+            key: replace(
+                each,
+                values={seed: v for seed, v in each.values.items() if seed in seeds},
+                missing=tuple(seed for seed in each.missing if seed in seeds),
+            )
             for key, each in self.series.items()
         }
         broken = tuple(each for each in self.broken if each.seed in seeds)
@@ -92,7 +93,9 @@ def read_results(folder: str | Path) -> Snapshot:
     if not (folder / "cells.csv").is_file():
         raise UsageError(f"no results in {folder}: it has no cells.csv; run the workflow first, or give --results.")
     config, provenance = (read_json(folder / name) for name in ("config.json", "provenance.json"))
-    name = str(config.get("name") or provenance.get("config_name") or folder.name)
+    # A configuration that names its baseline is measured in that one's setting.
+    own = (config.get("regression") or {}).get("baseline") or config.get("name")
+    name = str(own or provenance.get("config_name") or folder.name)
     rows = [_filled(row) for row in read_rows(folder / "cells.csv", NEEDED)]
     broken = [
         Broken(tuple(row[key] for key in NOUNS), int(row["seed"]), row["status"], row.get("reason", ""))
@@ -127,8 +130,9 @@ def _series(group: Group, rows: list[dict[str, str]], name: str, folder: Path) -
         }
         values = {seed: value for seed, value in measured.items() if value is not None}
         features = _joined(row.get("fid_features", "") for row in rows) if metric.startswith(("fid", "kid")) else ""
+        missing = tuple(seed for seed in measured if seed not in values)
         if values:
-            found[group, metric] = Series(values, setting, features, fingerprints)
+            found[group, metric] = Series(values, setting, features, fingerprints, missing)
     return found
 
 

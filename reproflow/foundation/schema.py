@@ -199,12 +199,13 @@ class Claims(Closed):
 class Regression(Closed):
     """When a number counts as worse than its baseline: beyond its metric's margin, at family-wise level `alpha`.
 
-    `baseline` is the name of a baseline, by default the configuration's; margins left out are the usual ones, absolute
-    in nats and bits/dim, a share of the baseline's mean in FID and KID.
+    `baseline` is the name of a baseline, by default the configuration's. `margins` are absolute and are frozen in the
+    baseline when it is made; those left out are the defaults. `looks`: how many comparisons of one change are planned.
     """
 
     baseline: Id | None = None
     alpha: Fraction = 0.05
+    looks: Count = 1
     margins: dict[Metric, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 

@@ -4,25 +4,24 @@ A block compares the values of one noun, its `axis` (weightings, time laws, path
 data set, process, the other nouns, steps, setup (network, training, sampling and likelihood settings), and one metric.
 With m_a(s) the metric of value a at seed s (lower is better in every metric), the row of a holds
 
-    mean_s m_a(s),    d = mean_s [m_a(s) - m_ref(s)]    with its 95 % t-interval over the seeds that both have,
+    mean_s m_a(s),    d = mean_s [m_a(s) - m_ref(s)]    with its simultaneous 95 % interval,
 
-and Holm's adjusted p over the block's comparisons. The reference is the usual value (`REFERENCES`) where it has a
-result, else the first that has one. Below three pairs no interval is given. Verdicts: `tied` where the interval
-contains zero, `better` or `worse` where it does not and Holm's p is below 0.05 too, `unclear` where only the interval
-says so.
+over the seeds that both have, in one family a block: `evaluation.paired`. The reference is the usual value
+(`REFERENCES`) where it has a result, else the first that has one. Verdicts: `worse`, `better`, `not separated`, and
+below eight pairs `too few seeds`, without an interval. That two values are not separated does not show them equal.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from reproflow.evaluation.statistics import holm, mean_interval, paired
+from reproflow.evaluation.paired import NOTHING, Seeds, compare_seeds
+from reproflow.evaluation.simultaneous import BETTER
+from reproflow.evaluation.statistics import mean_interval
 from reproflow.foundation.errors import ReproflowError
 
 # axis -> the value that the others are compared with, where it has a result
@@ -35,12 +34,8 @@ FIXED = ["dataset", "process", "setup", "steps"]
 METRICS = ("fid_train", "fid_test", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim")
 COMPARISON_COLUMNS = [
     "axis", *FIXED, *AXES, "metric", "reference", "n", "not_ok", "mean", "low", "high", "pairs", "difference",
-    "difference_se", "difference_low", "difference_high", "p", "p_holm", "verdict", "best",
+    "difference_se", "difference_low", "difference_high", "p", "p_holm", "verdict", "best", "p_adjusted", "detectable",
 ]  # fmt: skip
-MIN_SEEDS = 3  # what `mean_interval` asks for before it gives an interval; said in the tables' notes
-LEVEL = 0.05
-NOTHING = dict.fromkeys(("difference", "difference_se", "difference_low", "difference_high", "p"), math.nan)
-Seeds = dict[Hashable, float]
 
 
 def comparison_table(cells: pd.DataFrame) -> pd.DataFrame:
@@ -97,44 +92,40 @@ def _block(group: pd.DataFrame, axis: str, metric: str) -> list[dict[str, Any]]:
     reference = REFERENCES[axis] if REFERENCES[axis] in with_result else with_result[0]
     names = [reference, *(name for name in values if name != reference)]
     rows = [_row(name, reference, values, group[group[axis] == name], metric) | {"axis": axis} for name in names]
-    adjust(rows, "tied")
+    compared = compare_seeds([(values[name], values[reference]) for name in names[1:]])
+    for row, found in zip(rows[1:], compared, strict=True):
+        row |= found
     lowest = min(with_result, key=lambda name: float(np.mean(list(values[name].values()))))
+    beats = _beats_all(lowest, {name: values[name] for name in with_result})
     for row in rows:
-        row["best"] = row[axis] == lowest and _beats_all(lowest, values)
+        row["best"] = row[axis] == lowest and beats
     return rows
 
 
 def _row(name: str, reference: str, values: dict[str, Seeds], own: pd.DataFrame, metric: str) -> dict[str, Any]:
-    seeds = values[name]
-    mean = mean_interval(list(seeds.values()))
-    row = {key: own[key].iloc[0] for key in (*FIXED, *AXES)} | {
+    mean = mean_interval(list(values[name].values()))
+    return {key: own[key].iloc[0] for key in (*FIXED, *AXES)} | {
         "metric": metric, "reference": reference, "n": mean.n, "not_ok": int((own["status"] != "ok").sum()),
-        "mean": mean.mean, "low": mean.low, "high": mean.high,
+        "mean": mean.mean, "low": mean.low, "high": mean.high, "pairs": mean.n, **NOTHING, "verdict": "reference",
     }  # fmt: skip
-    compared = {"pairs": mean.n, **NOTHING, "verdict": "reference"} if name == reference else None
-    return row | (compared or difference(seeds, values[reference])) | {"p_holm": math.nan}
 
 
-def adjust(rows: list[dict[str, Any]], equal: str) -> None:
-    """Sets `p_holm` of the rows that have a p; what only the interval separates, and Holm does not, is `unclear`."""
-    tested = [row for row in rows if not math.isnan(row["p"])]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
-        row["p_holm"] = adjusted
-        if adjusted >= LEVEL and row["verdict"] != equal:
-            row["verdict"] = "unclear"
+def all_pairs(values: dict[str, Seeds]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every ordered pair of names with its comparison, in one family.
+
+    The lowest mean is found by the same numbers that it is compared with; with all pairs in the family, what is
+    rejected of it holds whichever it is.
+    """
+    pairs = list(itertools.combinations(values, 2))
+    rows = dict(zip(pairs, compare_seeds([(values[a], values[b]) for a, b in pairs]), strict=True))
+    return rows | {(b, a): mirrored(row) for (a, b), row in rows.items()}
 
 
-def difference(a: Seeds, b: Seeds) -> dict[str, Any]:
-    """Paired difference a - b over common seeds: pairs, difference, se, interval, p (two-sided t), verdict."""
-    estimate = paired(a, b)
-    if estimate.n == 0:
-        return {"pairs": 0, **NOTHING, "verdict": "no result"}
-    if not estimate.decided:
-        return {"pairs": estimate.n, **NOTHING, "difference": estimate.mean, "verdict": "too few seeds"}
-    verdict = "tied" if estimate.low <= 0 <= estimate.high else "better" if estimate.high < 0 else "worse"
-    p = _p_value(estimate.mean, estimate.se, estimate.n)
-    numbers = (estimate.mean, estimate.se, estimate.low, estimate.high, p)
-    return {"pairs": estimate.n, **dict(zip(NOTHING, numbers, strict=True)), "verdict": verdict}
+def mirrored(row: dict[str, Any]) -> dict[str, Any]:
+    """The comparison of b with a, given that of a with b."""
+    other = {"worse": "better", "better": "worse"}
+    ends = {"difference_low": -row["difference_high"], "difference_high": -row["difference_low"]}
+    return row | {"difference": -row["difference"], **ends, "verdict": other.get(row["verdict"], row["verdict"])}
 
 
 def by_seed(rows: pd.DataFrame, metric: str) -> Seeds:
@@ -150,12 +141,6 @@ def by_seed(rows: pd.DataFrame, metric: str) -> Seeds:
     return {int(seed): float(value) for seed, value in zip(ok["seed"], ok[metric], strict=True)}
 
 
-def _p_value(mean: float, se: float, n: int) -> float:
-    if se == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stats.t.sf(abs(mean / se), n - 1))
-
-
 def _beats_all(lowest: str, values: dict[str, Seeds]) -> bool:
-    others = [seeds for name, seeds in values.items() if name != lowest and seeds]
-    return bool(others) and all(difference(values[lowest], seeds)["verdict"] == "better" for seeds in others)
+    compared = all_pairs(values)
+    return len(values) > 1 and all(compared[lowest, other]["verdict"] == BETTER for other in values if other != lowest)

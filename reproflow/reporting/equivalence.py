@@ -4,17 +4,13 @@ Objectives of one process with proportional canonical weights have one ideal min
 ideal gradient (`theory.canonical`). Trained networks may differ all the same. For each class of such objectives, each
 pair of its members and each metric, the row holds
 
-    d = mean_s [m_a(s) - m_b(s)]    with its 95 % t-interval over the seeds that both have,
+    d = mean_s [m_a(s) - m_b(s)]    with its simultaneous 95 % interval over all comparisons of the class,
 
-and Holm's adjusted p over all comparisons of the class. Verdicts: `agree` (the interval contains zero), `differ` (it
-does not, and Holm's p is below 0.05), `unclear` (only the interval separates them), `too few seeds`, `no result`.
-That no difference was found does not show that there is none. `equivalence` is the test of that: with m the margin that
-regression checks allow the metric (the configuration's, else `evaluation.regression.MARGINS`),
-
-    H0: |E d| >= m    by two one-sided t tests, adjusted by Holm over the class,
-
-is `supported` where H0 is rejected at 0.05, `refuted` where its opposite, |E d| <= m, is (one-sided, Holm too), else
-`inconclusive`.
+over the seeds that both have (`evaluation.paired`). With m the margin that regression checks allow the metric (the
+configuration's, else `evaluation.margins`), `verdict` says what the interval shows: `equal within the margin`, `differ`
+(by more than the margin), `not separated`, `too few seeds` (below eight pairs), `no result`; and `equivalence`, of the
+statement |E d| < m, is `supported` where they are equal, `refuted` where they differ, else `inconclusive`. The columns
+p_equivalence and p_beyond hold Student's t with Holm for both, for comparison.
 
 Members whose networks came out the same in every number are `identical`: the later one stands beside the first and is
 not tested again. `trained once`: `dedupe` let one network stand for both.
@@ -30,10 +26,12 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
-from reproflow.evaluation.regression import MARGINS
-from reproflow.evaluation.snapshot import METRICS as SHARES
+from reproflow.evaluation.margins import margin
+from reproflow.evaluation.paired import NOTHING, Seeds, compare_seeds, needed
+from reproflow.evaluation.relabelling import FEWEST_PAIRS
+from reproflow.evaluation.simultaneous import BETTER, EQUAL, NOT_SEPARATED, NOT_WORSE, TOO_FEW, WORSE
 from reproflow.evaluation.statistics import beyond_p, equivalence_p, holm, mean_interval, paired
-from reproflow.reporting.comparison import FIXED, LEVEL, METRICS, MIN_SEEDS, NOTHING, Seeds, adjust, by_seed, difference
+from reproflow.reporting.comparison import FIXED, METRICS, by_seed
 from reproflow.reporting.objectives import NOUNS, Group, Member, groups
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import DASH, HEADINGS, interval, label, listed, number, p_text, plural, text
@@ -44,10 +42,12 @@ NUMBERS = [
 ]  # fmt: skip
 EQUIVALENCE_COLUMNS = [
     *FIXED, "target", "coupling", "class", *SIDES, "metric", *NUMBERS, "verdict", "margin", "p_equivalence",
-    "p_beyond", "equivalence",
+    "p_beyond", "equivalence", "p_adjusted", "detectable",
 ]  # fmt: skip
 UNTESTED: dict[str, Any] = {"margin": math.nan, "p_equivalence": math.nan, "p_beyond": math.nan, "equivalence": ""}
-AGREE, DIFFER, IDENTICAL, ONCE = "agree", "differ", "identical", "trained once"
+DIFFER, IDENTICAL, ONCE = "differ", "identical", "trained once"
+WORDS = {WORSE: DIFFER, BETTER: DIFFER, NOT_WORSE: NOT_SEPARATED}
+STATEMENTS = {EQUAL: SUPPORTED, DIFFER: REFUTED, NOT_SEPARATED: INCONCLUSIVE}
 WHY = (
     "In theory the members of a class have one minimiser and, up to a constant factor, one gradient; trained networks "
     "may still differ, because the path sets the scale and the log-SNRs of what a network sees, the time law and the "
@@ -55,12 +55,11 @@ WHY = (
     "minimiser."
 )
 NOTE = (
-    f"{WHY} Difference: a minus b, paired over seeds, with a 95 % t-interval; p: Holm-adjusted over all comparisons of "
-    "the class. Agree: the interval contains zero, so a difference as large as its ends is not excluded; differ: it "
-    "does not, and Holm's p is below 0.05; unclear: only the interval separates them; identical: every number is the "
-    f"same, so b is not compared with the others again; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. "
-    "Equivalent within the margin: the margin is what regression checks allow; supported where two one-sided t tests "
-    "show that the difference is less, refuted where one shows that it is more, both Holm-adjusted over the class."
+    f"{WHY} Difference: a minus b, paired over seeds; interval and p: simultaneous at 95 % over all comparisons of the "
+    "class, by sign flips of whole seeds. Margin: what regression checks allow. Equal within the margin: the interval "
+    "lies inside it; differ: the difference is shown to exceed it; not separated: neither is shown; identical: every "
+    f"number is the same, so b is not compared with the others again; {DASH}: fewer than {FEWEST_PAIRS} pairs of "
+    "seeds, so no interval."
 )
 
 
@@ -89,8 +88,9 @@ def show_equivalence(frame: pd.DataFrame) -> pd.DataFrame:
             "Target": row["target"], "Steps": text(row["steps"]), "a": a, "b": b, "Metric": heading or DASH,
             "Pairs": text(row["pairs"]), "Mean a": number(row["mean_a"], decimals),
             "Mean b": number(row["mean_b"], decimals), "Difference": number(row["difference"], decimals, True),
-            "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": spoken(row["verdict"]),
-            "Margin": number(row["margin"], decimals), "Equivalent": row["equivalence"] or DASH,
+            "95 % interval": interval(row, decimals), "p": p_text(row["p_adjusted"]),
+            "Margin": number(row["margin"], decimals), "Verdict": spoken(row["verdict"], row["pairs"]),
+            "Equivalent": row["equivalence"] or DASH,
         })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["Class", "a", "b", "Verdict"])
 
@@ -101,17 +101,17 @@ def sides(row: dict[str, Any]) -> tuple[str, str]:
     return a, b
 
 
-def spoken(verdict: str) -> str:
-    """A verdict in plain words."""
-    return "agree within the interval" if verdict == AGREE else verdict
+def spoken(verdict: str, pairs: float = 0) -> str:
+    """A verdict in plain words, with the number of pairs needed where there are too few."""
+    return needed(int(pairs)) if verdict == TOO_FEW else verdict
 
 
 def summary(rows: list[dict[str, Any]]) -> str:
     """One sentence about a class: how many of its comparisons agree, and how the others came out."""
     compared = [row["verdict"] for row in rows if row["verdict"] != ONCE]
     counts = Counter(compared)
-    said = [f"{counts[verdict]} {spoken(verdict)}" for verdict in _ORDER if counts[verdict]]
-    said = [spoken(compared[0])] if len(compared) == 1 else said
+    said = [f"{counts[verdict]} {verdict}" for verdict in _ORDER if counts[verdict]]
+    said = compared if len(compared) == 1 else said
     head = f"{plural(len(compared), 'comparison')}: {listed(said)}" if said else ""
     tested = Counter(row["equivalence"] for row in rows if row["equivalence"])
     equal = [f"{tested[verdict]} {verdict}" for verdict in (SUPPORTED, REFUTED, INCONCLUSIVE) if tested[verdict]]
@@ -124,7 +124,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return "; ".join(filter(None, parts)) + "."
 
 
-_ORDER = (IDENTICAL, AGREE, DIFFER, "unclear", "too few seeds", "no result")
+_ORDER = (IDENTICAL, EQUAL, DIFFER, NOT_SEPARATED, TOO_FEW, "no result")
 
 
 def _class(read: Results, group: Group, members: list[Member]) -> list[dict[str, Any]]:
@@ -133,10 +133,9 @@ def _class(read: Results, group: Group, members: list[Member]) -> list[dict[str,
     metrics = [metric for metric in METRICS if any(by_seed(each.cells, metric) for each in trained)]
     first = {each.key: next(a for a in trained if a is each or _identical(a, each, metrics)) for each in trained}
     distinct = [each for each in trained if first[each.key] is each]
-    margins = MARGINS | read.config.get("regression", {}).get("margins", {})
-    rows = [_row(a, b, metric, margins[metric]) for metric in metrics for a, b in itertools.combinations(distinct, 2)]
-    adjust(rows, AGREE)
-    _adjust_equivalence(rows)
+    stated = read.config.get("regression", {}).get("margins", {})
+    pairs = [(a, b, metric) for metric in metrics for a, b in itertools.combinations(distinct, 2)]
+    rows = _compared(pairs, stated)
     rows += [_same(first[each.key], each, metric) for each in trained if each not in distinct for metric in metrics]
     rows += [_once(read, trained, member) for member in members if member.merged]
     return [group.same | row for row in rows]
@@ -148,28 +147,35 @@ def _identical(a: Member, b: Member, metrics: list[str]) -> bool:
     return any(x for x, _ in values) and all(x == y for x, y in values)
 
 
-def _row(a: Member, b: Member, metric: str, allowed: float) -> dict[str, Any]:
-    x, y = (by_seed(each.cells, metric) for each in (a, b))
-    found, means = difference(x, y), _means(x, y)
-    found["verdict"] = {"tied": AGREE, "better": DIFFER, "worse": DIFFER}.get(found["verdict"], found["verdict"])
-    margin = allowed * (abs(means["mean_a"] + means["mean_b"]) / 2 if SHARES[metric] else 1)
-    within, beyond = (test(paired(x, y), margin) for test in (equivalence_p, beyond_p))
-    found |= {"p_holm": math.nan, "margin": margin, "p_equivalence": within, "p_beyond": beyond, "equivalence": ""}
-    return _names(a, b) | {"metric": metric} | means | found
+def _compared(pairs: list[tuple[Member, Member, str]], stated: dict[str, float]) -> list[dict[str, Any]]:
+    """The rows of a class's pairs and metrics, one family."""
+    values = [(by_seed(a.cells, metric), by_seed(b.cells, metric)) for a, b, metric in pairs]
+    means = [_means(x, y) for x, y in values]
+    margins = [
+        margin(metric, (mean["mean_a"] + mean["mean_b"]) / 2, stated) if x and y else 0.0
+        for (_, _, metric), mean, (x, y) in zip(pairs, means, values, strict=True)
+    ]
+    rows = []
+    for (a, b, metric), mean, m, compared in zip(pairs, means, margins, compare_seeds(values, margins), strict=True):
+        verdict = WORDS.get(compared["verdict"], compared["verdict"])
+        row = _names(a, b) | {"metric": metric} | mean | compared | {"verdict": verdict}
+        rows.append(row | UNTESTED | {"margin": m, "equivalence": STATEMENTS.get(verdict, "")})
+    _oracles(rows, values)
+    return rows
 
 
-def _adjust_equivalence(rows: list[dict[str, Any]]) -> None:
-    """Holm's p of the tests of equivalence and of their opposites, and the verdicts."""
-    tested = [row for row in rows if not math.isnan(row["p_equivalence"])]
-    within, beyond = (holm([row[key] for row in tested]) for key in ("p_equivalence", "p_beyond"))
-    for row, p, opposite in zip(tested, within, beyond, strict=True):
-        verdict = SUPPORTED if p < LEVEL else REFUTED if opposite < LEVEL else INCONCLUSIVE
-        row |= {"p_equivalence": p, "p_beyond": opposite, "equivalence": verdict}
+def _oracles(rows: list[dict[str, Any]], values: list[tuple[Seeds, Seeds]]) -> None:
+    """Student's p of equivalence and of its opposite, by Holm over the rows that were compared."""
+    tested = [(row, paired(*each)) for row, each in zip(rows, values, strict=True) if row["equivalence"]]
+    for key, test in (("p_equivalence", equivalence_p), ("p_beyond", beyond_p)):
+        adjusted = holm([test(estimate, row["margin"]) for row, estimate in tested]) if tested else []
+        for (row, _), p in zip(tested, adjusted, strict=True):
+            row[key] = p
 
 
 def _same(a: Member, b: Member, metric: str) -> dict[str, Any]:
     x = by_seed(a.cells, metric)
-    found = {"pairs": len(x), **NOTHING, "difference": 0.0 if x else math.nan, "p_holm": math.nan}
+    found = {"pairs": len(x), **NOTHING, "difference": 0.0 if x else math.nan}
     return _names(a, b) | {"metric": metric} | _means(x, x) | found | {"verdict": IDENTICAL, **UNTESTED}
 
 
@@ -181,7 +187,7 @@ def _once(read: Results, trained: list[Member], member: Member) -> dict[str, Any
     """The row of an objective that was not trained, because another member's networks stand for it."""
     other = read.merged[member.key]
     stands = next(each for each in trained if other in set(each.cells["cell"]))
-    nothing = {"mean_a": math.nan, "mean_b": math.nan, **NOTHING, "p_holm": math.nan, **UNTESTED}
+    nothing = {"mean_a": math.nan, "mean_b": math.nan, **NOTHING, **UNTESTED}
     return _names(stands, member) | {"metric": "", "pairs": len(member.merged), **nothing, "verdict": ONCE}
 
 

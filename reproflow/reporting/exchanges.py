@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reproflow.evaluation.paired import Seeds
 from reproflow.evaluation.statistics import Estimate, mean_interval, paired
 from reproflow.foundation.errors import UsageError
-from reproflow.reporting.comparison import Seeds, by_seed
+from reproflow.reporting.comparison import by_seed
 from reproflow.reporting.objectives import Group, Member, groups
 from reproflow.reporting.results import Results
 from reproflow.reporting.wording import USUAL, label

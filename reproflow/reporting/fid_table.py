@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproflow.reporting.comparison import AXES, FIXED, MIN_SEEDS, block_key, by_seed, candidates
-from reproflow.reporting.ranking import BEST, TIED
+from reproflow.evaluation.relabelling import FEWEST_SEEDS
+from reproflow.evaluation.simultaneous import NOT_SEPARATED
+from reproflow.reporting.comparison import AXES, FIXED, block_key, by_seed, candidates
+from reproflow.reporting.ranking import BEST
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import DASH, HEADINGS, USUAL, axis_word, number, text
 
@@ -69,7 +71,7 @@ def _estimate(ok: pd.DataFrame, metric: str) -> dict[str, float]:
     mean = float(np.mean(values)) if values else math.nan
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     jackknife = float(np.sqrt(np.square(ok[f"{metric}_se"]).mean()))
-    error = np.nanmax([sd, jackknife]) / math.sqrt(len(values)) if len(values) >= MIN_SEEDS else math.nan
+    error = np.nanmax([sd, jackknife]) / math.sqrt(len(values)) if len(values) >= FEWEST_SEEDS else math.nan
     return {f"{metric}{part}": value for part, value in zip(PARTS, (mean, sd, jackknife, error), strict=False)}
 
 
@@ -92,7 +94,7 @@ def show_fid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[set[str]]]:
             error = row[f"{metric}_error"]
             value = number(row[metric], decimals) + ("" if math.isnan(error) else f" ± {number(error, decimals)}")
             shown[row["weighting"]][column] = value
-            if row[f"{metric}_verdict"] in (BEST, TIED):
+            if row[f"{metric}_verdict"] in (BEST, NOT_SEPARATED):
                 bold[row["weighting"]].add(column)
     table = pd.DataFrame(list(shown.values()), columns=None if shown else ["Weighting"]).fillna(DASH)
     return table, list(bold.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reproflow.evaluation.shifts import WORSE
+from reproflow.evaluation.simultaneous import WORSE
 from reproflow.foundation.errors import RegressionError, ReproflowError, UndecidedError, VerdictError
 from reproflow.reporting.regression import standing
 from reproflow.reporting.results import load_results

@@ -4,12 +4,12 @@ A block holds the weightings of one data set, process, setup, path, time law, ta
 metric; lower is better in every metric. The best is the lowest mean of those with three seeds. For each other
 weighting a, over the seeds s that both have,
 
-.. math:: d_s = m_a(s) - m_{best}(s), \qquad \bar d \pm t_{n-1} s_d / \sqrt n, \qquad d_z = \bar d / s_d,
+.. math:: d_s = m_a(s) - m_{best}(s), \qquad d_z = \bar d / s_d,
 
-d_z being Cohen's effect size of paired data, and Holm's adjusted p over the block. Ranks: `1` the best, `tied` what
-Holm's p does not tell from it, else the place in the order of means. Fewer than three pairs of seeds give neither
-interval nor rank. The best is chosen by the same numbers that it is compared with, so that differences to it lean away
-from zero.
+d_z being Cohen's effect size of paired data; interval and p are simultaneous over all pairs of weightings of the block
+(`evaluation.paired`), because the best is found by the same numbers that it is compared with. Ranks: `1` the best, its
+place in the order of means where a weighting is separated from the best, else `not separated`, which does not say that
+they are equal. Fewer than eight pairs of seeds give neither interval nor rank.
 """
 
 from __future__ import annotations
@@ -20,21 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reproflow.evaluation.paired import NOTHING, Seeds, needed
+from reproflow.evaluation.relabelling import FEWEST_PAIRS, FEWEST_SEEDS
+from reproflow.evaluation.simultaneous import NOT_SEPARATED, TOO_FEW, WORSE
 from reproflow.evaluation.statistics import mean_interval
-from reproflow.reporting.comparison import (
-    AXES,
-    FIXED,
-    LEVEL,
-    METRICS,
-    MIN_SEEDS,
-    NOTHING,
-    Seeds,
-    adjust,
-    block_key,
-    by_seed,
-    candidates,
-    difference,
-)
+from reproflow.reporting.comparison import AXES, FIXED, METRICS, all_pairs, block_key, by_seed, candidates
 from reproflow.reporting.results import records
 from reproflow.reporting.wording import DASH, HEADINGS, USUAL, axis_word, interval, number, p_text, text
 
@@ -42,15 +32,17 @@ OTHERS = [axis for axis in AXES if axis != "weighting"]
 RANKING_COLUMNS = [
     *FIXED, *OTHERS, "metric", "place", "rank", "weighting", "n", "not_ok", "mean", "sd", "best", "pairs", "difference",
     "difference_se", "difference_low", "difference_high", "d_z", "p", "p_holm", "verdict",
+    "p_adjusted", "detectable",
 ]  # fmt: skip
-BEST, TIED, WORSE, FEW, NONE = "best", "tied", "worse", "too few seeds", "no result"
+BEST, NONE = "best", "no result"
 RANKING_NOTE = (
     "Lower is better in every metric. Weightings by their mean over seeds, everything else the same. Difference: to "
-    "the lowest mean, paired over seeds, with a 95 % t-interval of its own; d_z: Cohen's effect size of paired data, "
-    "the mean difference over its standard deviation; p: Holm-adjusted over the block. Rank: tied where Holm's p is "
-    f"{LEVEL:g} or more, so that it is not told from the best, else the place in the order of means. {DASH}: fewer "
-    f"than {MIN_SEEDS} seeds, so neither interval nor rank. The best is chosen by the same numbers, so that "
-    "differences to it lean away from zero, and a mean leaves out the cells that are not ok."
+    "the lowest mean, paired over seeds; interval and p: simultaneous at 95 % over all pairs of weightings of the "
+    "block, by sign flips of whole seeds; where a difference is rejected the interval ends at zero on its side. d_z: "
+    "Cohen's effect size of paired data, the mean difference over its standard deviation. Rank: the place in the order "
+    "of means where a weighting is separated from the best; not separated: neither a difference nor its absence is "
+    f"shown, and detectable is the difference that would be found with power 0.8. Fewer than {FEWEST_PAIRS} pairs of "
+    "seeds give neither interval nor rank. A mean leaves out the cells that are not ok."
 )
 
 
@@ -72,37 +64,37 @@ def _block(group: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     values = {name: by_seed(rows, metric) for name, rows in own.items()}
     means = {name: mean_interval(list(seeds.values())).mean for name, seeds in values.items()}
     order = sorted(own, key=lambda name: (math.isnan(means[name]), means[name], name))
-    best = next((name for name in order if len(values[name]) >= MIN_SEEDS), "")
-    rows = [_row(name, best, values, own[name]) for name in order]
-    adjust(rows, TIED)
+    best = next((name for name in order if len(values[name]) >= FEWEST_SEEDS), "")
+    compared = all_pairs({name: values[name] for name in order if values[name]})
+    rows = [_row(name, best, values, own[name], compared) for name in order]
     same = {key: group[key].iloc[0] for key in (*FIXED, *OTHERS)} | {"metric": metric, "best": best}
-    return [same | row | {"place": place, **_judged(row, place)} for place, row in enumerate(rows, start=1)]
+    return [same | row | {"place": place, "rank": _rank(row, place)} for place, row in enumerate(rows, start=1)]
 
 
-def _row(name: str, best: str, values: dict[str, Seeds], own: pd.DataFrame) -> dict[str, Any]:
+def _row(
+    name: str, best: str, values: dict[str, Seeds], own: pd.DataFrame, compared: dict[tuple[str, str], dict[str, Any]]
+) -> dict[str, Any]:
     seeds = list(values[name].values())
     mean, sd = mean_interval(seeds).mean, float(np.std(seeds, ddof=1)) if len(seeds) > 1 else math.nan
     row = {"weighting": name, "n": len(seeds), "not_ok": int((own["status"] != "ok").sum()), "mean": mean, "sd": sd}
-    row |= {"p_holm": math.nan, "d_z": math.nan}
+    row |= {"pairs": len(seeds), **NOTHING, "d_z": math.nan}
     if name == best:
-        return row | {"pairs": len(seeds), **NOTHING, "verdict": BEST}
-    if len(seeds) < MIN_SEEDS or not best:
-        return row | {"pairs": len(seeds), **NOTHING, "verdict": FEW if seeds else NONE}
-    return row | difference(values[name], values[best]) | {"d_z": effect(values[name], values[best])}
+        return row | {"verdict": BEST}
+    if not seeds or not best:
+        return row | {"verdict": TOO_FEW if seeds else NONE}
+    return row | compared[name, best] | {"d_z": effect(values[name], values[best])}
 
 
-def _judged(row: dict[str, Any], place: int) -> dict[str, str]:
-    """Rank and verdict of a row, once Holm's p is known."""
-    if math.isnan(row["p_holm"]):
-        return {"rank": "1" if row["verdict"] == BEST else "", "verdict": row["verdict"]}
-    told = row["p_holm"] < LEVEL
-    return {"rank": str(place) if told else TIED, "verdict": row["verdict"] if told else TIED}
+def _rank(row: dict[str, Any], place: int) -> str:
+    if row["verdict"] == BEST:
+        return "1"
+    return str(place) if row["verdict"] == WORSE else NOT_SEPARATED if row["verdict"] == NOT_SEPARATED else ""
 
 
 def effect(a: Seeds, b: Seeds) -> float:
     """Cohen's d_z of a - b over common seeds; NaN below three pairs, and where every pair differs by the same."""
     pairs = [a[seed] - b[seed] for seed in a if seed in b]
-    deviation = float(np.std(pairs, ddof=1)) if len(pairs) >= MIN_SEEDS else 0.0
+    deviation = float(np.std(pairs, ddof=1)) if len(pairs) >= FEWEST_SEEDS else 0.0
     return float(np.mean(pairs)) / deviation if deviation > 0 else math.nan
 
 
@@ -118,13 +110,19 @@ def show_ranking(frame: pd.DataFrame) -> pd.DataFrame:
             "Rank": row["rank"] or DASH, "Weighting": row["weighting"], "n": text(row["n"]),
             "Mean": number(row["mean"], decimals), "sd": number(row["sd"], decimals),
             "To the best": number(row["difference"], decimals, True), "95 % interval": interval(row, decimals),
-            "d_z": number(row["d_z"], 2, True), "p": p_text(row["p_holm"]), "Verdict": row["verdict"],
+            "d_z": number(row["d_z"], 2, True), "p": p_text(row["p_adjusted"]),
+            "Detectable": number(row["detectable"], decimals), "Verdict": spoken(row),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["Dataset", "Metric", "Rank", "Weighting", "Verdict"])
 
 
+def spoken(row: dict[str, Any]) -> str:
+    """The verdict of a row, with the number of pairs needed where there are too few."""
+    return needed(row["pairs"]) if row["verdict"] == TOO_FEW else row["verdict"]
+
+
 def ranked_bold(frame: pd.DataFrame) -> list[set[str]]:
-    """Which columns of a row stand in bold: the best, where everything else is told from it."""
+    """Which columns of a row stand in bold: the best, where everything else is separated from it."""
     keys = [*FIXED, *OTHERS, "metric"]
     alone = {key for key, rows in frame.groupby(keys, sort=False) if set(rows["verdict"]) == {BEST, WORSE}}
     rows = zip(frame[keys].itertuples(index=False, name=None), frame["verdict"], strict=True)

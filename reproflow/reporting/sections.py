@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from reproflow.evaluation.shifts import UNTOUCHED
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.comparison import METRICS, block_key, comparison_table
 from reproflow.reporting.equivalence import equivalence_table, sides, summary
@@ -98,11 +99,11 @@ def _told(shown: pd.DataFrame, bold: list[set[str]]) -> list[dict[str, Any]]:
 
 
 def regression(folder: Path, shown: int = 12) -> dict[str, Any]:
-    """What `regression.json` says, with its first changed rows and the number of identical ones; empty without it."""
+    """What `regression.json` says, with its first changed rows and the number of untouched ones; empty without it."""
     found = standing(folder)
     if not found:
         return {}
     rows = found.get("rows", [])
-    changed = [row for row in rows if row["verdict"] != "identical"]
+    changed = [row for row in rows if row["verdict"] != UNTOUCHED]
     said = {"reason": "", "lists": lists(found), "state": HEADS[found["exit_code"]]}
-    return said | found | {"shown": changed[:shown], "identical": len(rows) - len(changed)}
+    return said | found | {"shown": changed[:shown], "untouched": len(rows) - len(changed)}

@@ -14,23 +14,25 @@ import pandas as pd
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.claims.policy import row_ok
 from reproflow.evaluation.collect import CELL_COLUMNS
+from reproflow.evaluation.relabelling import FEWEST_PAIRS
 from reproflow.foundation.files import write_text
 from reproflow.reporting import cascade
-from reproflow.reporting.comparison import AXES, MIN_SEEDS, comparison_table
+from reproflow.reporting.comparison import AXES, comparison_table
 from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence
 from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
-from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
+from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking, spoken
 from reproflow.reporting.results import Results, load_results, natural, records, write_frame
 from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text
 
 IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
 COMPARISON_NOTE = (
     "Lower is better in every metric. A block compares the values of one noun (Compared) while data set, process, the "
-    "other nouns, steps and settings are the same. Difference: paired over seeds, value minus reference, with a 95 % "
-    "t-interval; p: Holm-adjusted over the block, which is one metric. Tied: the interval contains zero; unclear: it "
-    f"does not, but Holm's p is 0.05 or more; {DASH}: fewer than {MIN_SEEDS} pairs of seeds, so no interval. Bold: the "
-    "lowest mean, where its paired interval excludes zero against every other value of the block. Another time law or "
-    "path is another objective too, unless the weighting is canonical (see the equal objectives)."
+    "other nouns, steps and settings are the same. Difference: paired over seeds, value minus reference; interval and "
+    "p: simultaneous at 95 % over the block, which is one metric, by sign flips of whole seeds; where a difference is "
+    "rejected the interval ends at zero on its side. Not separated: neither a difference nor its absence is shown; "
+    f"detectable: what would be found with power 0.8. {DASH}: fewer than {FEWEST_PAIRS} pairs, so no interval. "
+    "Bold: the lowest mean, where it is separated from every other value of the block. Another time law or path is "
+    "another objective too, unless the weighting is canonical (see the equal objectives)."
 )
 
 
@@ -90,7 +92,8 @@ def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
             "Compared": axis_word(row["axis"]), **{axis_word(key).capitalize(): text(row[key]) for key in keys},
             "Metric": heading, "n": text(row["n"]), "Not ok": text(row["not_ok"]),
             "Mean": number(row["mean"], decimals), "Difference": number(row["difference"], decimals, True),
-            "95 % interval": interval(row, decimals), "p": p_text(row["p_holm"]), "Verdict": row["verdict"],
+            "95 % interval": interval(row, decimals), "p": p_text(row["p_adjusted"]),
+            "Detectable": number(row["detectable"], decimals), "Verdict": spoken(row),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["Compared", "Dataset", "Weighting", "Verdict"])
 

@@ -36,6 +36,8 @@ def number(value: float, decimals: int | None = None, signed: bool = False, digi
     """A number for reading: fixed decimals, else significant digits; a dash where there is none."""
     if math.isnan(value):
         return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if signed and value == 0:
         return "0"
     sign = "+" if signed else ""

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reproflow.evaluation.paired import compare_seeds
+from reproflow.evaluation.relabelling import FEWEST_PAIRS
 from reproflow.evaluation.statistics import mean_interval
 from reproflow.judge.weightings.objective import Objective
-from reproflow.reporting import comparison
 from reproflow.theory.equivalence import ANY
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
@@ -21,9 +22,8 @@ USUAL = {"gaussian": "uniform", "masked": "simple"}
 WORDS = {
     "better": "better",
     "worse": "worse",
-    "tied": "no difference is resolved",
-    "unclear": "not resolved once corrected for several comparisons",
-    "too few seeds": "fewer than three pairs of seeds, so no interval and no verdict",
+    "not separated": "not separated, which does not say that they are equal",
+    "too few seeds": f"fewer than {FEWEST_PAIRS} pairs of seeds, so no interval and no verdict",
 }
 
 
@@ -91,10 +91,7 @@ def _combination(subject: Objective, each: Mapping[str, Any]) -> Arm:
 
 def told(trained: Sequence[Arm], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """`this` and `neighbours` as JSON holds them: values, means and paired differences, this less the neighbour."""
-    rows = [comparison.difference(outcomes[0].values, each.values) for each in outcomes[1:]]
-    for row in rows:
-        row["p_holm"] = math.nan
-    comparison.adjust(rows, "tied")
+    rows = compare_seeds([(outcomes[0].values, each.values) for each in outcomes[1:]])
     neighbours = [
         {**_side(arm, outcome), **_difference(row), "reason": _words(arm, row)}
         for arm, outcome, row in zip(trained[1:], outcomes[1:], rows, strict=True)
@@ -118,7 +115,8 @@ def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "pairs": row["pairs"], "difference": _plain(row["difference"]),
         "difference_interval": None if None in interval else interval,
-        "p_holm": _plain(row["p_holm"]), "verdict": row["verdict"],
+        "p_holm": _plain(row["p_holm"]), "p_adjusted": _plain(row["p_adjusted"]),
+        "detectable": _plain(row["detectable"]), "verdict": row["verdict"],
     }  # fmt: skip
 
 

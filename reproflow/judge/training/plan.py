@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SEEDS = 5
+SEEDS = 8
+"""The fewest pairs that are told apart: `evaluation.relabelling.FEWEST_PAIRS`."""
 
 
 def _nothing() -> None:

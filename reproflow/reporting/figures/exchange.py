@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproflow.reporting.comparison import MIN_SEEDS
+from reproflow.evaluation.paired import Seeds
+from reproflow.evaluation.relabelling import FEWEST_SEEDS
 from reproflow.reporting.exchanges import (
     ARMS,
     Pair,
@@ -42,7 +43,7 @@ CAPTION = (
     "and K with it, so that the arms are in one unit; dotted: what the exact posterior leaves. Middle: norm of "
     "the stochastic gradient before clipping. Lines: mean over seeds, bands: lowest to highest seed. Right: final"
     " likelihood, law minus weight, a dot a seed, with the mean and its paired 95 % t-interval (none below "
-    f"{MIN_SEEDS} seeds), not adjusted for the number of rows. One objective does not mean one noise: V is the "
+    f"{FEWEST_SEEDS} seeds), not adjusted for the number of rows. One objective does not mean one noise: V is the "
     "exact variance of one independent draw's gradient with respect to the network's output at the exact "
     "posterior (by quadrature; training draws stratified times, which have less), V min the least that any time "
     "law has for this objective. Ratio of squares: measured squared gradient norms of the last quarter of "
@@ -146,7 +147,7 @@ def _difference(pair: Pair, axes: Axes) -> pd.DataFrame:
     return pd.DataFrame([*rows, whole | {"seeds": estimate.n}]).assign(quantity=metric)
 
 
-def _said(seeds: dict[Any, float], mean: float, low: float, high: float, decimals: int) -> str:
+def _said(seeds: Seeds, mean: float, low: float, high: float, decimals: int) -> str:
     if not seeds:
         return "no result of both arms"
     if math.isnan(low):

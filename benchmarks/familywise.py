@@ -1,0 +1,308 @@
+"""How often comparisons of many rows are wrong, and what they find: simulated, with the project's own functions.
+
+    python -m benchmarks.familywise run --out benchmarks/results/familywise.csv    # resumable; chunks of 1000 runs
+    python -m benchmarks.familywise table --out benchmarks/results/familywise.csv  # the tables, as Markdown
+
+Two samples: a baseline of 20 seeds and a run of 3, 5 or 10, on 24 groups (four weightings of six paths) and the means
+that `baseline compare` adds. Pairs: six arms of a block, all 15 differences, 8, 12 or 20 seeds. Moved rows are moved by
+20 standard deviations, where a test that pools over rows goes wrong, or by two. A false alarm is a run in which any row
+whose law did not change is called worse or better; a mean that contains a moved member is no such row. Every chunk
+draws from a seed of its own, so that the table does not depend on the order of the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from scipy import stats
+
+from reproflow.evaluation.relabelling import Pairs, TwoSamples
+from reproflow.evaluation.shifts import FAILED, Change, lines_of
+from reproflow.evaluation.simultaneous import EQUAL, compare_pairs, compare_samples, rejected
+
+LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
+WEIGHTINGS, PATHS, ARMS = 4, 6, 6
+GROUPS = WEIGHTINGS * PATHS
+FAILING, FAILURES = 4, 0.3
+COLUMNS = ["design", "kind", "n", "chunk", "runs", "count"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """One simulated setting: `moved` rows or arms by `shift` standard deviations, the others unchanged.
+
+    `direction`: 1 worse, -1 better, 0 alternating. `shared`: the correlation of rows within a seed. `common`: the
+    correlation of a seed in baseline and run, where they have seeds in common. `margin` in standard deviations; rows
+    that did not move then lie at the margin, alternately at either end.
+    """
+
+    kind: str  # samples or pairs
+    n: int
+    moved: str = "none"
+    shift: float = 20.0
+    direction: int = 1
+    shared: float = 0.0
+    law: str = "normal"
+    common: float = 0.0
+    diverged: bool = False
+    margin: float = 0.0
+
+    def __str__(self) -> str:
+        where = {1: "worse", -1: "better", 0: "either way"}[self.direction]
+        words = [f"{self.moved} moved" + ("" if self.moved == "none" else f" {self.shift:g} sd {where}"), self.law]
+        words += [f"correlation {self.shared:g}", *([f"common seeds ({self.common:g})"] if self.common else [])]
+        words += [
+            *(["diverged cells"] if self.diverged else []),
+            *([f"margin {self.margin:g} sd"] if self.margin else []),
+        ]
+        return ", ".join(words)
+
+    def shifts(self, rows: int) -> np.ndarray:
+        """The true shifts of `rows` groups or arms, in standard deviations."""
+        count = {"none": 0, "one": 1, "half": rows // 2, "all but one": rows - 1}[self.moved]
+        signs = np.where(np.arange(rows) % 2, -1, 1) if self.direction == 0 else np.full(rows, self.direction)
+        still = self.margin * np.where(np.arange(rows) % 2, -1, 1)
+        return np.where(np.arange(rows) < count, self.shift * signs, still)
+
+
+def designs() -> list[Design]:
+    """All designs whose false alarms are counted."""
+    # What is changed from unmoved, normal, independent rows on fresh seeds; and the run's seeds.
+    samples: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 5, 10), {}),
+        ((3, 5, 10), {"shared": 0.8}),
+        ((3, 5), {"shared": 0.8, "law": "lognormal"}),
+        ((3, 5), {"moved": "one"}),
+        ((3, 5, 10), {"moved": "half", "shared": 0.8}),
+        ((3,), {"moved": "half", "direction": 0}),
+        ((3, 5), {"moved": "all but one"}),
+        ((3,), {"moved": "one", "direction": -1, "shared": 0.8, "law": "lognormal"}),
+        ((3, 5), {"moved": "half", "direction": -1, "law": "lognormal"}),
+        ((3,), {"moved": "all but one", "direction": -1, "shared": 0.8}),
+        ((3,), {"moved": "half", "shift": 2.0}),
+        ((3, 5), {"common": 0.5, "shared": 0.8}),
+        ((3, 5, 10), {"diverged": True, "moved": "one"}),
+        ((3,), {"margin": 1.0, "shared": 0.8}),
+    ]
+    pairs: list[dict[str, Any]] = [
+        {}, {"shared": 0.8}, {"law": "lognormal"}, {"moved": "one"}, {"moved": "half", "shared": 0.8},
+        {"moved": "all but one", "law": "lognormal"}, {"moved": "half", "direction": -1},
+        {"moved": "half", "shift": 2.0},
+    ]  # fmt: skip
+    return [
+        *(Design("samples", n, **each) for sizes, each in samples for n in sizes),
+        *(Design("pairs", n, **each) for each in pairs for n in (8, 12, 20)),
+    ]
+
+
+# -- drawing -----------------------------------------------------------------------------------------------------------
+
+
+def numbers(generator: np.random.Generator, seeds: int, rows: int, design: Design) -> np.ndarray:
+    """Numbers (seeds, rows) of standard deviation 1 with the design's law and correlation."""
+    common, own = generator.standard_normal((seeds, 1)), generator.standard_normal((seeds, rows))
+    z = np.sqrt(design.shared) * common + np.sqrt(1 - design.shared) * own
+    return np.exp(z) / np.sqrt((np.e - 1) * np.e) if design.law == "lognormal" else z
+
+
+def two_samples(generator: np.random.Generator, design: Design) -> tuple[TwoSamples, np.ndarray]:
+    """The rows of a regression check as `baseline compare` makes them, and which of them are true nulls."""
+    before = numbers(generator, BASELINE, GROUPS, design)
+    after = numbers(generator, design.n, GROUPS, design)
+    if design.common:
+        after = design.common * before[: design.n] + np.sqrt(1 - design.common**2) * after
+    shifts = design.shifts(GROUPS)
+    sides = [_by_seed(before, 0), _by_seed(after + shifts, 0 if design.common else BASELINE)]
+    failed = [generator.random((n, FAILING)) < FAILURES for n in (BASELINE, design.n)] if design.diverged else None
+    changes = []
+    for g in range(GROUPS):
+        values = [dict(each[g]) for each in sides]
+        seeds = tuple(tuple(each) for each in values)
+        group = ("eight_gaussians", "gaussian", f"p{g % PATHS}", "uniform", f"w{g // PATHS}", "velocity", "", "", "")
+        if failed is not None and g >= GROUPS - FAILING:
+            column = g - (GROUPS - FAILING)
+            lost = [
+                [s for s, bad in zip(own, f[:, column], strict=True) if bad]
+                for own, f in zip(seeds, failed, strict=True)
+            ]
+            shares = [{s: float(s in bad) for s in own} for own, bad in zip(seeds, lost, strict=True)]
+            values = [{s: v for s, v in own.items() if s not in bad} for own, bad in zip(values, lost, strict=True)]
+            changes.append(Change(group, FAILED, *shares, 0.0, seeds))
+        changes.append(Change(group, "nll_nats", *values, design.margin, seeds))
+    lines = lines_of(changes)
+    weight = {f"w{w}": slice(w * PATHS, (w + 1) * PATHS) for w in range(WEIGHTINGS)}
+    moved = np.abs(shifts) > design.margin
+    of_means = [moved[weight.get(line.what.rpartition(" ")[2], slice(None))].any() for line in lines[len(changes) :]]
+    single = [moved[_group(each)] and each.metric != FAILED for each in changes]
+    arrays = [np.array([getattr(line, side) for line in lines]).T for side in ("before", "after")]
+    return TwoSamples(*arrays), ~np.array([*single, *of_means])
+
+
+def _group(change: Change) -> int:
+    return int(change.group[4][1:]) * PATHS + int(change.group[2][1:])
+
+
+def _by_seed(values: np.ndarray, first: int) -> list[list[tuple[int, float]]]:
+    return [list(enumerate(column.tolist(), first)) for column in values.T]
+
+
+def paired(generator: np.random.Generator, design: Design) -> tuple[Pairs, np.ndarray]:
+    """All differences of a block's arms, and which of them are true nulls."""
+    arms = numbers(generator, design.n, ARMS, design) + design.shifts(ARMS)
+    shifts, pairs = design.shifts(ARMS), list(itertools.combinations(range(ARMS), 2))
+    differences = np.stack([arms[:, a] - arms[:, b] for a, b in pairs], axis=1)
+    return Pairs(differences), np.array([shifts[a] == shifts[b] for a, b in pairs])
+
+
+def draw(generator: np.random.Generator, design: Design) -> tuple[TwoSamples | Pairs, np.ndarray]:
+    """One run of the design, and its true nulls."""
+    return (two_samples if design.kind == "samples" else paired)(generator, design)
+
+
+# -- counting ----------------------------------------------------------------------------------------------------------
+
+
+def called(drawn: TwoSamples | Pairs, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are called worse, and which better."""
+    margins = np.full(len(drawn.difference), margin)
+    enough = drawn.enough()
+    kept = drawn.subset(np.flatnonzero(enough))
+    found = []
+    for side in (kept, kept.mirrored()):
+        every = np.zeros(len(enough), dtype=bool)
+        every[enough] = rejected(side, margins[enough], LEVEL / 2)
+        found.append(every)
+    return found[0], found[1]
+
+
+def false_alarms(design: Design, chunk: int, runs: int) -> int:
+    """Of so many runs, those in which a true null is called worse or better."""
+    count = 0
+    for run in range(runs):
+        drawn, null = draw(_generator(design, chunk, run), design)
+        worse, better = called(drawn, design.margin)
+        count += bool(((worse | better) & null).any())
+    return count
+
+
+def _generator(design: Design, chunk: int, run: int) -> np.random.Generator:
+    place = designs().index(design) if design in designs() else 10_000 + int(1000 * design.shift)
+    return np.random.default_rng([20261130, place, chunk, run])
+
+
+def found(design: Design, runs: int) -> int:
+    """Of so many runs, those in which the first row, which moved, is called worse; a pair is the first arm's."""
+    return sum(bool(called(draw(_generator(design, 0, run), design)[0], design.margin)[0][0]) for run in range(runs))
+
+
+def covered(design: Design, runs: int) -> tuple[int, int]:
+    """Runs in which every interval holds its true shift, and runs in which a shift at the margin is called equal."""
+    inside, equal = 0, 0
+    for run in range(runs):
+        drawn, _ = draw(_generator(design, 1, run), design)
+        true = _true_shifts(design, drawn)
+        if isinstance(drawn, Pairs):
+            compared = compare_pairs(drawn.differences, design.margin, LEVEL)
+        else:
+            compared = compare_samples(drawn.before, drawn.after, design.margin, LEVEL)
+        room = 1e-9
+        inside += bool(((compared.low - room <= true) & (true <= compared.high + room)).all())
+        at_margin = np.abs(true) >= design.margin - room
+        equal += any(word == EQUAL for word, edge in zip(compared.verdicts, at_margin, strict=True) if edge)
+    return inside, equal
+
+
+def _true_shifts(design: Design, drawn: TwoSamples | Pairs) -> np.ndarray:
+    if isinstance(drawn, Pairs):
+        arms = design.shifts(ARMS)
+        return np.array([arms[a] - arms[b] for a, b in itertools.combinations(range(ARMS), 2)])
+    groups = design.shifts(GROUPS)
+    means = [groups[w * PATHS : (w + 1) * PATHS].mean() for w in range(WEIGHTINGS)]
+    # In the order of `lines_of`: "mean of all" comes before "mean of w0".
+    return np.array([*groups, groups.mean(), *means])
+
+
+# -- the tables --------------------------------------------------------------------------------------------------------
+
+POWER_RUNS = 2000
+POWER_SHIFTS = (1.0, 2.0, 3.0)
+GRID = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
+COVER_RUNS = 1000
+
+
+def tasks() -> Iterator[tuple[Design, str, int, int]]:
+    """Design, kind of count, chunk and runs of all the work."""
+    for n in (3, 5, 10):
+        for shared in (0.0, 0.8):
+            for shift in sorted({*POWER_SHIFTS, *GRID}):
+                yield Design("samples", n, "one", shift, shared=shared), "found", 0, POWER_RUNS
+    for n in (8, 12, 20):
+        for shift in sorted({0.5, 0.75, *POWER_SHIFTS, *GRID[:3]}):
+            # A shift in standard deviations of the difference of two arms.
+            yield Design("pairs", n, "one", shift * np.sqrt(2)), "found", 0, POWER_RUNS
+    for design in (
+        Design("samples", 3), Design("samples", 3, "half", shared=0.8), Design("samples", 3, "all but one"),
+        Design("samples", 3, margin=1.0, shared=0.8), Design("pairs", 8), Design("pairs", 8, "half"),
+    ):  # fmt: skip
+        yield design, "covered", 1, COVER_RUNS
+    for chunk in range(RUNS // CHUNK):
+        for design in designs():
+            yield design, "false alarms", chunk, CHUNK
+
+
+def work(task: tuple[Design, str, int, int]) -> list[object]:
+    design, kind, chunk, runs = task
+    if kind == "covered":
+        inside, equal = covered(design, runs)
+        count: object = f"{inside};{equal}"
+    else:
+        count = found(design, runs) if kind == "found" else false_alarms(design, chunk, runs)
+    return [f"{design.kind}: {design}", kind, design.n, chunk, runs, count]
+
+
+def run(out: Path, processes: int) -> None:
+    """Does the work that the file does not have yet, and appends to it."""
+    done = {tuple(row[:4]) for row in _read(out)}
+    left = [t for t in tasks() if (f"{t[0].kind}: {t[0]}", t[1], str(t[0].n), str(t[2])) not in done]
+    with ProcessPoolExecutor(processes) as pool, out.open("a", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if out.stat().st_size == 0:
+            writer.writerow(COLUMNS)
+        for row in pool.map(work, left):
+            writer.writerow(row)
+            stream.flush()
+
+
+def _read(out: Path) -> list[list[str]]:
+    return list(csv.reader(out.open()))[1:] if out.exists() else []
+
+
+def upper_limit(count: int, runs: int, confidence: float = 0.99) -> float:
+    """The one-sided Clopper-Pearson limit of a rate."""
+    return float(stats.beta.ppf(confidence, count + 1, runs - count)) if count < runs else 1.0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("run", "table"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/familywise.csv"))
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.verb == "run":
+        run(arguments.out, arguments.processes)
+    else:
+        from benchmarks.familywise_table import table
+
+        print(table(_read(arguments.out)))

@@ -1,0 +1,21 @@
+"""The margin of each metric: a difference that does not matter. Lower is better in every metric.
+
+Margins are absolute numbers. FID's default is a share of the mean that it is held to, taken once, when a baseline is
+made; KID is unbiased and often near zero, so that a share of it would be no margin at all. docs/regression.md says why
+these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ABSOLUTE = {"kid": 1e-3, "nll_nats": 0.01, "bound_bits_per_dim": 0.002, "ode_bits_per_dim": 0.002}
+SHARE = {"fid_train": 0.05, "fid_test": 0.05}
+METRICS = (*SHARE, *ABSOLUTE)
+
+
+def margin(metric: str, mean: float, stated: Mapping[str, float] | None = None) -> float:
+    """The margin of a metric around this mean: the one stated (absolute), else the default, in the metric's unit."""
+    if stated and metric in stated:
+        return float(stated[metric])
+    return SHARE[metric] * abs(mean) if metric in SHARE else ABSOLUTE[metric]
