@@ -66,19 +66,21 @@ def features(
     dataset: Annotated[str, typer.Argument(help="An image data set's name.")],
     config: ConfigOption,
     results: ResultsOption = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Train one, in place of the shipped network.")] = False,
 ) -> None:
-    """Train the feature network that FID uses.
+    """Put the feature network that FID uses into the results folder: the shipped one, the same on every machine.
 
     Example: reproflow features digits8 --config configs/demo.yaml
     """
-    from reproflow.evaluation.features import train_features
+    from reproflow.evaluation.features import install_features, train_features
     from reproflow.learning import data
 
     opened = common.open_run(config, results)
     loaded = data.load(opened.data_file(dataset))
     if not isinstance(loaded, data.ImageData):
         raise UsageError(f"{dataset} has no images; FID needs an image data set.")
-    print(json.dumps(train_features(loaded, opened.features_file(dataset))))
+    write = train_features if retrain else install_features
+    print(json.dumps(write(loaded, opened.features_file(dataset))))
 
 
 def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:

@@ -1,15 +1,17 @@
 """The network whose features FID and KID compare: for digits a small classifier of our own, else Inception.
 
 The digits network is two convolutions and a linear layer to 64 numbers, taken **before** their ReLU (a third of the
-rectified ones are dead), which feed a ten-class classifier. It is trained once, on one thread because its weights
-depend on the thread count, and kept as a file with the SHA-256 of its data; retraining would move every FID by more
-than resampling does. Extractors are torch-fidelity's: it creates them by name from a weights file when `fid` asks.
+rectified ones are dead), which feed a ten-class classifier. Retraining moves every FID by more than resampling does,
+and another processor trains other weights; so the weights are part of the package, and a FID of one machine can be
+compared with one of another. `train_features` made them: on one thread, because weights depend on the thread
+count. Extractors are torch-fidelity's: it creates them by name from a weights file when `fid` asks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,9 @@ from reproflow.learning.data.prepared import read_tensors, write_tensors
 DIGITS = "digits8-cnn"
 INCEPTION = "inception-v3-compat"
 INCEPTION_SHA256 = "6726825d"
+SHIPPED = Path(__file__).with_name("digits8_cnn.safetensors")
+SHIPPED_SHA256 = "107d4a8bf7a8ee9f0ff604ab250dd3dbb89e3eb944fc6327b2aa68344c21823a"
+"""Of the shipped weights' tensors. It stands here so that the fingerprint of what uses them changes with them."""
 DIMENSION = 64
 EPOCHS, BATCH, RATE = 30, 64, 2e-3
 
@@ -82,6 +87,24 @@ def train_features(data: ImageData, path: str | Path, seed: int = 0) -> dict[str
     about = {"kind": "features", "name": DIGITS, "data": data.name, "data_sha256": data.sha256, "seed": seed}
     about["test_accuracy"] = float(right.double().mean())
     return {**about, "sha256": write_tensors(path, network.state_dict(), about)}
+
+
+def install_features(data: ImageData, path: str | Path) -> dict[str, Any]:
+    """Copies the shipped digits network to `path`, and returns what the file says of itself.
+
+    Raises `UsageError` where the shipped file is damaged, or the data are not those that it was trained on.
+    """
+    _, about = load_features(SHIPPED)
+    if about["sha256"] != SHIPPED_SHA256:
+        raise UsageError(f"{SHIPPED.name} is not the file of this version; install reproflow again.")
+    if about["data_sha256"] != data.sha256:
+        raise UsageError(
+            f"the shipped feature network was trained on another {about['data']} than this {data.name};\n"
+            "train one for these data (reproflow features --retrain), whose FIDs compare with no other's."
+        )
+    with files.atomic(path) as temporary:
+        shutil.copyfile(SHIPPED, temporary)
+    return about
 
 
 def load_features(path: str | Path) -> tuple[DigitsNetwork, dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, gate
+from reproflow.evaluation.relabelling import FEWEST_PAIRS
+from reproflow.evaluation.simultaneous import TOO_FEW
 from reproflow.reporting.cascade import EMPTY, contradicted, read_cascade
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, plural
@@ -100,7 +102,8 @@ def finding(rows: list[dict[str, Any]]) -> str:
         return f"{head}, below every other {axis_word(axis)} at 95\u00a0%."
     if lowest["verdict"] == "reference":
         return f"{head} (the reference), not separated from every other {axis_word(axis)}."
-    if lowest["verdict"] == "too few seeds":
-        return f"{head}; {plural(lowest['pairs'], 'pair')} of seeds with {lowest['reference']}, no interval."
+    if lowest["verdict"] == TOO_FEW:
+        pairs = plural(lowest["pairs"], "pair")
+        return f"{head}; {pairs} of seeds with {lowest['reference']}, no interval below {FEWEST_PAIRS}."
     against = f"{number(lowest['difference'], decimals, True)} {interval(lowest, decimals)}"
     return f"{head}; against {lowest['reference']} {against}: {lowest['verdict']}."

@@ -22,6 +22,32 @@ def trained(tmp_path_factory):
     return path, features.train_features(data.get_dataset("digits8"), path)
 
 
+def test_the_shipped_network_is_what_training_made(trained, tmp_path) -> None:
+    """Bit for bit on the processor that it was made on; elsewhere as good, and the same file all the same."""
+    digits = data.get_dataset("digits8")
+    about = features.install_features(digits, tmp_path / "own.safetensors")
+    assert (tmp_path / "own.safetensors").read_bytes() == features.SHIPPED.read_bytes()
+    assert features.digits_extractor(tmp_path / "own.safetensors", digits).id == f"digits8-cnn-{about['sha256'][:8]}"
+    assert about["sha256"] == features.SHIPPED_SHA256
+    network, _ = features.load_features(features.SHIPPED)
+    right = network.classify(digits.images(digits.test)).argmax(-1) == digits.test_labels
+    assert right.double().mean() == pytest.approx(about["test_accuracy"])
+    assert about["test_accuracy"] == pytest.approx(trained[1]["test_accuracy"], abs=0.02)
+    assert {key: about[key] for key in ("name", "seed", "data_sha256")} == {
+        key: trained[1][key] for key in ("name", "seed", "data_sha256")
+    }
+
+
+def test_the_shipped_network_is_refused_for_other_data_or_when_changed(tmp_path, monkeypatch) -> None:
+    digits = data.get_dataset("digits8")
+    with pytest.raises(UsageError, match="another digits8"):
+        features.install_features(dataclasses.replace(digits, test=digits.test.flip(0)), tmp_path / "own.safetensors")
+    monkeypatch.setattr(features, "SHIPPED_SHA256", "0" * 64)
+    with pytest.raises(UsageError, match="not the file of this version"):
+        features.install_features(digits, tmp_path / "own.safetensors")
+    assert not (tmp_path / "own.safetensors").exists()
+
+
 def test_recorded_accuracy_is_that_of_the_file_on_held_out_images(trained) -> None:
     path, about = trained
     digits = data.get_dataset("digits8")

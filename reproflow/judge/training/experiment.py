@@ -8,8 +8,8 @@ stack; each is measured on held-out data with the same noise. So differences are
     d = mean over seeds of [metric(this) - metric(neighbour)],   lower is better,
 
 with a simultaneous interval over the neighbours from eight pairs on and none below (`evaluation.paired`). Gaussian:
-points of `eight_gaussians`, the exact negative log-likelihood of the flow in nats. Masked: `digits8`, the variational bound in
-bits/dim, which is what the ELBO's weighting minimises. Nothing is written unless a folder is named.
+points of `eight_gaussians`, the exact negative log-likelihood of the flow in nats. Masked: `digits8`, the variational
+bound in bits/dim, which is what the ELBO's weighting minimises. Nothing is written unless a folder is named.
 """
 
 from __future__ import annotations
