@@ -34,7 +34,18 @@ from reproflow.evaluation.statistics import beyond_p, equivalence_p, holm, mean_
 from reproflow.reporting.comparison import FIXED, METRICS, by_seed
 from reproflow.reporting.objectives import NOUNS, Group, Member, groups
 from reproflow.reporting.results import Results, records
-from reproflow.reporting.wording import DASH, HEADINGS, interval, label, listed, number, p_text, plural, text
+from reproflow.reporting.wording import (
+    DASH,
+    HEADINGS,
+    interval,
+    label,
+    listed,
+    number,
+    p_text,
+    plural,
+    text,
+    with_error,
+)
 
 SIDES = [f"{what}_{side}" for side in "ab" for what in (*NOUNS, "lam_low", "lam_high")]
 NUMBERS = [
@@ -87,7 +98,7 @@ def show_equivalence(frame: pd.DataFrame) -> pd.DataFrame:
             "Class": text(row["class"]), "Dataset": row["dataset"], "Process": row["process"],
             "Target": row["target"], "Steps": text(row["steps"]), "a": a, "b": b, "Metric": heading or DASH,
             "Pairs": text(row["pairs"]), "Mean a": number(row["mean_a"], decimals),
-            "Mean b": number(row["mean_b"], decimals), "Difference": number(row["difference"], decimals, True),
+            "Mean b": number(row["mean_b"], decimals), "Difference": with_error(row, decimals),
             "95 % interval": interval(row, decimals), "p": p_text(row["p_adjusted"]),
             "Margin": number(row["margin"], decimals), "Verdict": spoken(row["verdict"], row["pairs"]),
             "Equivalent": row["equivalence"] or DASH,

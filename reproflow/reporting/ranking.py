@@ -26,7 +26,7 @@ from reproflow.evaluation.simultaneous import NOT_SEPARATED, TOO_FEW, WORSE
 from reproflow.evaluation.statistics import mean_interval
 from reproflow.reporting.comparison import AXES, FIXED, METRICS, all_pairs, block_key, by_seed, candidates
 from reproflow.reporting.results import records
-from reproflow.reporting.wording import DASH, HEADINGS, USUAL, axis_word, interval, number, p_text, text
+from reproflow.reporting.wording import DASH, HEADINGS, USUAL, axis_word, interval, number, p_text, text, with_error
 
 OTHERS = [axis for axis in AXES if axis != "weighting"]
 RANKING_COLUMNS = [
@@ -109,7 +109,7 @@ def show_ranking(frame: pd.DataFrame) -> pd.DataFrame:
             **{axis_word(key).capitalize(): text(row[key]) for key in keys}, "Metric": heading,
             "Rank": row["rank"] or DASH, "Weighting": row["weighting"], "n": text(row["n"]),
             "Mean": number(row["mean"], decimals), "sd": number(row["sd"], decimals),
-            "To the best": number(row["difference"], decimals, True), "95 % interval": interval(row, decimals),
+            "To the best": with_error(row, decimals), "95 % interval": interval(row, decimals),
             "d_z": number(row["d_z"], 2, True), "p": p_text(row["p_adjusted"]),
             "Detectable": number(row["detectable"], decimals), "Verdict": spoken(row),
         })  # fmt: skip

@@ -22,7 +22,7 @@ from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equiva
 from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
 from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking, spoken
 from reproflow.reporting.results import Results, load_results, natural, records, write_frame
-from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text
+from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text, with_error
 
 IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
 COMPARISON_NOTE = (
@@ -91,7 +91,7 @@ def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append({
             "Compared": axis_word(row["axis"]), **{axis_word(key).capitalize(): text(row[key]) for key in keys},
             "Metric": heading, "n": text(row["n"]), "Not ok": text(row["not_ok"]),
-            "Mean": number(row["mean"], decimals), "Difference": number(row["difference"], decimals, True),
+            "Mean": number(row["mean"], decimals), "Difference": with_error(row, decimals),
             "95 % interval": interval(row, decimals), "p": p_text(row["p_adjusted"]),
             "Detectable": number(row["detectable"], decimals), "Verdict": spoken(row),
         })  # fmt: skip

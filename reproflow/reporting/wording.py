@@ -52,6 +52,13 @@ def p_text(value: float) -> str:
     return "<0.001" if value < 1e-3 else number(value, 3)
 
 
+def with_error(row: dict[str, Any], decimals: int) -> str:
+    """A paired difference with its standard error, where it has one."""
+    error = row["difference_se"]
+    found = number(row["difference"], decimals, True)
+    return found if math.isnan(error) else f"{found} ± {number(error, decimals)}"
+
+
 def interval(row: dict[str, Any], decimals: int) -> str:
     """`[low, high]` of a difference, or a dash."""
     if math.isnan(row["difference_low"]):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reproflow.evaluation.rotation import contrasts, rotation_test
 from scipy import stats
 
 from reproflow import cli
 from reproflow.evaluation import baselines, regression
-from reproflow.evaluation.rotation import contrasts, rotation_test
 from reproflow.evaluation.snapshot import Broken, Series, Snapshot, read_results
 from reproflow.foundation.errors import RegressionError, UndecidedError, UsageError
 from reproflow.reporting import gate

@@ -1,8 +1,9 @@
-"""Rankings and FID as papers print them: against scipy's paired t-test, Holm by hand, and closed forms on tiny data."""
+"""Rankings and FID as papers print them: against scipy, closed testing by enumeration, closed forms on tiny data."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import re
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sign_flip_oracle import two_sided
+from statsmodels.stats.multitest import multipletests
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
 from reproflow.foundation.errors import ReproflowError
@@ -19,13 +22,13 @@ from reproflow.reporting.ranking import ranking_table, show_ranking
 from reproflow.reporting.results import load_results
 from reproflow.reporting.tables import write_tables
 
-SEEDS = tuple(range(5))
+SEEDS = tuple(range(10))
 # NLL by weighting and seed, lowest mean `fm`: snr is close to it, elbo clearly above, uniform far above.
 TINY = {
-    "fm": [1.00, 1.10, 0.90, 1.05, 0.95],
-    "snr": [1.02, 1.09, 0.93, 1.04, 0.98],
-    "elbo": [1.21, 1.29, 1.12, 1.24, 1.17],
-    "uniform": [2.00, 2.15, 1.87, 2.06, 1.93],
+    "fm": [1.00, 1.10, 0.90, 1.05, 0.95, 1.02, 0.98, 1.07],
+    "snr": [1.02, 1.09, 0.93, 1.04, 0.98, 1.01, 1.00, 1.06],
+    "elbo": [1.21, 1.29, 1.12, 1.24, 1.17, 1.20, 1.19, 1.28],
+    "uniform": [2.00, 2.15, 1.87, 2.06, 1.93, 2.04, 1.95, 2.09],
 }
 
 
@@ -49,51 +52,63 @@ def tiny(tmp_path: Path) -> pd.DataFrame:
     return ranked(tmp_path, [cell(name, seed, nll) for name, own in TINY.items() for seed, nll in enumerate(own)])
 
 
-def test_the_lowest_mean_is_first_and_numbers_are_those_of_a_paired_t_test(tiny: pd.DataFrame) -> None:
+def test_the_lowest_mean_is_first_and_numbers_are_those_of_paired_data(tiny: pd.DataFrame) -> None:
     assert list(tiny.index) == ["fm", "snr", "elbo", "uniform"]
     assert list(tiny["place"]) == [1, 2, 3, 4]
     assert set(tiny["best"]) == {"fm"}
     for name, own in TINY.items():
         row = tiny.loc[name]
-        assert math.isclose(row["mean"], sum(own) / 5)
+        assert math.isclose(row["mean"], sum(own) / 8)
         assert math.isclose(row["sd"], float(stats.tstd(own)))
-        assert row["n"] == 5
+        assert row["n"] == 8
         if name == "fm":
             assert math.isnan(row["difference"])
             continue
         expected = stats.ttest_rel(own, TINY["fm"])
-        interval = expected.confidence_interval(0.95)
-        found = row[["p", "difference_low", "difference_high"]].to_numpy(float)
-        np.testing.assert_allclose(found, [expected.pvalue, interval.low, interval.high], rtol=1e-9)
+        found = row[["p", "difference", "difference_se"]].to_numpy(float)
+        difference = np.array(own) - TINY["fm"]
+        np.testing.assert_allclose(found, [expected.pvalue, difference.mean(), stats.sem(difference)], rtol=1e-9)
         # t = sqrt(n) d_z for paired data (Rosenthal 1991)
-        assert math.isclose(row["d_z"], expected.statistic / math.sqrt(5), rel_tol=1e-9)
+        assert math.isclose(row["d_z"], expected.statistic / math.sqrt(8), rel_tol=1e-9)
 
 
-def test_holm_by_hand_and_ranks(tiny: pd.DataFrame) -> None:
-    p = {name: stats.ttest_rel(TINY[name], TINY["fm"]).pvalue for name in ("snr", "elbo", "uniform")}
-    first, second, third = sorted(p, key=lambda name: p[name])
-    by_hand = {first: 3 * p[first]}
-    by_hand[second] = max(by_hand[first], 2 * p[second])
-    by_hand[third] = max(by_hand[second], p[third])
-    for name, value in by_hand.items():
-        assert math.isclose(tiny.loc[name, "p_holm"], min(1, value), rel_tol=1e-9)
-    assert list(tiny["rank"]) == ["1", "tied", "3", "4"]
-    assert list(tiny["verdict"]) == ["best", "tied", "worse", "worse"]
-    assert stats.ttest_rel(TINY["snr"], TINY["fm"]).pvalue > 0.05
+def test_the_family_is_all_pairs_because_the_best_was_found_by_the_same_numbers(tiny: pd.DataFrame) -> None:
+    pairs = list(itertools.combinations(tiny.index, 2))
+    differences = np.stack([np.subtract(TINY[b], TINY[a]) for a, b in pairs], axis=1)
+    p = dict(zip(pairs, two_sided(differences), strict=True))
+    holm = dict(zip(pairs, multipletests(stats.ttest_1samp(differences, 0).pvalue, method="holm")[1], strict=True))
+    for name in ("snr", "elbo", "uniform"):
+        assert math.isclose(tiny.loc[name, "p_adjusted"], p["fm", name])
+        assert math.isclose(tiny.loc[name, "p_holm"], holm["fm", name])
+    assert list(tiny["rank"]) == ["1", "not separated", "3", "4"]
+    assert list(tiny["verdict"]) == ["best", "not separated", "worse", "worse"]
+    # Where the difference is rejected the interval ends at zero; the other holds zero.
+    assert (tiny.loc[["elbo", "uniform"], "difference_low"] == 0).all()
+    assert tiny.loc["snr", "difference_low"] < 0 < tiny.loc["snr", "difference_high"]
 
 
-def test_what_only_the_unadjusted_interval_separates_is_tied(tmp_path: Path) -> None:
-    """p = 0.03 alone, 0.09 as the first of three."""
-    base = np.array([1.0, 1.3, 0.8, 1.1, 0.9])
-    noise = np.array([-1.0, 0.5, 1.2, -1.1, 0.4]) / 10
+def test_what_one_comparison_alone_would_separate_is_not_separated_in_a_block(tmp_path: Path) -> None:
+    own = np.random.default_rng(1)
+    base, noise = own.normal(1, 0.1, 8), own.normal(0, 0.01, 8)
     noise -= noise.mean()
-    wanted = stats.t.isf(0.015, 4) * noise.std(ddof=1) / math.sqrt(5)
-    values = {"fm": base, **{name: base + noise + wanted * (1 + i / 50) for i, name in enumerate(("a", "b", "c"))}}
-    rows = [cell(name, seed, float(nll)) for name, own in values.items() for seed, nll in enumerate(own)]
+    shifted = base + noise + stats.t.isf(0.02, 7) * noise.std(ddof=1) / math.sqrt(8)
+    others = {f"w{i}": base + 0.005 * i + own.normal(0, 0.05, 8) for i in range(4)}
+    values = {"fm": base, "a": shifted, **others}
+    rows = [cell(name, seed, float(nll)) for name, numbers in values.items() for seed, nll in enumerate(numbers)]
     found = ranked(tmp_path, rows)
-    assert (found.loc[["a", "b", "c"], "difference_low"] > 0).all()
-    assert (found.loc[["a", "b", "c"], "p"] < 0.05).all()
-    assert set(found.loc[["a", "b", "c"], "rank"]) == {"tied"}
+    assert two_sided((shifted - base)[:, None])[0] < 0.1
+    assert set(found["verdict"]) == {"best", "not separated"}
+    assert (found.loc[found["verdict"] == "not separated", "detectable"] > 0).all()
+
+
+@pytest.mark.parametrize("seeds", [3, 7])
+def test_fewer_than_eight_pairs_say_how_many_are_needed(tmp_path: Path, seeds: int) -> None:
+    rows = [cell(name, seed, nll) for name, own in TINY.items() for seed, nll in enumerate(own[:seeds])]
+    found = ranked(tmp_path, rows)
+    assert list(found["verdict"]) == ["best", *["too few seeds"] * 3]
+    assert found[["difference_low", "p_adjusted"]].isna().all(axis=None)
+    assert found["difference"].notna().sum() == 3
+    assert list(show_ranking(found.reset_index())["Verdict"])[1] == f"too few seeds ({seeds} of 8)"
 
 
 def test_two_seeds_give_neither_interval_nor_rank(tmp_path: Path) -> None:
@@ -101,7 +116,7 @@ def test_two_seeds_give_neither_interval_nor_rank(tmp_path: Path) -> None:
     found = ranked(tmp_path, rows)
     assert set(found["verdict"]) == {"too few seeds"}
     assert set(found["rank"]) == {""}
-    assert found[["difference", "difference_low", "d_z", "p", "p_holm"]].isna().all(axis=None)
+    assert found[["difference", "difference_low", "d_z", "p", "p_holm", "p_adjusted"]].isna().all(axis=None)
     assert found["mean"].notna().all()
     shown = show_ranking(found.reset_index())
     assert set(shown["Rank"]) == {"–"}
@@ -111,12 +126,12 @@ def test_two_seeds_give_neither_interval_nor_rank(tmp_path: Path) -> None:
 def test_a_weighting_with_two_seeds_left_is_not_ranked_though_its_mean_is_lowest(tmp_path: Path) -> None:
     rows = [cell(name, seed, nll) for name, own in TINY.items() for seed, nll in enumerate(own)]
     rows += [cell("iddpm", seed, 0.1) for seed in (0, 1)]
-    rows += [cell("iddpm", seed, "", "diverged") for seed in (2, 3, 4)]
-    rows += [cell("edm", seed, "", "failed") for seed in range(5)]
+    rows += [cell("iddpm", seed, "", "diverged") for seed in range(2, 8)]
+    rows += [cell("edm", seed, "", "failed") for seed in range(8)]
     found = ranked(tmp_path, rows)
     assert found.index[0] == "iddpm"
     assert (found.loc["iddpm", "verdict"], found.loc["iddpm", "rank"]) == ("too few seeds", "")
-    assert (found.loc["iddpm", "not_ok"], found.loc["fm", "verdict"]) == (3, "best")
+    assert (found.loc["iddpm", "not_ok"], found.loc["fm", "verdict"]) == (6, "best")
     assert found.index[-1] == "edm"
     assert (found.loc["edm", "verdict"], found.loc["edm", "n"]) == ("no result", 0)
     assert math.isnan(found.loc["edm", "mean"])
@@ -134,11 +149,11 @@ def test_lower_is_better_in_every_metric(tmp_path: Path) -> None:
     assert set(found.loc[(found["metric"] == "fid_train") & (found["rank"] == "1"), "weighting"]) == {"sigmoid"}
 
 
-def test_identical_weightings_are_tied_without_an_effect(tmp_path: Path) -> None:
+def test_identical_weightings_are_not_separated_and_have_no_effect(tmp_path: Path) -> None:
     rows = [cell(name, seed, nll) for name in ("a", "b") for seed, nll in enumerate(TINY["fm"])]
     found = ranked(tmp_path, rows)
-    assert list(found["rank"]) == ["1", "tied"]
-    assert (found.loc["b", "difference"], found.loc["b", "p_holm"]) == (0, 1)
+    assert list(found["rank"]) == ["1", "not separated"]
+    assert (found.loc["b", "difference"], found.loc["b", "p_adjusted"]) == (0, 1)
     assert math.isnan(found.loc["b", "d_z"])
 
 
@@ -210,9 +225,11 @@ def test_latex_has_booktabs_and_says_the_same(results: Path) -> None:
     assert r"\caption{FID by weighting" in latex
 
 
-def test_bold_is_the_best_and_what_is_tied_with_it(results: Path) -> None:
+def test_bold_is_the_best_and_what_is_not_separated_from_it(results: Path) -> None:
     rows = pd.read_csv(results / "tables" / "fid_by_weighting.csv")
-    good = sum(int(rows[f"{metric}_verdict"].isin(["best", "tied"]).sum()) for metric in ("fid_train", "fid_test"))
+    good = sum(
+        int(rows[f"{metric}_verdict"].isin(["best", "not separated"]).sum()) for metric in ("fid_train", "fid_test")
+    )
     assert (results / "tables" / "fid_by_weighting.md").read_text().count("**") == 2 * good
     assert good >= 4
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sign_flip_oracle import two_sided
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
 from reproflow.foundation.errors import ReproflowError
@@ -20,7 +21,7 @@ from reproflow.reporting.comparison import comparison_table
 from reproflow.reporting.results import load_results, natural
 from reproflow.reporting.tables import number, write_tables
 
-SEEDS = tuple(range(6))
+SEEDS = tuple(range(10))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def compared(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return cells, found.assign(block=(found["verdict"] == "reference").cumsum())
 
 
-def test_differences_are_those_of_a_paired_t_test(results: Path) -> None:
+def test_differences_are_those_of_paired_data(results: Path) -> None:
     cells, comparison = compared(results)
     tested = comparison[comparison["p"].notna()]
     assert len(tested) >= 15
@@ -56,14 +57,27 @@ def test_differences_are_those_of_a_paired_t_test(results: Path) -> None:
         a, b = values(cells, row, row[row["axis"]]), values(cells, row, row["reference"])
         common = a.index.intersection(b.index)
         if (a[common] == b[common]).all():
-            assert (row["difference"], row["p"], row["verdict"]) == (0, 1, "tied")
+            assert (row["difference"], row["p_adjusted"], row["verdict"]) == (0, 1, "not separated")
             continue
         expected = stats.ttest_rel(a[common], b[common])
-        interval = expected.confidence_interval(0.95)
         assert row["pairs"] == len(common)
-        found = row[["difference", "difference_low", "difference_high", "p"]].to_numpy(float)
-        expected_numbers = [(a[common] - b[common]).mean(), interval.low, interval.high, expected.pvalue]
-        np.testing.assert_allclose(found, expected_numbers, rtol=1e-7, atol=1e-13)
+        found = row[["difference", "difference_se", "p"]].to_numpy(float)
+        differences = a[common] - b[common]
+        np.testing.assert_allclose(found, [differences.mean(), stats.sem(differences), expected.pvalue], rtol=1e-7)
+
+
+def test_p_is_that_of_all_sign_flips_over_the_block(results: Path) -> None:
+    cells, comparison = compared(results)
+    checked = 0
+    for _, block in comparison[comparison["p"].notna()].groupby("block"):
+        pairs = [
+            (values(cells, row, row[row["axis"]]), values(cells, row, row["reference"])) for _, row in block.iterrows()
+        ]
+        if len({tuple(a.index.intersection(b.index)) for a, b in pairs}) == 1:
+            differences = np.stack([(a - b).dropna().to_numpy() for a, b in pairs], axis=1)
+            np.testing.assert_allclose(block["p_adjusted"], two_sided(differences))
+            checked += 1
+    assert checked >= 5
 
 
 def test_a_block_varies_one_noun_and_nothing_else(results: Path) -> None:
@@ -111,12 +125,13 @@ def test_a_lone_cell_still_shows_its_mean(tmp_path: Path) -> None:
 
 
 def test_pairing_removes_what_a_seed_shares(results: Path) -> None:
-    """The synthetic seeds share noise much larger than the differences, which an unpaired interval would show."""
+    """The synthetic seeds share noise much larger than the differences, which an unpaired error would show."""
     cells, comparison = compared(results)
     row = comparison[(comparison["weighting"] == "sigmoid") & (comparison["metric"] == "fid_train")].iloc[0]
     a, b = values(cells, row, "sigmoid"), values(cells, row, "elbo")
-    unpaired = stats.ttest_ind(a, b).confidence_interval(0.95)
-    assert (row["difference_high"] - row["difference_low"]) < 0.5 * (unpaired.high - unpaired.low)
+    unpaired = stats.ttest_ind(a, b).confidence_interval(0.6827)
+    assert row["difference_se"] < 0.5 * (unpaired.high - unpaired.low) / 2
+    assert row["detectable"] < 0.5 * (unpaired.high - unpaired.low)
 
 
 def test_holm_is_closed_testing_with_bonferroni(results: Path) -> None:
@@ -137,12 +152,13 @@ def test_verdicts_say_what_interval_and_p_say(results: Path) -> None:
         if math.isnan(row["p"]):
             assert row["verdict"] == "reference"
             continue
-        contains = row["difference_low"] <= 0 <= row["difference_high"]
-        assert (row["verdict"] == "tied") == contains
-        if row["verdict"] in ("better", "worse"):
-            assert row["p_holm"] < 0.05
+        separated = row["verdict"] in ("better", "worse")
+        assert separated == (row["p_adjusted"] <= 0.05)
+        assert separated == (row["difference_low"] >= 0 or row["difference_high"] <= 0) or row["difference"] == 0
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+        if separated:
             assert (row["difference"] < 0) == (row["verdict"] == "better")
-    assert {"reference", "tied", "better", "worse"} <= seen
+    assert {"reference", "not separated", "better", "worse"} <= seen
 
 
 def test_best_is_lowest_and_separated_from_all_others(results: Path) -> None:
@@ -151,16 +167,17 @@ def test_best_is_lowest_and_separated_from_all_others(results: Path) -> None:
     for _, block in comparison.groupby("block"):
         lowest = block.loc[block["mean"].idxmin()]
         axis = lowest["axis"]
-        own = values(cells, lowest, lowest[axis])
-        others = [values(cells, lowest, name) for name in block[axis] if name != lowest[axis]]
-        common = [own.index.intersection(other.index) for other in others]
-        separated = all(
-            stats.ttest_rel(own[seeds], other[seeds]).confidence_interval(0.95).high < 0
-            for seeds, other in zip(common, others, strict=True)
-        )
-        assert block["best"].sum() == separated
-        assert bool(lowest["best"]) == separated
-        best += separated
+        own = {name: values(cells, lowest, name) for name in block[axis]}
+        names = [name for name in own if len(own[name])]
+        common = sorted(set.intersection(*(set(own[name].index) for name in names)))
+        pairs = list(itertools.combinations(names, 2))
+        p = two_sided(np.stack([(own[a][common] - own[b][common]).to_numpy() for a, b in pairs], axis=1))
+        with_lowest = [value for pair, value in zip(pairs, p, strict=True) if lowest[axis] in pair]
+        if all(len(own[name]) == len(common) for name in names):
+            separated = len(names) > 1 and max(with_lowest) <= 0.05
+            assert block["best"].sum() == separated
+            assert bool(lowest["best"]) == separated
+            best += separated
     assert 0 < best < len(comparison.groupby("block"))
 
 
@@ -168,13 +185,14 @@ def test_two_seeds_give_a_mean_and_no_interval(few: Path) -> None:
     comparison = comparison_table(load_results(few).cells)
     others = comparison[comparison["verdict"] != "reference"]
     assert set(others["verdict"]) == {"too few seeds"}
-    assert others[["difference_low", "difference_high", "p", "p_holm"]].isna().all(axis=None)
+    assert others[["difference_low", "difference_high", "p", "p_holm", "p_adjusted"]].isna().all(axis=None)
     assert others["difference"].notna().all()
     assert not comparison["best"].any()
     write_tables(few)
     lines = [line for line in (few / "tables" / "comparison.md").read_text().splitlines() if "too few seeds" in line]
     assert len(lines) == len(others)
-    assert all(line.count("| –") == 2 for line in lines)
+    assert all(line.count("| –") == 3 for line in lines)
+    assert all(re.search(r"too few seeds \([12] of 8\)", line) for line in lines)
 
 
 def test_diverged_and_failed_cells_are_rows_and_are_counted(results: Path) -> None:
