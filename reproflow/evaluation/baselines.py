@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reproflow.evaluation.margins import margin
-from reproflow.evaluation.snapshot import GROUP, SETTING, Broken, Series, Snapshot, number, read_json, read_rows
+from reproflow.evaluation.snapshot import GROUP, SETTING, Broken, Group, Series, Snapshot, number, read_json, read_rows
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, provenance
 from reproflow.foundation.config import Config
@@ -69,7 +69,7 @@ def update(
         )
     if not snapshot.series:
         raise UsageError("the results hold no number to keep; a baseline needs cells that ended well.")
-    few = [series for series in snapshot.series.values() if len(series.values) < FEWEST]
+    few = [key for key, series in snapshot.series.items() if _seeds(snapshot, key[0], series) < FEWEST]
     if few and not allow_few:
         raise UsageError(
             f"{len(few)} of {len(snapshot.series)} rows have fewer than {FEWEST} seeds; run what `reproflow baseline "
@@ -91,6 +91,12 @@ def update(
     files.write_text(target, _csv(snapshot, stated))
     files.write_json(target.with_suffix(".json"), about)
     return target
+
+
+def _seeds(snapshot: Snapshot, group: Group, series: Series) -> int:
+    """How many seeds a row was made with, those without a number included."""
+    failed = sum(each.nouns == group[: len(each.nouns)] for each in snapshot.broken)
+    return len(series.values) + len(series.missing) + failed
 
 
 def enlarged(config: Config, seeds: int) -> Config:

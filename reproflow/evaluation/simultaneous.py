@@ -33,7 +33,6 @@ from reproflow.evaluation.statistics import holm
 from reproflow.foundation.errors import UsageError
 
 LEVEL = 0.05
-FIRST = 1500  # relabellings to begin with, in simulations
 ITERATIONS = 10  # of the critical T at the ends; it moves by a per cent or two, and settles after two or three
 POWER = 0.8
 EQUAL = "equal within the margin"
@@ -99,14 +98,17 @@ def verdict(low: float, high: float, margin: float, worse: bool = False, better:
 
 
 def rejected(design: Design, margin: np.ndarray, level: float) -> np.ndarray:
-    """Which rows (G,) the step-down test of shifts at most `margin` rejects, as `compare_samples` does on each side.
-
-    Where few relabellings show already that not even the largest statistic is rejected, the others are not made.
-    """
-    begun = design.statistics(margin, FIRST)
-    if _reaching(begun.max(1), begun[0].max()).sum() > level * design.relabellings:
-        return np.zeros(len(margin), dtype=bool)
+    """Which rows (G,) the step-down test of shifts at most `margin` rejects: one side of `compare_samples`."""
     return step_down(design.statistics(margin)) <= level
+
+
+def still_open(design: Design, margin: np.ndarray, level: float, first: int = 500) -> np.ndarray:
+    """Which rows (G,) may yet be rejected after so many of all relabellings: what spares simulations the rest.
+
+    A row is decided once more of them reach its statistic than the level allows of all.
+    """
+    p = step_down(design.statistics(margin, first))
+    return p * min(first, design.relabellings) <= level * design.relabellings + 1e-6
 
 
 def step_down(statistics: np.ndarray) -> np.ndarray:

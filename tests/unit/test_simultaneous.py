@@ -23,6 +23,7 @@ from reproflow.evaluation.simultaneous import (
     critical,
     rejected,
     step_down,
+    still_open,
     verdict,
 )
 from reproflow.foundation.errors import UsageError
@@ -179,6 +180,7 @@ class TestPValues:
             after[:, 1] -= 2 * (seed % 2)
             compared, design = compare_samples(before, after), TwoSamples(before, after)
             assert [word == WORSE for word in compared.verdicts] == rejected(design, np.zeros(6), 0.025).tolist()
+            assert (still_open(design, np.zeros(6), 0.025) >= rejected(design, np.zeros(6), 0.025)).all()
             better = rejected(design.mirrored(), np.zeros(6), 0.025)
             assert [word == BETTER for word in compared.verdicts] == better.tolist()
 
