@@ -9,13 +9,13 @@ import pandas as pd
 from scipy.special import stdtr
 
 from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
-from reproflow.evaluation.cascade.columns import COLUMNS, TOLERANCE
+from reproflow.evaluation.cascade.columns import COLUMNS, REPLICATES, TOLERANCE
 from reproflow.evaluation.statistics import holm
 from reproflow.reporting.wording import DASH
 
 NOT_REPRESENTABLE = "not_representable"
 EMPTY = "no image experiment has a cascade"
-LEVEL, DEGREES = 0.05, 7
+LEVEL, DEGREES = 0.05, REPLICATES - 1
 QUANTITIES = {
     "entropy": "H(q)",
     "path_kl": "gap of the improved bound, PKL",

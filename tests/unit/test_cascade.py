@@ -265,10 +265,31 @@ def test_increments_integrate_by_parts() -> None:
         (Measured(1.5, 0.01), Measured(1.0, 0.01), "refuted"),
         (Measured(1.08, 0.05), Measured(1.0, 0.01), "inconclusive"),
         (Measured(math.nan, 0.05), Measured(1.0, 0.01), "inconclusive"),
+        # Eight replicates: 2.36 standard errors on either side, not 1.96.
+        (Measured(1.06, 0.019), Measured(1.0, 0.0), "inconclusive"),
+        (Measured(1.06, 0.0165), Measured(1.0, 0.0), "supported"),
     ],
 )
 def test_an_identity_is_decided_by_its_interval(a: Measured, b: Measured, verdict: str) -> None:
     assert identity(a, b) == verdict
+
+
+@pytest.mark.parametrize(("late", "verdict"), [(1.5, "supported"), (1.05, "inconclusive"), (1.12, "inconclusive")])
+def test_an_identity_needs_a_refuted_control(late: float, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Read:
+        levels, prior = torch.linspace(0, 1, 5, dtype=torch.float64), Measured(0.0, 0.0)
+
+        def weighted(self, w: torch.Tensor) -> Measured:
+            return Measured(1.0, 0.01)
+
+        def read_late(self, w: torch.Tensor) -> Measured:
+            return Measured(late, 0.02)
+
+    monkeypatch.setattr(table, "bound_verdict", lambda *_: ("certified", ""))
+    sums = [1.0 + 0.01 * k for k in (-2, -1, 0, 0, 0, 0, 1, 2)]
+    row = table._weighted_sum(get_path("linear", "masked"), get_weighting("elbo", "masked"), Read(), sums)
+    assert row["verdict"] == verdict
+    assert row["control_verdict"] == {1.5: "refuted", 1.05: "supported", 1.12: "inconclusive"}[late]
 
 
 def test_points_that_no_sample_reaches_leave_it_open() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from reproflow.evaluation.cascade.gaussian import Gaussian
 from reproflow.evaluation.cascade.masked import Masked
 from reproflow.evaluation.cascade.profile import over_rows
-from reproflow.evaluation.cascade.rows import INCONCLUSIVE, NOTHING, REFUTED, SUPPORTED, Z, place, row_of
+from reproflow.evaluation.cascade.rows import INCONCLUSIVE, NOTHING, REACH, REFUTED, SUPPORTED, place, row_of
 from reproflow.evaluation.statistics import Measured, jackknife
 from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
@@ -86,7 +86,7 @@ def data_model_kl(where: str, occupied: Tensor, y: Tensor, labels: Tensor, limit
         return -float(sum(share * (of_class.mean(0) * of_class.shape[1]).log().mean() for share, of_class in parts))
 
     seen = jackknife(divergence, range(BLOCKS), corrected=True)
-    gap, error = seen.mean - limit.value, Z * math.hypot(seen.se, limit.se)
+    gap, error = seen.mean - limit.value, REACH * math.hypot(seen.se, limit.se)
     verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
     return row_of("data_model_kl", where, Measured(seen.mean, seen.se), limit) | {"verdict": verdict}
 

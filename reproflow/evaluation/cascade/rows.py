@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scipy.special import stdtrit
 from torch import Tensor
 
-from reproflow.evaluation.cascade.columns import TOLERANCE
+from reproflow.evaluation.cascade.columns import REPLICATES, TOLERANCE
 from reproflow.evaluation.statistics import Measured
 
-Z = 1.959963984540054
+REACH = float(stdtrit(REPLICATES - 1, 0.975))
+"""Standard errors on either side of a 95 % interval."""
 NOTHING = Measured(math.nan, math.nan)
 SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 
 
 def identity(a: Measured, b: Measured) -> str:
     """Whether two estimates of one number agree to a tenth of it: an equivalence test by the interval of a - b."""
-    gap, error, allowed = abs(a.value - b.value), Z * math.hypot(a.se, b.se), TOLERANCE * abs(b.value)
+    gap, error, allowed = abs(a.value - b.value), REACH * math.hypot(a.se, b.se), TOLERANCE * abs(b.value)
     if gap + error <= allowed:
         return SUPPORTED
     return REFUTED if gap - error > allowed else INCONCLUSIVE

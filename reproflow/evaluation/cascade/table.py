@@ -1,8 +1,9 @@
 """The cascade of a run's image cells as rows: `cascade.csv`.
 
-One row a cell and quantity; `at` is the level, the number of steps or the weighting it is about. Intervals are normal,
-at 95 %. Verdicts follow the policy of claims: an identity is supported where the interval of the difference lies inside
-a tenth of the value, refuted where it lies outside, else inconclusive; a bound is one-sided.
+One row a cell and quantity; `at` is the level, the number of steps or the weighting it is about. Intervals are at
+95 %, by t with seven degrees of freedom, the fewest that any error here has. Verdicts follow the policy of claims: an
+identity is supported where the interval of the difference lies inside a tenth of the value and its control is refuted,
+refuted where it lies outside, else inconclusive; a bound is one-sided.
 
     entropy          H(q) in nats
     path_kl          PKL at a level, and in `reference` what the chain of the most steps finds at it
@@ -24,11 +25,11 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from reproflow.evaluation.cascade.chains import TOLD, Chains, Subject
-from reproflow.evaluation.cascade.columns import COLUMNS
+from reproflow.evaluation.cascade.columns import COLUMNS, REPLICATES
 from reproflow.evaluation.cascade.gaussian import Gaussian
 from reproflow.evaluation.cascade.masked import Masked
 from reproflow.evaluation.cascade.profile import Profile, over_rows
-from reproflow.evaluation.cascade.rows import INCONCLUSIVE, SUPPORTED, identity, place, row_of
+from reproflow.evaluation.cascade.rows import INCONCLUSIVE, REFUTED, SUPPORTED, identity, place, row_of
 from reproflow.evaluation.collect import write_csv
 from reproflow.evaluation.statistics import Measured
 from reproflow.foundation import grid, registry, seeds
@@ -50,7 +51,6 @@ RANGE = (1e-3, 1 - 1e-3)
 LARGEST_LAM = 10.0
 """Gaussian levels end here towards the data: a level of grey is told from the next long before."""
 POINTS = {"masked": 201, "gaussian": 97}
-REPLICATES = 8
 QUARTERS = 4
 
 
@@ -177,8 +177,8 @@ def _weighted_sum(path: Path, weighting: Weighting, profile: Profile, sums: list
     if verdict == bounds.CERTIFIED:
         verdict, reason = identity(found, loss), ""
     row = row_of("weighted_sum", weighting.name, found, loss)
-    if verdict == SUPPORTED and identity(wrong, loss) == SUPPORTED:
-        verdict, reason = INCONCLUSIVE, "the control could not be told from it: no power"
+    if verdict == SUPPORTED and identity(wrong, loss) != REFUTED:
+        verdict, reason = INCONCLUSIVE, "the control is not refuted: no power"
     control = {"control": "PKL read a fifth of the way late", "control_verdict": identity(wrong, loss)}
     return row | control | {"verdict": verdict, "reason": reason}
 
