@@ -1,6 +1,6 @@
 """Heads: how a cell's network is fed and read, for stacks of cells and for one cell alike.
 
-gaussian    x_t and t in, the cell's target out (D numbers)
+gaussian    x_t and t in, the cell's target out (D numbers); points in the plane come with their waves
 levels      x_t and t in, logits over the grey levels out; with log N(x_t; alpha v_k, sigma²) added they are a posterior
             over a discrete x1, and x1-hat is its mean. The network's target is x1, on image data.
 masked      the shown levels' values and which are shown in, logits over the vocabulary out; no time (BIL-10)
@@ -68,6 +68,7 @@ def head_for(data: ToyData | ImageData, process: str, target: str, model: Model)
         depth=model.depth,
         classes=data.classes,
         timed=kind != "masked",
+        waves=isinstance(data, ToyData),
     )
     return Head(kind, architecture, data.dim, levels)
 
