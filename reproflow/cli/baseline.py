@@ -104,7 +104,7 @@ def config(
     enlarged = baselines.enlarged(configuration.load(file), seeds)
     files.write_text(out, configuration.dump(enlarged))
     print(
-        f"snakemake --cores all --configfile {out} results/{enlarged.name}/cells.csv\n"
+        f"snakemake results/{enlarged.name}/cells.csv --cores all --configfile {out}\n"
         f"reproflow baseline update {enlarged.regression.baseline} --results results/{enlarged.name} --reason '..'"
     )
 
