@@ -168,7 +168,7 @@ def test_page_compares_along_every_noun_that_varies(reported: Path) -> None:
 
 
 def test_page_ranks_weightings_and_says_what_the_fid_is_of(reported: Path) -> None:
-    """The tables ranking and fid_by_weighting stand on the page: every value of a row in its row, or in the line above."""
+    """The tables ranking and fid_by_weighting are on the page: values of a row in its row, or in the line above."""
     page, _ = Page(reported / "report.html"), write_tables(reported)
     assert ("section", {"id": "ranking"}) in page.tags
     source = (reported / "report.html").read_text()
