@@ -54,7 +54,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report as wide as the demo's, with two rows of a comparison with a baseline."""
     folder = write_wide_results(tmp_path_factory.mktemp("tables") / "wide")
     row = {"what": "eight_gaussians gaussian linear uniform inv_one_minus_t_squared velocity", "metric": "nll_nats"}
-    row |= {"before": 1.98, "after": 2.08, "difference": 0.1, "margin": 0.01, "p": 0.01, "alarm_at": 0.2}
+    row |= {"before": 1.98, "after": 2.08, "difference": 0.1, "margin": 0.01, "p": 0.01, "detectable": 0.2}
+    row |= {"low": -0.0312, "high": 0.2312}
     rows = [row | {"verdict": "worse"}, row | {"metric": "bound_bits_per_dim", "verdict": "not shown"}]
     found = {"baseline": "demo", "run": "demo", "paired": True, "seeds": [3, 3], "alpha": 0.05, "rows": rows}
     (folder / "regression.json").write_text(json.dumps(found | {"exit_code": 4}))

@@ -15,9 +15,11 @@ from synthetic_results import CASCADE_COLUMNS, CELL_COLUMNS, CLAIM_COLUMNS, PROV
 
 from reproflow.foundation import config as configuration
 from reproflow.foundation import grid
+from reproflow.foundation.config import Config
 from reproflow.foundation.grid import Cell
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
+SEEDS = list(range(8))
 LEVELS = [f"{level:.6g}" for level in np.linspace(0, 1, 33)]
 LONG = (
     "the interval of the difference reaches across the tolerance, and the control, the same integral, is inconclusive"
@@ -26,7 +28,7 @@ LONG = (
 
 def write_wide_results(folder: Path) -> Path:
     """Writes the results folder, without figures, and returns it."""
-    generator, config = np.random.default_rng(11), configuration.load(DEMO)
+    generator, config = np.random.default_rng(11), _seeded(configuration.load(DEMO))
     steps = {each.name: each.training.steps for each in config.experiments}
     found = sorted(grid.expand(config), key=lambda cell: cell.key)
     cells = [_cell(cell, steps[cell.experiment], generator) for cell in found]
@@ -39,6 +41,12 @@ def write_wide_results(folder: Path) -> Path:
     (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
     (folder / "config.json").write_text(configuration.dump(config))
     return folder
+
+
+def _seeded(config: Config) -> Config:
+    """The configuration with so many seeds of the images that their differences have intervals."""
+    own = [e.model_copy(update={"seeds": SEEDS} if e.dataset == "digits8" else {}) for e in config.experiments]
+    return config.model_copy(update={"experiments": own})
 
 
 def _cell(cell: Cell, steps: int, generator: np.random.Generator) -> dict[str, Any]:
