@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from reproflow.reporting.results import records
 from reproflow.reporting.wording import DASH, axis_word
 
 _N = r"[+−-]?(?:\d+\.?\d*(?:e[+−-]?\d+)?|∞)"
@@ -77,11 +78,11 @@ def arranged(frame: pd.DataFrame, names: Sequence[str], exact: pd.DataFrame | No
     if not named:  # rows that nothing tells apart still want a name
         named = [title for title in names if title in frame][:1]
         same.pop(named[0], None)
-    others = [title for title in frame if title not in (*same, *empty, *names)]
+    others = [title for title in map(str, frame) if title not in (*same, *empty, *names)]
     numeric = [title for title in others if holds_numbers(frame[title])]
     columns = [Column(title, True) for title in numeric]
     columns += [Column(title, False) for title in others if title not in numeric]
-    rows = [_row(place, row, named, columns) for place, row in enumerate(frame.to_dict("records"))]
+    rows = [_row(place, row, named, columns) for place, row in enumerate(records(frame))]
     if exact is not None:
         for row, digits in zip(rows, exact.to_dict("records"), strict=True):
             row.sort.update({title: _digits(value) for title, value in digits.items() if title in row.sort})
@@ -92,7 +93,7 @@ def _shared(frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
     """The columns with one value in all of several rows, and those without any."""
     same: dict[str, str] = {}
     empty: list[str] = []
-    for title in frame if len(frame) > 1 else ():
+    for title in map(str, frame) if len(frame) > 1 else ():
         values = set(frame[title])
         if values <= set(MISSING):
             empty.append(title)
