@@ -24,9 +24,10 @@ test-slurm: .venv/ready
 	bash tests/slurm/install.sh
 	pytest -n 2 --dist worksteal -m slurm tests/slurm
 
+# The report in Chromium, from Debian's packages: what is wide, what scrolls, what is asked for.
 test-browser: .venv/ready
 	bash tests/browser/install.sh
-	pytest -m browser
+	pytest -n 2 --dist loadfile -m browser tests/browser
 
 lint: .venv/ready
 	ruff check .

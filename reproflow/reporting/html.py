@@ -16,7 +16,7 @@ import jinja2
 from reproflow.foundation.files import write_text
 from reproflow.reporting import cascade as bounds
 from reproflow.reporting import field, sections
-from reproflow.reporting.comparison import METRICS
+from reproflow.reporting.columns import alike
 from reproflow.reporting.equivalence import WHY, spoken
 from reproflow.reporting.ledger import SOURCES, STATUSES, axis, groups
 from reproflow.reporting.plates import figure, figure_command
@@ -49,8 +49,6 @@ FIGURES = {
     "bil_exchange": "A weight in the loss, and in the time law",
 }
 PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
-IDENTITY = ("dataset", "process", "path", "time", "weighting", "target", "seed", "steps")
-SETTINGS = ("path", "time", "target", "steps")  # said once where all cells share them
 
 
 def write_report(results: str | Path) -> Path:
@@ -64,12 +62,13 @@ def write_report(results: str | Path) -> Path:
 def _content(read: Results) -> dict[str, Any]:
     """Everything the template shows, as plain values."""
     missing = list(read.missing)
-    claims, cells = claims_table(read.claims), read.cells
-    same = {key: cells[key].iloc[0] for key in SETTINGS if cells[key].nunique(dropna=False) == 1}
+    claims = claims_table(read.claims)
+    ledger = groups(records(claims), read.folder)
     return {
         "name": read.provenance.get("config_name") or read.folder.name,
         "summary": summarise(read, claims),
-        "claims": groups(records(claims), read.folder),
+        "claims": ledger,
+        "claims_same": alike(ledger, ("kind", "tier")),
         "sources": SOURCES.values(),
         "statuses": STATUSES,
         "axis": axis(),
@@ -79,17 +78,14 @@ def _content(read: Results) -> dict[str, Any]:
         "merged": read.merged,
         "ranking": sections.ranking(read, missing),
         "regression": sections.regression(read.folder),
-        "cascade": records(bounds.shown(bounds.read_cascade(read.folder)[0])),
+        "cascade": sections.cascade(read.folder),
         "cascade_note": bounds.NOTE,
         "why": WHY,
         "figures": [
             figure(read.folder, name, title, missing) | {"command": figure_command(read.provenance, name)}
             for name, title in FIGURES.items()
         ],
-        "cells": records(cells),
-        "same": same,
-        "identity": [key for key in IDENTITY if key not in same],
-        "metrics": [metric for metric in METRICS if cells[metric].notna().any()],
+        "cells": sections.cells(read.cells),
         "headings": HEADINGS,
         "field": field.section(missing),
         "has_provenance": bool(read.provenance),

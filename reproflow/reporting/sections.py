@@ -1,7 +1,8 @@
-"""The page's sections as plain values for its templates: comparisons, equal objectives, rankings, regression."""
+"""The page's sections as plain values for its templates: comparisons, equal objectives, rankings, bounds, cells."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pandas as pd
 
 from reproflow.evaluation.shifts import UNTOUCHED
 from reproflow.foundation.errors import ReproflowError
+from reproflow.reporting import cascade as bounds
+from reproflow.reporting.columns import Table, alike, arranged
 from reproflow.reporting.comparison import METRICS, block_key, comparison_table
 from reproflow.reporting.equivalence import equivalence_table, sides, summary
 from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
@@ -17,6 +20,7 @@ from reproflow.reporting.reading import Missing
 from reproflow.reporting.regression import HEADS, lists, standing
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.summary import finding
+from reproflow.reporting.wording import HEADINGS, axis_word, number, text
 
 
 def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[str, Any]]]:
@@ -53,6 +57,12 @@ def _block(axis: str, rows: pd.DataFrame, several: bool) -> dict[str, Any]:
 
 
 USUAL = ("independent", "squared", "")
+# heading -> column of cells.csv, in the order in which a cell is named
+CELL_NAMES = {
+    axis_word(key).capitalize(): key
+    for key in ("weighting", "dataset", "process", "path", "time", "target", "coupling", "divergence", "steps", "seed")
+}
+NOUNS = (*CELL_NAMES, "Setup")
 
 
 def equal_objectives(read: Results, missing: list[Missing]) -> list[dict[str, Any]]:
@@ -74,28 +84,49 @@ def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
             members[name] = (row[f"lam_low_{side}"], row[f"lam_high_{side}"])
     shown = [row | dict(zip(("a", "b"), sides(row), strict=True)) for row in rows]
     where = {key: rows[0][key] for key in ("class", "dataset", "process", "target", "steps")}
-    return where | {"members": members, "summary": summary(rows), "rows": shown}
+    return where | {"members": members, "summary": summary(rows), "rows": shown, "same": alike(rows, ["metric"])}
 
 
 def ranking(read: Results, missing: list[Missing]) -> dict[str, Any]:
-    """The tables of papers, as text with the columns in bold a row: FID by weighting under its head, and rankings."""
+    """The tables of papers, arranged for the page, with the columns in bold a row: FID under its head, and rankings."""
     try:
         ranked = ranking_table(read.cells)
         fid = fid_table(read, ranked)
     except ReproflowError as error:
         missing.append(Missing("ranking", str(error)))
-        return {"rows": [], "fid": []}
+        return {"table": None}
+    by_weighting, fid_bold = show_fid(fid)
     return {
-        "rows": _told(show_ranking(ranked), ranked_bold(ranked)) if len(ranked) else [],
+        "table": arranged(show_ranking(ranked), ("Weighting", "Metric", *NOUNS)) if len(ranked) else None,
+        "bold": ranked_bold(ranked),
         "note": RANKING_NOTE,
-        "fid": _told(*show_fid(fid)) if len(fid) else [],
+        "fid": arranged(by_weighting, ("Weighting",)) if len(fid) else None,
+        "fid_bold": fid_bold,
         "fid_head": head(fid),
         "fid_note": FID_NOTE,
     }
 
 
-def _told(shown: pd.DataFrame, bold: list[set[str]]) -> list[dict[str, Any]]:
-    return [{"shown": row, "bold": each} for row, each in zip(records(shown), bold, strict=True)]
+def cells(frame: pd.DataFrame) -> Table:
+    """Every cell, its weighting first; its key and whatever else is no number stands behind the metrics."""
+    shown = pd.DataFrame({title: frame[key].map(text) for title, key in CELL_NAMES.items()})
+    metrics = [metric for metric in METRICS if frame[metric].notna().any()]
+    for metric in metrics:
+        title, decimals = HEADINGS[metric]
+        pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)
+        shown[title] = [number(value, decimals) + _error(se, decimals) for value, se in pairs]
+    for key in ("status", "reason", "cell"):
+        shown[key.capitalize()] = frame[key].map(text)
+    return arranged(shown, tuple(CELL_NAMES), frame[metrics].rename(columns={key: HEADINGS[key][0] for key in metrics}))
+
+
+def _error(se: float, decimals: int) -> str:
+    return "" if math.isnan(se) else f" ± {number(se, decimals)}"
+
+
+def cascade(folder: Path) -> Table:
+    """The bounds on trained networks: the quantity and its place first."""
+    return arranged(bounds.shown(bounds.read_cascade(folder)[0]), ("Quantity", "At", *NOUNS))
 
 
 def regression(folder: Path, shown: int = 12) -> dict[str, Any]:

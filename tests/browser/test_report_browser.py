@@ -7,44 +7,29 @@ from __future__ import annotations
 
 import html
 import http.server
-import importlib.util
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from devtools import FLAGS, program
+from synthetic_results import write_results
 
 from reproflow.reporting.figures import NAMES, write_figures
 from reproflow.reporting.html import write_report
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-]  # fmt: skip
 PHONE, DESKTOP = 390, 1280
-
-
-def synthetic_results(folder: Path) -> Path:
-    """The unit tests' synthetic results folder."""
-    path = Path(__file__).parents[1] / "unit" / "synthetic_results.py"
-    spec = importlib.util.spec_from_file_location("synthetic_results", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_results(folder)
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of a whole report."""
-    folder = synthetic_results(tmp_path_factory.mktemp("browser") / "synthetic")
+    folder = write_results(tmp_path_factory.mktemp("browser") / "synthetic")
     write_figures(folder)
     return write_report(folder).read_text(encoding="utf-8")
 
@@ -80,9 +65,7 @@ def address() -> Iterator[str]:
 
 def chromium(url: str, profile: Path, *arguments: str) -> str:
     """Chromium's standard output for one page."""
-    program = shutil.which("chromium")
-    assert program, "no chromium here: run `bash tests/browser/install.sh`"
-    command = [program, *FLAGS, f"--user-data-dir={profile}", *arguments, url]
+    command = [program(), *FLAGS, f"--user-data-dir={profile}", *arguments, url]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 

@@ -31,7 +31,7 @@ def test_every_kind_has_a_page(kind: str, arguments: list[str], tmp_path: Path) 
     for each in asked.values():
         assert html.escape(each["reason"], quote=False) in html.unescape(text) or each["reason"] in html.unescape(text)
     assert text.count("<svg") == 1
-    assert json.loads(html.unescape(re.findall(r"<pre>(.*?)</pre>", text, re.DOTALL)[0])) == found
+    assert json.loads(html.unescape(re.findall(r"<pre[^>]*>(.*?)</pre>", text, re.DOTALL)[0])) == found
     assert not re.search(r'(?:src|href)="(?!#|data:)', text)
 
 

@@ -5,8 +5,8 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
+    button.append(head.firstChild);
+    head.prepend(button);
     button.addEventListener("click", () => {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
@@ -33,12 +33,14 @@ function compare(a, b, sign) {
 for (const filter of document.querySelectorAll(".filter")) {
   const input = filter.querySelector("input[data-filters]");
   const lists = [...filter.querySelectorAll("select[data-key]")];
-  const rows = [...document.getElementById(input.dataset.filters).tBodies[0].rows];
+  const table = document.getElementById(input.dataset.filters);
+  const rows = [...table.tBodies[0].rows];
+  const same = (table.dataset.same ?? "").toLowerCase(); // what every row has and is said once, above the table
   const count = filter.querySelector("output");
   const apply = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const chosen = (row) => lists.every((list) => !list.value || row.dataset[list.dataset.key].split("|").includes(list.value));
-    for (const row of rows) row.hidden = !(chosen(row) && words.every((word) => row.textContent.toLowerCase().includes(word)));
+    for (const row of rows) row.hidden = !(chosen(row) && words.every((word) => same.includes(word) || row.textContent.toLowerCase().includes(word)));
     count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
   };
   for (const each of [input, ...lists]) each.addEventListener("input", apply);
