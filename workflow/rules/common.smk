@@ -16,8 +16,8 @@ try:
         from reproflow.theory.equivalence import dedupe
 
         CONFIG = dedupe(CONFIG)
+    grid.check(CONFIG)
     SHARDS = grid.shards(CONFIG)
-    grid.expand(CONFIG)
 except ReproflowError as error:
     raise WorkflowError(str(error))
 
