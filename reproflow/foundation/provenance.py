@@ -125,7 +125,14 @@ def _git(folder: Path, *arguments: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key not in ANOTHERS} | {"LC_ALL": "C"}
     try:
         answer = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",  # whatever the locale is
+            errors="surrogateescape",
+            timeout=60,
+            check=False,
         )
     except FileNotFoundError:
         raise _Unknown("git is not installed") from None
