@@ -51,7 +51,7 @@ def shapes(coupling: str) -> dict[str, list[int]]:
             about = json.loads((stream.metadata() or {}).get("reproflow", "{}"))
             found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
-        raise UsageError(f"coupling {coupling!r} is no whole safetensors file ({error}); write it again.") from None
+        raise UsageError(f"coupling {coupling!r} is not a readable reproflow file ({error}); write it again.") from None
     if about.get("kind") != "pairs":
         raise UsageError(f"coupling {coupling!r} holds {about.get('kind', 'no')} data, not pairs; use reproflow pairs.")
     return found

@@ -168,8 +168,8 @@ class Experiment(Closed):
         weightings = [parse(item, "weighting") for item in self.weightings]
         try:
             compatibility.check_coupling(self)
-            compatibility.check_solver(self)
             compatibility.check_divergence(self, parse(self.divergence, "divergence"), weightings)
+            compatibility.check_solver(self)
             limits.check_experiment(self)
         except UsageError as error:
             raise ValueError(str(error)) from None

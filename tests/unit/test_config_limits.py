@@ -140,7 +140,7 @@ def test_pairs_that_are_none(tiny_config: dict, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds samples data, not pairs"):
         config.check(changed(tiny_config, "toy.coupling", str(file)))
     file.write_text("no such file")
-    with pytest.raises(UsageError, match="no whole safetensors file"):
+    with pytest.raises(UsageError, match="not a readable reproflow file"):
         config.check(changed(tiny_config, "toy.coupling", str(file)))
 
 
