@@ -3,11 +3,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# What the demo needs; a checkout that has tests and documentation too keeps them up to date.
+DEMO := $(if $(wildcard .venv/ready),.venv/ready,.venv/demo)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test lint docs smoke bench mutants names test-browser test-slow test-slurm clean
 
-demo: .venv/ready
+demo: $(DEMO)
 	snakemake --cores all --profile workflow/profiles/local
 	@echo "see results/demo/report.html"
 
@@ -41,10 +43,13 @@ lint: .venv/ready
 docs: .venv/ready
 	mkdocs build --quiet --strict
 
-# The smallest configuration through every rule, twice: the second run must find nothing to do.
+# The smallest configuration through every rule, twice: the second run must find nothing to do. Then Snakemake's own report
+# of it; what it shows is Snakemake's page and needs no network.
 smoke: .venv/ready
 	snakemake --cores all --profile workflow/profiles/ci --configfile configs/ci.yaml
 	snakemake --cores all --profile workflow/profiles/ci --configfile configs/ci.yaml 2>&1 | tee /dev/stderr | grep -q "Nothing to be done"
+	mkdir -p build
+	snakemake --configfile configs/ci.yaml --report build/report.html
 
 bench: .venv/ready
 	python -m benchmarks.stacking
@@ -57,11 +62,14 @@ mutants: .venv/ready
 names: .venv/ready
 	reproflow list --refresh > /dev/null
 
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+# Two environments in one folder: the package, and all that tests, lint and documentation need.
+.venv/demo: EXTRAS :=
+.venv/ready: EXTRAS := [dev]
+.venv/demo .venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) .ci/interpreter.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".$(EXTRAS)"
 	touch $@
 
 clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -40,6 +41,7 @@ CommandLineError: type[Exception] = next(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's code."""
+    _degrade()
     # Before numpy and torch are imported: results depend on the number of threads, so it is one. Jobs run side by side.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     # torchvision's, not ours, and it would stand in every log.
@@ -50,6 +52,16 @@ def main(arguments: list[str] | None = None) -> None:
     if child.inside():
         _leave(given)
     sys.exit(run(given))
+
+
+def _degrade() -> None:
+    """A letter that the terminal cannot show is written as its escape: no answer is lost to it, nor its exit code.
+
+    Files are UTF-8 whatever the terminal is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(arguments: list[str]) -> NoReturn:

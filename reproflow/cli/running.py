@@ -27,7 +27,7 @@ def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
     from reproflow.foundation import files, grid
 
     opened = common.open_run(config, results)
-    grid.shards(opened.config)
+    grid.check(opened.config)
     if opened.config.guests:
         _try_guests(opened, config, results)
     files.write_text(opened.folder / "config.json", configuration.dump(opened.config))

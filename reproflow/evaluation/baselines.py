@@ -52,11 +52,10 @@ def update(
         raise UsageError(f"a baseline's name is lower-case letters, digits, _ . and - (60 at most), not {name!r}.")
     if not reason.strip():
         raise UsageError('a baseline needs a reason: --reason "why these numbers are the ones to hold to".')
-    commit, changed = provenance.commit(Path()), provenance.changed_files(folder)
-    if not commit:
-        raise UsageError(
-            f"{Path().resolve()} is in no git repository with a commit; a baseline says which one made it."
-        )
+    code = provenance.state(Path())
+    if code.commit is None:
+        raise UsageError(f"a baseline says which commit made it, and that is unknown: {code.reason}.")
+    changed = provenance.changed_files(folder)
     if changed:
         raise UsageError(
             f"the working tree has uncommitted changes ({', '.join(changed[:3])}{', ..' if len(changed) > 3 else ''}); "
@@ -79,7 +78,7 @@ def update(
     about = {
         "reason": reason.strip(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit,
+        "commit": code.commit,
         "configuration": snapshot.name,
         "configuration_digest": experiments_digest(snapshot.about.get("config") or {}),
         "run": {

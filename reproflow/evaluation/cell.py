@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll
 from reproflow.evaluation.likelihood import bits_per_dim, gaussian_bound, masked_bound
 from reproflow.foundation import seeds
 from reproflow.foundation.config import Experiment
+from reproflow.foundation.errors import InterruptedRun, ReproflowError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, prepared
@@ -42,6 +43,7 @@ SLICE = 128
 log = logging.getLogger(__name__)
 
 Denoiser = GaussianDenoiser | MaskedDenoiser
+Value = TypeVar("Value")
 
 
 class Reference:
@@ -54,8 +56,9 @@ class Reference:
             fid.extract(data.images(data.tokens(split)), self.extractor) for split in ("train", "test")
         )
 
-    def measures(self, samples: Tensor, labels: Tensor, data: ImageData) -> dict[str, Any]:
-        """FID against both splits and KID against the train split, of samples (N, D) of levels with labels (N,)."""
+    def measures(self, drawn: Mapping[str, Tensor], data: ImageData) -> dict[str, Any]:
+        """FID against both splits and KID against the train split, of `samples` (N, D) of levels with `labels` (N,)."""
+        samples, labels = drawn["samples"], drawn["labels"]
         features = fid.extract(data.images(samples), self.extractor)
         train = fid.fid_kid(features, self.train, self.extractor, labels=labels)
         test = fid.fid_kid(features, self.test, self.extractor, labels=labels, kid=False)
@@ -81,7 +84,7 @@ def evaluate(
 ) -> None:
     """Measures every cell whose slot is not finished: (cell, training, sample, evaluation slot).
 
-    A measure that is refused (too coarse a solver, too few samples) leaves its column empty and says why.
+    A measure that is refused (too coarse a solver) or cannot be had leaves its column empty and says why.
     """
     missing = [each for each in work if each[3].record() is None]
     reference = Reference(data, features, device) if missing and features and isinstance(data, ImageData) else None
@@ -89,23 +92,39 @@ def evaluate(
         with slot.locked():
             began = time.perf_counter()
             denoiser = load_denoiser(cell, experiment, trained, data, device)
+            drawn = prepared.read_tensors(sampled.folder / SAMPLES)[0] if reference else {}
             found = likelihood(denoiser, experiment, data)
             prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
-            values, least = found.columns, floor(cell, experiment, data)
-            if reference is not None and isinstance(data, ImageData):
-                tensors, _ = prepared.read_tensors(sampled.folder / SAMPLES)
-                values |= reference.measures(tensors["samples"], tensors["labels"], data)
+            least, no_floor = _had("the loss floor", floor, cell, experiment, data)
+            compared, no_fid = _had("FID and KID", reference.measures, drawn, data) if reference else ({}, "")
+            values = found.columns | (compared or {})
             slot.finish(
                 {
                     "cell": cell.key,
                     "status": found.status,
-                    "reason": found.reason,
+                    "reason": "; ".join(filter(None, [found.reason, no_fid, no_floor])),
                     "measures": {name: _plain(value) for name, value in values.items()},
-                    "floor": _plain(least.value),
-                    "floor_se": _plain(least.se),
+                    "floor": _plain(least.value) if least else None,
+                    "floor_se": _plain(least.se) if least else None,
                     "seconds": time.perf_counter() - began,
                 }
             )
+
+
+def _had(name: str, measure: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str]:
+    """A measure, or None and why it cannot be had of this cell: its other measures and the other cells go on.
+
+    A stop, a fault of the disk and too little memory are no cell's outcome, and end the job.
+    """
+    try:
+        return measure(*arguments), ""
+    except (InterruptedRun, OSError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        known = isinstance(error, ReproflowError)
+        log.warning("%s cannot be had", name, exc_info=not known)
+        said = " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
+        return None, f"{name} cannot be had: {said}"
 
 
 @dataclass(frozen=True)
@@ -126,11 +145,14 @@ def likelihood(denoiser: Denoiser, experiment: Experiment, data: ToyData | Image
     """
     if isinstance(data, ToyData):
         assert isinstance(denoiser, GaussianDenoiser)
-        return _point_flow(denoiser, experiment, data)
-    bound = _bound(denoiser, experiment, data)
+        points, why = _had("nll_nats", _point_flow, denoiser, experiment, data)
+        return points or Likelihoods({"split": "test"}, {}, "failed", why)
+    had, why = _had("bound_bits_per_dim", _bound, denoiser, experiment, data)
+    bound = had or Likelihoods({"split": "test"}, {}, reason=why)
     if isinstance(denoiser, MaskedDenoiser) or not experiment.likelihood.ode_points:
         return bound
-    flow = _image_flow(denoiser, experiment, data)
+    had, why = _had("ode_bits_per_dim", _image_flow, denoiser, experiment, data)
+    flow = had or Likelihoods({}, {}, reason=why)
     reason = "; ".join(filter(None, [bound.reason, flow.reason]))
     return Likelihoods(bound.columns | flow.columns, bound.nats | flow.nats, bound.status, reason)
 

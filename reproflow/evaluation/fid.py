@@ -29,7 +29,7 @@ from torch.utils.data import Dataset
 
 from reproflow.evaluation.features import Extractor
 from reproflow.evaluation.statistics import jackknife
-from reproflow.foundation import seeds
+from reproflow.foundation import limits, seeds
 from reproflow.foundation.errors import UsageError
 
 BLOCKS = 20
@@ -188,10 +188,9 @@ def _check_images(images: Tensor, extractor: Extractor) -> None:
     if images.dtype != torch.uint8 or not fits:
         shape = ", ".join("any" if w is None else str(w) for w in wanted)
         raise UsageError(f"FID takes uint8 images ({shape}), got {images.dtype} {tuple(images.shape)}.")
-    if len(images) < 2 * extractor.dimension:
-        raise UsageError(
-            f"FID on {extractor.dimension} features needs at least {2 * extractor.dimension} images, got {len(images)}."
-        )
+    least = limits.IMAGES_A_FEATURE * extractor.dimension
+    if len(images) < least:
+        raise UsageError(f"FID on {extractor.dimension} features needs at least {least} images, got {len(images)}.")
     if int(images.max()) >= extractor.levels:
         raise UsageError(
             f"image level {int(images.max())} is out of range 0..{extractor.levels - 1} of {extractor.name}."

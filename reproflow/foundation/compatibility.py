@@ -1,4 +1,4 @@
-"""Which couplings and divergences an experiment can be trained with, told before anything runs.
+"""Which couplings, divergences and solvers an experiment can be run with, told before anything runs.
 
 Only squared errors convert from one prediction to another (LOSS-5). Under any other divergence a weighting must weigh
 the output itself, and the output must be the network's own numbers: not a posterior over grey levels, nor tokens.
@@ -45,6 +45,19 @@ def check_divergence(experiment: Experiment, divergence: Spec, weightings: Seque
                 f"{shown} with weighting {str(weighting)!r} on {on} and target {', '.join(targets)}: only squared "
                 "errors convert (LOSS-5); choose weightings on the target, and one target"
             )
+
+
+def check_solver(experiment: Experiment) -> None:
+    """Raises `ValueError`."""
+    solver, masked = experiment.sampling.solver, experiment.process == "masked"
+    if (solver == "ancestral") != masked:
+        allowed = "ancestral" if masked else "euler, heun, rk4, sde"
+        raise ValueError(f"sampling.solver {solver!r} does not sample a {experiment.process} process; use {allowed}")
+    if solver == "sde" and experiment.sampling.eta > 0 and experiment.coupling != pairing.INDEPENDENT:
+        raise ValueError(
+            f"sampling.solver 'sde' with coupling {experiment.coupling!r}: the score that pays for its noise is "
+            "-eps/sigma for independent pairs only; use heun, or sampling.eta: 0"
+        )
 
 
 def _posterior_head(experiment: Experiment) -> bool:

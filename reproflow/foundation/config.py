@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ __all__ = [
     "Sampling",
     "Training",
     "check",
+    "check_merged",
     "dump",
     "load",
     "parse",
+    "read",
 ]
 
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
@@ -37,16 +39,31 @@ EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 def load(path: str | Path) -> Config:
     """Reads and checks a YAML or JSON file. Raises `ConfigError` naming file, key, value and cure."""
+    return check(read(path), str(path))
+
+
+def check_merged(merged: Mapping[str, Any], files: Sequence[str | Path]) -> Config:
+    """Checks what Snakemake made of its configuration files and of values on its command line.
+
+    Its own reader takes the last of two equal keys: every file is read here once more, as `load` reads it. Raises
+    `ConfigError`.
+    """
+    for file in files:
+        read(file)
+    return check(merged, ", ".join(map(str, files)) or "config")
+
+
+def read(path: str | Path) -> Any:
+    """What a YAML or JSON file holds, unchecked but for keys written twice. Raises `ConfigError`."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        raw = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot read the configuration {path}: {getattr(error, 'strerror', None) or error}."
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return check(raw, str(path))
 
 
 def check(raw: Any, source: str = "config") -> Config:

@@ -11,9 +11,9 @@ import fnmatch
 import itertools
 from dataclasses import dataclass
 
-from reproflow.foundation import pairing, specs
+from reproflow.foundation import names, pairing, specs
 from reproflow.foundation.config import Config, Experiment, parse
-from reproflow.foundation.errors import ConfigError
+from reproflow.foundation.errors import ConfigError, did_you_mean
 from reproflow.foundation.specs import Spec
 
 
@@ -32,6 +32,29 @@ class Cell:
     seed: int
     coupling: str
     divergence: Spec
+
+
+LARGEST = 1000
+"""Shards of one experiment: their number has three digits in names of files."""
+
+
+def check(config: Config) -> None:
+    """What can be said of a configuration only once its cells are known. Raises `ConfigError`."""
+    cells = {cell.key: cell for cell in expand(config)}
+    for experiment in config.experiments:
+        if (found := len(_cut(experiment))) > LARGEST:
+            raise ConfigError(
+                f"experiment {experiment.name!r} has {found} shards, {LARGEST} at most; raise shard_size."
+            )
+    wanted = config.claims.network
+    if wanted is None:
+        return
+    if wanted not in cells:
+        raise ConfigError(f"claims.network {wanted!r} is no cell of this run;{did_you_mean(wanted, cells)}")
+    cell = cells[wanted]
+    images = names.find("dataset", cell.dataset, cell.process).images
+    if (cell.process, cell.target, images) != ("gaussian", "x1", True):
+        raise ConfigError(f"claims.network {wanted!r}: claims are tried on a Gaussian cell on images with target x1.")
 
 
 def expand(config: Config) -> list[Cell]:

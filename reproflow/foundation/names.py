@@ -19,8 +19,9 @@ FILE = Path(__file__).with_name("names.json")
 
 @dataclass(frozen=True)
 class Name:
-    """What the list says of an entry; `where` is `module:function`, `images` is said of data sets, `domain` of
-    divergences (None is the real numbers)."""
+    """What the list says of an entry; `where` is `module:function`, `domain` is said of divergences (None is the real
+    numbers), `images` and `sizes` of data sets: points by split, numbers a point, classes, features that FID compares.
+    """
 
     kind: str
     process: str
@@ -33,6 +34,7 @@ class Name:
     on: str | None = None
     images: bool = False
     domain: str | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @functools.cache
@@ -49,6 +51,16 @@ def find(kind: str, name: str, process: str) -> Name:
             return candidate
     words = [n.name for n in candidates]
     raise UsageError(f"unknown {process} {kind} {name!r};{did_you_mean(name, words)} known: {', '.join(words)}")
+
+
+def claims() -> dict[str, set[str]]:
+    """The tiers of every claim, by its id; a claim of another tier than the exact one is listed as `ID@tier`."""
+    found: dict[str, set[str]] = {}
+    for each in known():
+        if each.kind == "claim":
+            id, _, tier = each.name.partition("@")
+            found.setdefault(id, set()).add(tier or "exact")
+    return found
 
 
 def snapshot() -> list[dict[str, Any]]:
@@ -70,6 +82,7 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "on": entry.meta.get("on"),
         "images": bool(entry.meta.get("images")),
         "domain": entry.meta.get("domain"),
+        "sizes": dict(entry.meta.get("sizes", {})),
     }
 
 

@@ -7,6 +7,7 @@ of a cell by eight digits of its SHA-256 and its fingerprint by all of them, so 
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 from reproflow.foundation import files, specs
@@ -38,6 +39,22 @@ def sha256(coupling: str) -> str:
         ) from None
     except OSError as error:
         raise UsageError(f"coupling {coupling!r} cannot be read: {error.strerror}.") from None
+
+
+def shapes(coupling: str) -> dict[str, list[int]]:
+    """The shape of every array in a file of pairs, from its header. Raises `UsageError` for what is no such file."""
+    # Imported here: most configurations have no file of pairs.
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(coupling, framework="numpy") as stream:
+            about = json.loads((stream.metadata() or {}).get("reproflow", "{}"))
+            found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UsageError(f"coupling {coupling!r} is not a readable reproflow file ({error}); write it again.") from None
+    if about.get("kind") != "pairs":
+        raise UsageError(f"coupling {coupling!r} holds {about.get('kind', 'no')} data, not pairs; use reproflow pairs.")
+    return found
 
 
 @functools.lru_cache(maxsize=64)

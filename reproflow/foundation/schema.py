@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from reproflow.foundation import compatibility, names, pairing, specs, usercode
+from reproflow.foundation import compatibility, limits, names, pairing, specs, usercode
 from reproflow.foundation.errors import UsageError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -90,13 +90,14 @@ class Sampling(Closed):
 
 
 class Likelihood(Closed):
-    """How likelihoods are measured: at `points` held-out points, with `steps` solver steps or `repeats` noise draws.
+    """How likelihoods are measured: at `points` held-out points (all of them where fewer are held out than the usual
+    number), with `steps` solver steps or `repeats` noise draws.
 
     The probability flow of images is measured at `ode_points` of them (0: not at all) with `ode_steps` steps, its
     divergence exact or by Hutchinson's estimate with `probes` probes.
     """
 
-    points: Count = 1000
+    points: Count = limits.USUAL_POINTS
     steps: Count = 25
     repeats: Count = 4
     ode_points: Annotated[int, Field(ge=0)] = 0
@@ -132,6 +133,11 @@ class Experiment(Closed):
     sampling: Sampling = Sampling()
     likelihood: Likelihood = Likelihood()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _points(cls, raw: Any) -> Any:
+        return limits.with_held_out_points(raw)
+
     @model_validator(mode="after")
     def _check(self) -> Experiment:
         kinds: dict[str, Any] = {
@@ -151,7 +157,6 @@ class Experiment(Closed):
             raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
         self._check_compatibility()
         self._check_invariance()
-        self._check_solver()
         return self
 
     @property
@@ -164,6 +169,8 @@ class Experiment(Closed):
         try:
             compatibility.check_coupling(self)
             compatibility.check_divergence(self, parse(self.divergence, "divergence"), weightings)
+            compatibility.check_solver(self)
+            limits.check_experiment(self)
         except UsageError as error:
             raise ValueError(str(error)) from None
 
@@ -173,18 +180,6 @@ class Experiment(Closed):
             raise ValueError(
                 f"batch {self.training.batch} and width {self.model.width} must be multiples of 16 for results that "
                 "do not depend on sharding; change them or set training.invariant: false"
-            )
-
-    def _check_solver(self) -> None:
-        if (self.sampling.solver == "ancestral") != (self.process == "masked"):
-            allowed = "ancestral" if self.process == "masked" else "euler, heun, rk4, sde"
-            raise ValueError(
-                f"sampling.solver {self.sampling.solver!r} does not sample a {self.process} process; use {allowed}"
-            )
-        if self.sampling.solver == "sde" and self.sampling.eta > 0 and self.coupling != pairing.INDEPENDENT:
-            raise ValueError(
-                f"sampling.solver 'sde' with coupling {self.coupling!r}: the score that pays for its noise is "
-                "-eps/sigma for independent pairs only; use heun, or sampling.eta: 0"
             )
 
 
@@ -263,6 +258,8 @@ class Config(Closed):
         for name in seen:
             if seen.count(name) > 1:
                 raise ValueError(f"two experiments are named {name!r}; give each its own name")
+        limits.check_cascade(self)
+        limits.check_claims(self)
         return self
 
 

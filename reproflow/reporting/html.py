@@ -48,7 +48,10 @@ FIGURES = {
     "tut_weights": "Tutorial: weights and the bound property",
     "bil_exchange": "A weight in the loss, and in the time law",
 }
-PROVENANCE = ("command", "config_name", "git_commit", "dirty", "versions", "platform", "cpu", "fingerprint")
+PROVENANCE = (
+    *("command", "config_name", "reproflow", "git_commit", "dirty", "git_unknown", "versions", "platform", "cpu"),
+    "fingerprint",
+)
 
 
 def write_report(results: str | Path) -> Path:

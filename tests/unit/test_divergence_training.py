@@ -135,7 +135,8 @@ def test_cells_learn_and_do_not_depend_on_sharding(spec: str, tiny_config: dict,
 
 
 def test_images_with_velocity(tiny_config: dict, tmp_path: Path) -> None:
-    raw = experiment(tiny_config, divergence="huber", dataset="digits8", targets=["velocity"])
+    sampling = {"solver": "euler", "steps": 4, "n": 128}
+    raw = experiment(tiny_config, divergence="huber", dataset="digits8", targets=["velocity"], sampling=sampling)
     assert set(train(raw, tmp_path)[1].values()) == {"ok"}
 
 

@@ -283,11 +283,11 @@ def test_samples_depend_neither_on_chunks_nor_on_their_number(solver: str, monke
 
 
 def test_images_by_the_sde_are_levels() -> None:
-    tensors, nfe = drawn("digits8", n=20)
+    tensors, nfe = drawn("digits8", n=128)
     assert nfe == 6
     assert tensors["samples"].dtype == torch.uint8
     assert int(tensors["samples"].max()) <= 16
-    assert not torch.equal(tensors["samples"], drawn("digits8", n=20, eta=0.0)[0]["samples"])
+    assert not torch.equal(tensors["samples"], drawn("digits8", n=128, eta=0.0)[0]["samples"])
 
 
 def refusal(**changed: object) -> str:

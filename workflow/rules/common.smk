@@ -7,17 +7,21 @@ from pathlib import Path
 import reproflow
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, fingerprint, grid, names
-from reproflow.foundation.errors import ReproflowError
+from reproflow.foundation.errors import ConfigError, ReproflowError
 from reproflow.reporting.figures import NAMES as FIGURES
 
 try:
-    CONFIG = configuration.check(config, ", ".join(map(str, workflow.configfiles)))
+    # The files of a workflow that imports this one are its own; what it gives is checked.
+    own = workflow.modifier.is_main_snakefile()
+    if not own and not config:
+        raise ConfigError("a workflow that imports this one gives `config: config` in its `module` (docs/slurm.md).")
+    CONFIG = configuration.check_merged(config, workflow.configfiles if own else [])
     if any(experiment.dedupe and not experiment.merged for experiment in CONFIG.experiments):
         from reproflow.theory.equivalence import dedupe
 
         CONFIG = dedupe(CONFIG)
+    grid.check(CONFIG)
     SHARDS = grid.shards(CONFIG)
-    grid.expand(CONFIG)
 except ReproflowError as error:
     raise WorkflowError(str(error))
 

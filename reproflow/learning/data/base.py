@@ -24,7 +24,11 @@ Split = Literal["train", "test"]
 def dataset(
     name: str, *, process: str | Iterable[str] = "gaussian", cite: str = "", **meta: Any
 ) -> Callable[[Callable[[], ToyData | ImageData]], Callable[[], ToyData | ImageData]]:
-    """Decorator: registers a function `() -> ToyData | ImageData` for the processes that can be trained on it."""
+    """Decorator: registers a function `() -> ToyData | ImageData` for the processes that can be trained on it.
+
+    `sizes` (`held_out`, `dim`, `classes`; of images `train` and `features`, the numbers that FID compares) are what
+    configurations are held to before anything runs; `images` says that FID applies.
+    """
     return registry.register("dataset", name, process=process, cite=cite, **meta)
 
 

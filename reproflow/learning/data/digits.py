@@ -15,7 +15,17 @@ from reproflow.learning.data.base import ImageData, dataset
 HELD_OUT = 450
 
 
-@dataset("digits8", images=True, process=("gaussian", "masked"), cite="Alpaydin & Kaynak 1998; Pedregosa et al. 2011")
+SIZES = {"train": 1797 - HELD_OUT, "held_out": HELD_OUT, "dim": 64, "classes": 10, "features": 64}
+"""Sizes that a configuration is held to before anything runs; a test compares them with the data."""
+
+
+@dataset(
+    "digits8",
+    images=True,
+    process=("gaussian", "masked"),
+    cite="Alpaydin & Kaynak 1998; Pedregosa et al. 2011",
+    sizes=SIZES,
+)
 def digits8() -> ImageData:
     """8 x 8 handwritten digits, 17 grey levels, ten classes; 1347 train, 450 held out."""
     from sklearn.datasets import load_digits

@@ -25,9 +25,10 @@ from reproflow.learning.data.base import ToyData, dataset
 
 TEST_POINTS = 4096
 DOUBLE = torch.float64
+SIZES = {"held_out": TEST_POINTS, "dim": 2, "classes": 0}
 
 
-@dataset("eight_gaussians", cite="Grathwohl et al. 2019")
+@dataset("eight_gaussians", cite="Grathwohl et al. 2019", sizes=SIZES)
 def eight_gaussians() -> ToyData:
     """Eight round modes on a circle, 5 standard deviations apart."""
     std = 0.2
@@ -45,7 +46,7 @@ def eight_gaussians() -> ToyData:
     return _toy("eight_gaussians", draw, log_density, mixture=law)
 
 
-@dataset("checkerboard", cite="Grathwohl et al. 2019")
+@dataset("checkerboard", cite="Grathwohl et al. 2019", sizes=SIZES)
 def checkerboard() -> ToyData:
     """Uniform on every second cell of a 4 x 4 board: a density with jumps, zero outside (log density -inf)."""
     half = math.sqrt(3.0)
@@ -66,7 +67,7 @@ def checkerboard() -> ToyData:
     return _toy("checkerboard", draw, log_density, entropy=entropy)
 
 
-@dataset("two_moons", cite="Pedregosa et al. 2011")
+@dataset("two_moons", cite="Pedregosa et al. 2011", sizes=SIZES)
 def two_moons() -> ToyData:
     """Two interleaved half circles, blurred by N(0, 0.1² I) before each axis is scaled to unit variance.
 
@@ -93,7 +94,7 @@ def two_moons() -> ToyData:
     return _toy("two_moons", draw, log_density)
 
 
-@dataset("pinwheel", cite="Johnson et al. 2016, with the twist depending on the radius")
+@dataset("pinwheel", cite="Johnson et al. 2016, with the twist depending on the radius", sizes=SIZES)
 def pinwheel() -> ToyData:
     """Five arms that wind by one radian per unit of radius."""
     radial, tangential, arms = 0.4, 0.13, 5

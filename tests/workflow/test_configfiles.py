@@ -1,0 +1,114 @@
+"""Snakemake takes a configuration where `reproflow resolve` takes it, and refuses it where that refuses it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reproflow.foundation import config
+from reproflow.foundation.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+OWN = """
+name: own
+experiments:
+  - name: toy
+    process: gaussian
+    dataset: eight_gaussians
+    paths: [linear]
+    weightings: [elbo]
+    seeds: [0]
+    training: {steps: 200}
+claims: {tier: exact, ids: [ST-9]}
+"""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("Snakefile", "workflow", "configs"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / "own.yaml").write_text(OWN)
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Snakemake's exit status, and all it says."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-m", "snakemake", *arguments]
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (OWN + "claims: {tier: all}\n", "the key 'claims' is written twice"),
+        (OWN.replace("{steps: 200}", "{steps: 200, steps: 300}"), "the key 'steps' is written twice"),
+        ("name: own\n", "experiments: Field required"),
+        ("name: own\nexperiment: []\n", "unknown key 'experiment'; did you mean 'experiments'?"),
+        ("{}\n", "mine.yaml: name: Field required"),
+        ("[1, 2]\n", ""),
+    ],
+)
+def test_both_refuse_what_one_refuses(clone: Path, text: str, said: str) -> None:
+    (clone / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        config.load(clone / "mine.yaml")
+    planned, answer = run(clone, "-n", "--configfile", "mine.yaml")
+    assert planned == 1
+    assert said in str(refused.value)
+    assert said in answer
+    assert "Job stats" not in answer
+    assert "Traceback" not in answer
+    assert not (clone / "results").exists()
+
+
+def test_a_json_file_with_a_key_written_twice(clone: Path) -> None:
+    (clone / "mine.json").write_text('{"name": "a", "name": "b", "experiments": []}')
+    planned, answer = run(clone, "-n", "--configfile", "mine.json")
+    assert planned == 1
+    assert "mine.json" in answer
+    assert "the key 'name' is written twice" in answer
+
+
+def test_files_are_merged_and_the_command_line_comes_last(clone: Path) -> None:
+    (clone / "more.yaml").write_text("claims: {tier: all}\nname: more\n")
+    planned, answer = run(clone, "-n", "--configfile", "own.yaml", "more.yaml")
+    assert planned == 0, answer
+    assert "results/more/report.html" in answer
+    assert "demo" not in answer
+    planned, answer = run(clone, "-n", "--configfile", "own.yaml", "more.yaml", "--config", "name=last")
+    assert planned == 0, answer
+    assert "results/last/report.html" in answer
+
+
+def test_every_file_is_read_again(clone: Path) -> None:
+    (clone / "more.yaml").write_text("name: more\nname: more\n")
+    planned, answer = run(clone, "-n", "--configfile", "own.yaml", "more.yaml")
+    assert planned == 1
+    assert "more.yaml is not valid YAML: the key 'name' is written twice" in answer
+
+
+MODULE = """
+module evidence:
+    snakefile: "{root}/workflow/Snakefile"
+    prefix: "evidence"
+
+
+use rule * from evidence as evidence_*
+"""
+
+
+def test_a_module_without_a_configuration_is_told_the_cure(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(MODULE.format(root=ROOT))
+    planned, answer = run(tmp_path, "-n")
+    assert planned == 1
+    assert "gives `config: config` in its `module`" in answer
+    assert "demo" not in answer
