@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from reproflow.cli import asking, baseline, checking, common, running
+from reproflow.cli import asking, baseline, checking, cleaning, common, running
 from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Executed evidence for statements about flow-matching and diffusion losses.",
 )
 app.command("list")(asking.list_)
-for verb in (asking.verify, asking.why, asking.doctor):
+for verb in (asking.verify, asking.why, asking.doctor, cleaning.clean):
     app.command()(verb)
 for stage in running.VERBS:
     app.command()(common.stoppable(stage))

@@ -83,7 +83,7 @@ def evaluate(
 
     A measure that is refused (too coarse a solver, too few samples) leaves its column empty and says why.
     """
-    missing = [each for each in work if each[3].record() is None]
+    missing = [each for each in work if each[3].record(read=True) is None]
     reference = Reference(data, features, device) if missing and features and isinstance(data, ImageData) else None
     for cell, trained, sampled, slot in tqdm(missing, desc=label, unit="cell", mininterval=5):
         with slot.locked():
@@ -104,7 +104,8 @@ def evaluate(
                     "floor": _plain(least.value),
                     "floor_se": _plain(least.se),
                     "seconds": time.perf_counter() - began,
-                }
+                },
+                MEASURES,
             )
 
 

@@ -186,7 +186,8 @@ def sample(
 
     A network that gives numbers which are not finite is recorded as failed; the other cells go on.
     """
-    for cell, trained, slot in tqdm([w for w in work if w[2].record() is None], desc=label, unit="cell", mininterval=5):
+    missing = [each for each in work if each[2].record(read=True) is None]
+    for cell, trained, slot in tqdm(missing, desc=label, unit="cell", mininterval=5):
         with slot.locked():
             denoiser = load_denoiser(cell, experiment, trained, data, device)
             about = {"cell": cell.key, "solver": experiment.sampling.solver}
@@ -196,7 +197,7 @@ def sample(
                 slot.finish(about | {"status": "failed", "reason": str(error), "nfe": None})
                 continue
             prepared.write_tensors(slot.folder / SAMPLES, tensors, {"kind": "samples", "cell": cell.key})
-            slot.finish(about | {"status": "ok", "reason": "", "nfe": nfe})
+            slot.finish(about | {"status": "ok", "reason": "", "nfe": nfe}, SAMPLES)
 
 
 @torch.inference_mode()

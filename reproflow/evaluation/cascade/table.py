@@ -74,10 +74,15 @@ def _images() -> set[str]:
 
 
 def write(run: Run, device: torch.device) -> None:
-    """Writes `cascade.csv`; a cell without a good training record is a row that says so."""
+    """Writes `cascade.csv`; a cell without a good training record is a row that says so.
+
+    Raises `ReproflowError` where no cell has a training record, or a network's file was changed.
+    """
     assert run.config.cascade is not None
     rows: list[dict[str, Any]] = []
-    for cell in tqdm(cells(run), desc="cascade", unit="cell", mininterval=5):
+    wanted = cells(run)
+    run.require(wanted, "train")
+    for cell in tqdm(wanted, desc="cascade", unit="cell", mininterval=5):
         slot = run.slot("train", cell)
         if (slot.record() or {}).get("status") != "ok":
             rows.append(_about(cell) | {"quantity": "", "verdict": INCONCLUSIVE, "reason": "no good training record"})

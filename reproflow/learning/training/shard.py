@@ -57,10 +57,10 @@ def train(
     cell.
     """
     with contextlib.ExitStack() as locks:
-        missing = [(cell, slot) for cell, slot in work if slot.record() is None]
+        missing = [(cell, slot) for cell, slot in work if slot.record(read=True) is None]
         for _, slot in missing:
             locks.enter_context(slot.locked())
-        missing = [(cell, slot) for cell, slot in missing if slot.record() is None]
+        missing = [(cell, slot) for cell, slot in missing if slot.record(read=True) is None]
         log.info("%s: %d of %d cells to train", label, len(missing), len(work))
         if missing:
             _train_missing(experiment, missing, data, device, should_stop, label)
@@ -161,5 +161,5 @@ def _finish(job: Job, state: Checkpoint, status: str, device: torch.device, seco
     prepared.write_tensors(job.slot.folder / FINAL, kept, {"kind": "network", "cell": job.cell.key, "step": state.step})
     reason = "" if status == "ok" else f"loss or gradient not finite at step {state.step}; the state before it is kept"
     about = {"cell": job.cell.key, "status": status, "step": state.step, "reason": reason, "device": device.type}
-    job.slot.finish(about | {"seconds": seconds})
+    job.slot.finish(about | {"seconds": seconds}, FINAL)
     checkpoint.clear(job.slot.folder)
