@@ -27,6 +27,7 @@ from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll
 from reproflow.evaluation.likelihood import bits_per_dim, gaussian_bound, masked_bound
 from reproflow.foundation import seeds
 from reproflow.foundation.config import Experiment
+from reproflow.foundation.errors import GuestError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, prepared
@@ -81,32 +82,40 @@ def evaluate(
 ) -> None:
     """Measures every cell whose slot is not finished: (cell, training, sample, evaluation slot).
 
-    A measure that is refused (too coarse a solver, too few samples) leaves its column empty and says why.
+    A measure that is refused (too coarse a solver, too few samples) leaves its column empty and says why. A user's
+    function that fails is its cell's outcome; the other cells go on.
     """
     missing = [each for each in work if each[3].record(read=True) is None]
     reference = Reference(data, features, device) if missing and features and isinstance(data, ImageData) else None
     for cell, trained, sampled, slot in tqdm(missing, desc=label, unit="cell", mininterval=5):
         with slot.locked():
             began = time.perf_counter()
-            denoiser = load_denoiser(cell, experiment, trained, data, device)
-            found = likelihood(denoiser, experiment, data)
-            prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
-            values, least = found.columns, floor(cell, experiment, data)
-            if reference is not None and isinstance(data, ImageData):
-                tensors, _ = prepared.read_tensors(sampled.folder / SAMPLES)
-                values |= reference.measures(tensors["samples"], tensors["labels"], data)
-            slot.finish(
-                {
-                    "cell": cell.key,
-                    "status": found.status,
-                    "reason": found.reason,
-                    "measures": {name: _plain(value) for name, value in values.items()},
-                    "floor": _plain(least.value),
-                    "floor_se": _plain(least.se),
-                    "seconds": time.perf_counter() - began,
-                },
-                MEASURES,
-            )
+            try:
+                found, values = _measures((cell, trained, sampled, slot), experiment, data, device, reference)
+            except GuestError as error:
+                slot.finish({"cell": cell.key, "status": "failed", "reason": str(error), "measures": {}})
+                continue
+            about = {"cell": cell.key, "status": found.status, "reason": found.reason}
+            slot.finish(about | values | {"seconds": time.perf_counter() - began}, MEASURES)
+
+
+def _measures(
+    work: tuple[Cell, Slot, Slot, Slot],
+    experiment: Experiment,
+    data: ToyData | ImageData,
+    device: torch.device,
+    reference: Reference | None,
+) -> tuple[Likelihoods, dict[str, Any]]:
+    """Writes the nats of every point, and gives a cell's likelihoods with what its record holds of its measures."""
+    cell, trained, sampled, slot = work
+    found = likelihood(load_denoiser(cell, experiment, trained, data, device), experiment, data)
+    prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
+    values, least = found.columns, floor(cell, experiment, data)
+    if reference is not None and isinstance(data, ImageData):
+        tensors, _ = prepared.read_tensors(sampled.folder / SAMPLES)
+        values |= reference.measures(tensors["samples"], tensors["labels"], data)
+    measures = {name: _plain(value) for name, value in values.items()}
+    return found, {"measures": measures, "floor": _plain(least.value), "floor_se": _plain(least.se)}
 
 
 @dataclass(frozen=True)
