@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -31,6 +32,9 @@ for stage in running.VERBS:
 app.add_typer(checking.app, name="check")
 app.add_typer(baseline.app, name="baseline")
 
+
+# A disk that is full, or that this user may not write: not a fault of ours, and no traceback.
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 # Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.
 CommandLineError: type[Exception] = next(
@@ -84,6 +88,16 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        # The log may lie on the same disk, with no room for this line.
+        with contextlib.suppress(OSError):
+            where = error.filename or "output"
+            print(
+                f"reproflow: {where}: {error.strerror} (errno {error.errno}); what is saved is kept.", file=sys.stderr
+            )
+        return 1
 
 
 def _usage(error: Any) -> int:

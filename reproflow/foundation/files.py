@@ -77,7 +77,8 @@ def entry(path: str | Path) -> dict[str, Any]:
 def differs(path: Path, listed: dict[str, Any], written: int, read: bool = False) -> str:
     """How a file differs from its entry in a list written at that time (ns), or nothing.
 
-    The bytes are seen with `read`, and where the file is newer than the list; else its size alone.
+    The bytes are seen with `read`, and where the file is newer than the list; else its size alone. Raises `OSError` for
+    a file that is there and cannot be read.
     """
     try:
         about = path.stat()
@@ -85,8 +86,8 @@ def differs(path: Path, listed: dict[str, Any], written: int, read: bool = False
             return f"{path.name} has {about.st_size} bytes, not {listed['size']}"
         if (read or about.st_mtime_ns > written) and sha256(path) != listed["sha256"]:
             return f"{path.name} was changed"
-    except OSError as error:
-        return f"{path.name} is missing" if isinstance(error, FileNotFoundError) else f"{path.name}: {error.strerror}"
+    except FileNotFoundError:
+        return f"{path.name} is missing"
     return ""
 
 

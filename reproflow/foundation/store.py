@@ -42,7 +42,10 @@ class Slot:
         Sizes are always seen. A file's bytes are seen with `read`, and where the file is newer than the record.
         """
         stored = self._stored()
-        return stored if stored and not self.fault(stored, read) else None
+        try:
+            return stored if stored and not self.fault(stored, read) else None
+        except OSError:
+            return None
 
     def fault(self, stored: dict[str, Any], read: bool = False) -> str:
         """What is wrong with the files of a record, or nothing. A record that lists none was written by an older
@@ -62,10 +65,12 @@ class Slot:
     def withdraw(self) -> str:
         """Removes a record whose files, read whole, are not as it says, and says what is wrong with them; else nothing.
 
-        What is withdrawn is done again by the next run, which sees sizes only.
+        What is withdrawn is done again by the next run, which sees sizes only. A file that cannot be read proves
+        nothing: `ReproflowError`.
         """
-        if not self._wrong():
-            return ""
+        with files.refusals(self.folder, "read", "ask its owner"):
+            if not self._wrong():
+                return ""
         with self.locked(), files.refusals(self.record_path):
             if wrong := self._wrong():
                 self.record_path.unlink(missing_ok=True)
