@@ -75,9 +75,9 @@ class Run:
         return files.list_fault(self.shown_samples)
 
     def require(self, cells: list[Cell], *stages: str) -> None:
-        """As `read`, and raises `ReproflowError` where none of these cells has a record of these stages."""
+        """As `read`, and raises `ReproflowError` where no cell has a record of these stages at all."""
         self.read(cells, *stages)
-        if not any(self.slot(stage, cell).record() for cell in cells for stage in stages):
+        if not any(store.newest_record(self.folder, stage, cell.key) for cell in cells for stage in stages):
             raise ReproflowError(
                 f"no cell of {self.folder} has a {stages[0]} record: there is nothing to write;\nrun the workflow "
                 "(snakemake --cores all), which trains what is missing."

@@ -74,6 +74,12 @@ def again(output):
 
 
 @functools.cache
+def shard_fingerprint(shard, stage):
+    """The digest of a shard's stage."""
+    return fingerprint.of_cells(CONFIG, SHARDS[shard], stage)
+
+
+@functools.cache
 def unfinished(shard):
     """The stages that cells of a shard still need."""
     return {stage for cell in SHARDS[shard] if (stage := RUN.unfinished(cell))}
@@ -86,7 +92,7 @@ def finished(stage):
     def look(wildcards):
         marker = RUN.folder / "shards" / f"{wildcards.shard}.{stage}"
         if workflow.is_main_process and marker.exists():
-            told = marker.read_text().strip() == fingerprint.of_cells(CONFIG, SHARDS[wildcards.shard], stage)
+            told = marker.read_text().strip() == shard_fingerprint(wildcards.shard, stage)
             if not told or stage in unfinished(wildcards.shard):
                 again(marker)
         return []
@@ -126,7 +132,7 @@ def data_file(wildcards):
 
 def stage_fingerprint(stage):
     """A params function: one string that changes when, and only when, a cell of the shard would come out differently."""
-    return lambda wildcards: fingerprint.of_cells(CONFIG, SHARDS[wildcards.shard], stage)
+    return lambda wildcards: shard_fingerprint(wildcards.shard, stage)
 
 
 def is_image(dataset):
