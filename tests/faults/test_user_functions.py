@@ -182,9 +182,9 @@ def test_what_failed_stands_until_the_function_is_mended(tiny_config: dict) -> N
     train(run)
     assert run.slot("train", cell_of(run, "weight")).record()["status"] == "failed"
     # In another place, as this process has read the first.
-    Path("other").mkdir()
-    Path("other/my.py").write_text(FILE.replace('raise ValueError("no weight today")', "pass"))
-    mended = opened(tiny_config, "run", weightings=["uniform", weighting("weight") | {"spec": "other/my.py:weight"}])
+    Path("mended").mkdir()
+    Path("mended/my.py").write_text(FILE.replace('raise ValueError("no weight today")', "pass"))
+    mended = opened(tiny_config, "run", weightings=["uniform", weighting("weight") | {"spec": "mended/my.py:weight"}])
     assert mended.slot("train", cell_of(mended, "weight")).record() is None, "its source is part of the fingerprint"
     assert mended.slot("train", cell_of(mended, "uniform")).record()["status"] == "ok"
 
