@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from reproflow.cli import asking, baseline, checking, common, running
+from reproflow.cli import asking, baseline, checking, cleaning, common, running
 from reproflow.foundation import child
 from reproflow.foundation.errors import ReproflowError
 
@@ -25,13 +26,16 @@ app = typer.Typer(
     help="Executed evidence for statements about flow-matching and diffusion losses.",
 )
 app.command("list")(asking.list_)
-for verb in (asking.verify, asking.why, asking.doctor):
+for verb in (asking.verify, asking.why, asking.doctor, cleaning.clean):
     app.command()(verb)
 for stage in running.VERBS:
     app.command()(common.stoppable(stage))
 app.add_typer(checking.app, name="check")
 app.add_typer(baseline.app, name="baseline")
 
+
+# A disk that is full, or that this user may not write: not a fault of ours, and no traceback.
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 # Typer carries its own copy of click, older versions use the library: the base of its public error is right in both.
 CommandLineError: type[Exception] = next(
@@ -96,6 +100,16 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        # The log may lie on the same disk, with no room for this line.
+        with contextlib.suppress(OSError):
+            where = error.filename or "output"
+            print(
+                f"reproflow: {where}: {error.strerror} (errno {error.errno}); what is saved is kept.", file=sys.stderr
+            )
+        return 1
 
 
 def _usage(error: Any) -> int:

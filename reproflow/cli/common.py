@@ -117,6 +117,7 @@ def claim_context(opened: Run) -> Any:
     for cell in grid.expand(opened.config):
         fits = cell.key == wanted if wanted else (cell.process, cell.target) == ("gaussian", "x1")
         if fits and (opened.slot("train", cell).record() or {}).get("status") == "ok":
+            opened.read([cell], "train")
             loaded = data.load(opened.data_file(cell.dataset))
             if isinstance(loaded, data.ImageData):
                 experiment = grid.experiment_of(opened.config, cell.experiment)
@@ -146,6 +147,7 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
     slot = opened.slot("train", cell)
     if (slot.record() or {}).get("status") != "ok":
         raise UsageError(f"{key} has no good train record in {opened.folder}; train it first.")
+    opened.read([cell], "train")
     loaded = data.load(opened.data_file(cell.dataset))
     chosen = device(opened.config.device)
     return cell, experiment, loaded, sampling.load_denoiser(cell, experiment, slot, loaded, chosen)

@@ -13,6 +13,7 @@ from reproflow.cli import common
 from reproflow.cli.common import ConfigOption, ResultsOption
 from reproflow.foundation import child
 from reproflow.foundation.errors import UsageError
+from reproflow.foundation.fingerprint import STAGES
 from reproflow.foundation.run import Run
 
 ShardOption = Annotated[str, typer.Option("--shard", help="The shard's id, such as toy-000.")]
@@ -257,6 +258,7 @@ def gate(config: ConfigOption, results: ResultsOption = None) -> None:
 
 def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:
     """The cells that a stage has left fit for the next one; the others are said, and stay rows of cells.csv."""
+    opened.read(cells, *STAGES[: STAGES.index(stage) + 1])
     fit = [cell for cell in cells if (opened.slot(stage, cell).record() or {}).get("status") == "ok"]
     for cell in cells:
         if cell not in fit:

@@ -27,7 +27,7 @@ from reproflow.evaluation.flow_likelihood import FlowLikelihood, dequantised_nll
 from reproflow.evaluation.likelihood import bits_per_dim, gaussian_bound, masked_bound
 from reproflow.foundation import seeds
 from reproflow.foundation.config import Experiment
-from reproflow.foundation.errors import InterruptedRun, ReproflowError
+from reproflow.foundation.errors import GuestError, InterruptedRun, ReproflowError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, prepared
@@ -84,41 +84,54 @@ def evaluate(
 ) -> None:
     """Measures every cell whose slot is not finished: (cell, training, sample, evaluation slot).
 
-    A measure that is refused (too coarse a solver) or cannot be had leaves its column empty and says why.
+    A measure that is refused (too coarse a solver) or cannot be had leaves its column empty and says why. A user's
+    function that fails is its cell's outcome; the other cells go on.
     """
-    missing = [each for each in work if each[3].record() is None]
+    missing = [each for each in work if each[3].record(read=True) is None]
     reference = Reference(data, features, device) if missing and features and isinstance(data, ImageData) else None
     for cell, trained, sampled, slot in tqdm(missing, desc=label, unit="cell", mininterval=5):
         with slot.locked():
             began = time.perf_counter()
-            denoiser = load_denoiser(cell, experiment, trained, data, device)
-            drawn = prepared.read_tensors(sampled.folder / SAMPLES)[0] if reference else {}
-            found = likelihood(denoiser, experiment, data)
-            prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
-            least, no_floor = _had("the loss floor", floor, cell, experiment, data)
-            compared, no_fid = _had("FID and KID", reference.measures, drawn, data) if reference else ({}, "")
-            values = found.columns | (compared or {})
-            slot.finish(
-                {
-                    "cell": cell.key,
-                    "status": found.status,
-                    "reason": "; ".join(filter(None, [found.reason, no_fid, no_floor])),
-                    "measures": {name: _plain(value) for name, value in values.items()},
-                    "floor": _plain(least.value) if least else None,
-                    "floor_se": _plain(least.se) if least else None,
-                    "seconds": time.perf_counter() - began,
-                }
-            )
+            try:
+                found, values = _measures((cell, trained, sampled, slot), experiment, data, device, reference)
+            except GuestError as error:
+                slot.finish({"cell": cell.key, "status": "failed", "reason": str(error), "measures": {}})
+                continue
+            about = {"cell": cell.key, "status": found.status}
+            slot.finish(about | values | {"seconds": time.perf_counter() - began}, MEASURES)
+
+
+def _measures(
+    work: tuple[Cell, Slot, Slot, Slot],
+    experiment: Experiment,
+    data: ToyData | ImageData,
+    device: torch.device,
+    reference: Reference | None,
+) -> tuple[Likelihoods, dict[str, Any]]:
+    """Writes the nats of every point, and gives a cell's likelihoods with what its record holds of its measures."""
+    cell, trained, sampled, slot = work
+    drawn = prepared.read_tensors(sampled.folder / SAMPLES)[0] if reference else {}
+    found = likelihood(load_denoiser(cell, experiment, trained, data, device), experiment, data)
+    prepared.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
+    least, no_floor = _had("the loss floor", floor, cell, experiment, data)
+    compared, no_fid = _had("FID and KID", reference.measures, drawn, data) if reference else ({}, "")
+    return found, {
+        "reason": "; ".join(filter(None, [found.reason, no_fid, no_floor])),
+        "measures": {name: _plain(value) for name, value in (found.columns | (compared or {})).items()},
+        "floor": _plain(least.value) if least else None,
+        "floor_se": _plain(least.se) if least else None,
+    }
 
 
 def _had(name: str, measure: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str]:
     """A measure, or None and why it cannot be had of this cell: its other measures and the other cells go on.
 
-    A stop, a fault of the disk and too little memory are no cell's outcome, and end the job.
+    A stop, a fault of the disk and too little memory are no cell's outcome, and end the job; a user's function that fails
+    is the whole cell's.
     """
     try:
         return measure(*arguments), ""
-    except (InterruptedRun, OSError, MemoryError, torch.cuda.OutOfMemoryError):
+    except (GuestError, InterruptedRun, OSError, MemoryError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
         known = isinstance(error, ReproflowError)

@@ -1,7 +1,8 @@
 """Collecting: from the store to cells.csv, curves.csv, timings.csv and the samples that the figures show.
 
 Every cell of the grid is a row, failed and diverged ones with their reason. Records of another fingerprint, damaged or
-edited ones, are not read; the row says what to do. Nothing here needs torch.
+edited ones, are not read; the row says what to do. Nothing here needs torch. `samples/files.json` lists the samples
+with size and SHA-256, so that planning sees when one is gone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,9 +37,14 @@ log = logging.getLogger(__name__)
 
 
 def collect(run: Run) -> None:
-    """Writes cells.csv, curves.csv, timings.csv and samples/<cell>.npz of a results folder."""
+    """Writes cells.csv, curves.csv, timings.csv, samples/<cell>.npz and their list of a results folder.
+
+    Raises `ReproflowError` where no cell has a record of any stage, or a file in the store was changed.
+    """
     cells = sorted(grid.expand(run.config), key=lambda cell: cell.key)
+    run.require(cells, *fingerprint.STAGES)
     rows, curves, timings = [], [], []
+    shown: dict[str, Any] = {}
     for cell in cells:
         status, reason, records = run.outcome(cell)
         if status != "ok":
@@ -48,10 +55,11 @@ def collect(run: Run) -> None:
         timings += [
             {"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r
         ]
-        _samples(run, cell, records)
+        shown |= _samples(run, cell, records)
     write_csv(run.folder / "cells.csv", CELL_COLUMNS, rows)
     write_csv(run.folder / "curves.csv", CURVE_COLUMNS, curves)
     write_csv(run.folder / "timings.csv", TIMING_COLUMNS, timings)
+    files.write_json(run.shown_samples, shown)
 
 
 def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
@@ -114,10 +122,10 @@ def _curve(run: Run, cell: Cell, experiment: Experiment, records: dict[str, dict
     ]
 
 
-def _samples(run: Run, cell: Cell, records: dict[str, dict[str, Any]]) -> None:
-    """The first samples of a cell where the figures look for them."""
+def _samples(run: Run, cell: Cell, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Writes the first samples of a cell where the figures look for them; the file's entry in their list."""
     if records.get("sample", {}).get("status") != "ok":
-        return
+        return {}
     from safetensors.numpy import load_file
 
     tensors = load_file(run.slot("sample", cell).folder / "samples.safetensors")
@@ -125,8 +133,19 @@ def _samples(run: Run, cell: Cell, records: dict[str, dict[str, Any]]) -> None:
     if "labels" in shown:
         side = round(shown["samples"].shape[1] ** 0.5)
         shown["samples"] = shown["samples"].reshape(-1, side, side)
-    with files.atomic(run.folder / "samples" / f"{cell.key}.npz") as temporary:
-        np.savez_compressed(temporary, **shown)
+    path = run.shown_samples.parent / f"{cell.key}.npz"
+    _write_npz(path, shown)
+    return {path.name: files.entry(path)}
+
+
+def _write_npz(path: Path, arrays: dict[str, Any]) -> None:
+    """As `numpy.savez_compressed`, without the time of day: the same arrays are the same bytes."""
+    with files.atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w") as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ and exits with `exit_code`; anything that is not a `ReproflowError` is a bug of 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class ReproflowError(Exception):
@@ -20,6 +20,18 @@ class UsageError(ReproflowError):
     """A command, name, parameter or user function that cannot be used (exit 2)."""
 
     exit_code = 2
+
+
+class GuestError(UsageError):
+    """A user's own function that raised or broke its promise at a call (exit 2; in a stage, its cell has failed)."""
+
+
+class CellsFailed(GuestError):
+    """What a user's functions did wrong in cells that are worked on together: the reason of each, by its place."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(next(iter(reasons.values())))
+        self.reasons = dict(reasons)
 
 
 class ConfigError(UsageError):

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from reproflow.foundation import seeds
 from reproflow.foundation.config import Experiment, Sampling
+from reproflow.foundation.errors import GuestError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, prepared
@@ -184,19 +185,21 @@ def sample(
 ) -> None:
     """Samples every cell whose sample slot is not finished: (cell, training slot, sample slot).
 
-    A network that gives numbers which are not finite is recorded as failed; the other cells go on.
+    A network that gives numbers which are not finite is recorded as failed, and so is a cell whose own function (a
+    user's) fails; the other cells go on.
     """
-    for cell, trained, slot in tqdm([w for w in work if w[2].record() is None], desc=label, unit="cell", mininterval=5):
+    missing = [each for each in work if each[2].record(read=True) is None]
+    for cell, trained, slot in tqdm(missing, desc=label, unit="cell", mininterval=5):
         with slot.locked():
-            denoiser = load_denoiser(cell, experiment, trained, data, device)
             about = {"cell": cell.key, "solver": experiment.sampling.solver}
             try:
+                denoiser = load_denoiser(cell, experiment, trained, data, device)
                 tensors, nfe = draw(denoiser, data, cell, experiment)
-            except FloatingPointError as error:
+            except (FloatingPointError, GuestError) as error:
                 slot.finish(about | {"status": "failed", "reason": str(error), "nfe": None})
                 continue
             prepared.write_tensors(slot.folder / SAMPLES, tensors, {"kind": "samples", "cell": cell.key})
-            slot.finish(about | {"status": "ok", "reason": "", "nfe": nfe})
+            slot.finish(about | {"status": "ok", "reason": "", "nfe": nfe}, SAMPLES)
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Guests: functions from a user's file, run with every promise checked at each call.
 
 A guest that raises, gives another shape, a NaN inside (0, 1), or draws from a global random generator is refused with a
-`UsageError` that names the function, the line, and the first bad time. What a value *means* (negative, infinite, wrong
+`GuestError` that names the function, the line, and the first bad time. What a value *means* (negative, infinite, wrong
 at the ends) is not for here: `judge` says so, and training refuses it.
 """
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import child, registry
-from reproflow.foundation.errors import ReproflowError, UsageError
+from reproflow.foundation.errors import GuestError, InterruptedRun, ReproflowError, UsageError
 from reproflow.foundation.specs import Spec
 
 GUEST = "reproflow_guest_"
@@ -54,19 +54,21 @@ def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Te
     try:
         # Copies, which it may change in place.
         value = function(*(each.clone() for each in arguments), **params)
-    except ReproflowError:
+    except InterruptedRun:
         raise
-    except Exception as error:
-        raise UsageError(_because(kind, spec, error)) from error
+    except ReproflowError as error:
+        raise GuestError(str(error)) from error
+    except (Exception, SystemExit) as error:
+        raise GuestError(_because(kind, spec, error)) from error
     except KeyboardInterrupt as error:
         # A child hears no key of the user's: the function raised it.
         if not child.inside():
             raise
-        raise UsageError(_because(kind, spec, error)) from error
+        raise GuestError(_because(kind, spec, error)) from error
     finally:
         _end_copies(process)
     if _random_state() != before:
-        raise UsageError(
+        raise GuestError(
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
         )
     if kind == "path":
@@ -83,17 +85,17 @@ def _end_copies(process: int) -> None:
 
 def _path(value: Any, t: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UsageError(f"path {spec.name!r} must give (alpha, sigma), it gave {type(value).__name__}.")
+        raise GuestError(f"path {spec.name!r} must give (alpha, sigma), it gave {type(value).__name__}.")
     return _checked(value[0], t, "path", spec), _checked(value[1], t, "path", spec)
 
 
 def _checked(value: Any, t: Tensor, kind: str, spec: Spec) -> Tensor:
     """The value as a tensor of t's shape and type; a number or a 0-dimensional tensor is spread out."""
     if not isinstance(value, Tensor | int | float | np.ndarray | np.floating):
-        raise UsageError(f"{kind} {spec.name!r} must give a tensor of t's shape, it gave {type(value).__name__}.")
+        raise GuestError(f"{kind} {spec.name!r} must give a tensor of t's shape, it gave {type(value).__name__}.")
     tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
     if tensor.is_complex() or (tensor.ndim and tensor.shape != t.shape):
-        raise UsageError(
+        raise GuestError(
             f"{kind} {spec.name!r} must give a real tensor of shape {tuple(t.shape)} (that of "
             f"{'u' if kind == 'time' else 't'}) or a number, it gave {tensor.dtype} of shape {tuple(tensor.shape)}."
         )
@@ -101,7 +103,7 @@ def _checked(value: Any, t: Tensor, kind: str, spec: Spec) -> Tensor:
     bad = torch.isnan(tensor) & (t > 0) & (t < 1)
     if bool(bad.any()):
         first = float(t[bad].min()) if t.ndim else float(t)
-        raise UsageError(
+        raise GuestError(
             f"{kind} {spec.name!r} is NaN at {'u' if kind == 'time' else 't'} = {first:.6g}; "
             "it must be a number everywhere in (0, 1)."
         )
@@ -148,7 +150,7 @@ def _module(path: str, shown: str) -> ModuleType:
             raise
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         line = f", line {frames[-1].lineno}" if frames else ""
-        raise UsageError(f"{shown}{line} cannot be run: {type(error).__name__}: {error}") from error
+        raise GuestError(f"{shown}{line} cannot be run: {type(error).__name__}: {error}") from error
     finally:
         _end_copies(process)
         sys.path.remove(str(Path(path).parent))

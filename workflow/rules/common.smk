@@ -1,4 +1,5 @@
 # The checked configuration, its grid, and where results go. Only an experiment with `dedupe` makes this import torch.
+import functools
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import reproflow
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, fingerprint, grid, names
 from reproflow.foundation.errors import ConfigError, ReproflowError
+from reproflow.foundation.run import Run
 from reproflow.reporting.figures import NAMES as FIGURES
 
 try:
@@ -66,6 +68,57 @@ def begin():
             raise WorkflowError(outcome.stderr.strip())
 
 
+# What Snakemake does not see: the store behind the markers, and the samples behind their list.
+RUN = Run(CONFIG, placed(RESULTS))
+
+
+def again(output):
+    """Has the job of an output done again, whatever its time says. Nothing is written, so a dry run tells the same."""
+    workflow.dag.forcefiles.add(str(output))
+
+
+@functools.cache
+def shard_fingerprint(shard, stage):
+    """The digest of a shard's stage."""
+    return fingerprint.of_cells(CONFIG, SHARDS[shard], stage)
+
+
+@functools.cache
+def unfinished(shard):
+    """The stages that cells of a shard still need."""
+    return {stage for cell in SHARDS[shard] if (stage := RUN.unfinished(cell))}
+
+
+def finished(stage):
+    """An input function that adds no file: a marker that the store does not bear out, or that is of another fingerprint,
+    counts for nothing. Only the process that plans looks; jobs look for themselves."""
+
+    def look(wildcards):
+        marker = RUN.folder / "shards" / f"{wildcards.shard}.{stage}"
+        if workflow.is_main_process and marker.exists():
+            told = marker.read_text().strip() == shard_fingerprint(wildcards.shard, stage)
+            if not told or stage in unfinished(wildcards.shard):
+                again(marker)
+        return []
+
+    return look
+
+
+def samples_shown(wildcards):
+    """Likewise for the samples that figures show, one file a cell, of which only the list is declared."""
+    if workflow.is_main_process and RUN.shown_samples.exists() and RUN.samples_fault():
+        again(RUN.folder / "cells.csv")
+    return []
+
+
+def resolved(wildcards):
+    """Likewise for the configuration that jobs read: `onstart` writes it, and is called where there is a job."""
+    gate = RUN.folder / "gate.txt"
+    if workflow.is_main_process and gate.exists() and not begun():
+        again(gate)
+    return []
+
+
 wildcard_constraints:
     shard=r"[a-z0-9_]+-\d{3}",
     dataset="[a-z0-9_]+",
@@ -83,7 +136,7 @@ def data_file(wildcards):
 
 def stage_fingerprint(stage):
     """A params function: one string that changes when, and only when, a cell of the shard would come out differently."""
-    return lambda wildcards: fingerprint.of_cells(CONFIG, SHARDS[wildcards.shard], stage)
+    return lambda wildcards: shard_fingerprint(wildcards.shard, stage)
 
 
 def is_image(dataset):

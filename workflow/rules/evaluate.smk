@@ -3,6 +3,7 @@
 
 rule evaluate:
     input:
+        finished("evaluate"),
         data=data_file,
         sampled=RESULTS / "shards" / "{shard}.sample",
         features=features_file,
@@ -22,6 +23,7 @@ rule evaluate:
 
 rule collect:
     input:
+        samples_shown,
         evaluated=expand(RESULTS / "shards" / "{shard}.evaluate", shard=SHARDS),
     output:
         cells=report(
@@ -32,6 +34,7 @@ rule collect:
         ),
         curves=ensure(RESULTS / "curves.csv", non_empty=True),
         timings=RESULTS / "timings.csv",
+        samples=RESULTS / "samples" / "files.json",
     log:
         LOGS / "collect.log",
     conda:

@@ -95,6 +95,7 @@ rule report:
 
 rule gate:
     input:
+        resolved,
         CASCADE,
         cells=RESULTS / "cells.csv",
         claims=RESULTS / "claims.csv",

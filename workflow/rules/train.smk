@@ -1,9 +1,10 @@
 # Training and sampling, a shard a job. The cells themselves go to an undeclared store, where a failed or re-cut shard
-# finds what is already done; the declared output is the shard's fingerprint.
+# finds what is already done; the declared output is the shard's fingerprint, which counts as long as the store bears it out.
 
 
 rule train:
     input:
+        finished("train"),
         data=data_file,
     output:
         ensure(RESULTS / "shards" / "{shard}.train", non_empty=True),
@@ -21,6 +22,7 @@ rule train:
 
 rule sample:
     input:
+        finished("sample"),
         data=data_file,
         trained=RESULTS / "shards" / "{shard}.train",
     output:

@@ -33,9 +33,11 @@ from reproflow.evaluation.cascade.rows import INCONCLUSIVE, REFUTED, SUPPORTED, 
 from reproflow.evaluation.collect import write_csv
 from reproflow.evaluation.statistics import Measured
 from reproflow.foundation import grid, registry, seeds
+from reproflow.foundation.errors import GuestError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.run import Run
 from reproflow.foundation.schema import Cascade
+from reproflow.foundation.store import Slot
 from reproflow.learning import data as datasets
 from reproflow.learning.data import ImageData
 from reproflow.learning.models.denoiser import MaskedDenoiser
@@ -74,21 +76,33 @@ def _images() -> set[str]:
 
 
 def write(run: Run, device: torch.device) -> None:
-    """Writes `cascade.csv`; a cell without a good training record is a row that says so."""
+    """Writes `cascade.csv`; a cell without a good training record is a row that says so.
+
+    Raises `ReproflowError` where no cell has a training record, or a network's file was changed.
+    """
     assert run.config.cascade is not None
     rows: list[dict[str, Any]] = []
-    for cell in tqdm(cells(run), desc="cascade", unit="cell", mininterval=5):
+    wanted = cells(run)
+    run.require(wanted, "train")
+    for cell in tqdm(wanted, desc="cascade", unit="cell", mininterval=5):
         slot = run.slot("train", cell)
         if (slot.record() or {}).get("status") != "ok":
             rows.append(_about(cell) | {"quantity": "", "verdict": INCONCLUSIVE, "reason": "no good training record"})
             continue
-        experiment = grid.experiment_of(run.config, cell.experiment)
-        loaded = datasets.load(run.data_file(cell.dataset))
-        assert isinstance(loaded, ImageData)
-        denoiser = load_denoiser(cell, experiment, slot, loaded, device)
-        subject = Masked(denoiser, loaded) if isinstance(denoiser, MaskedDenoiser) else Gaussian(denoiser, loaded)
-        rows += [_about(cell) | row for row in measure(subject, denoiser.path, run.config.cascade)]
+        try:
+            rows += [_about(cell) | row for row in _of_cell(run, cell, slot, device)]
+        except GuestError as error:
+            rows.append(_about(cell) | {"quantity": "", "verdict": INCONCLUSIVE, "reason": str(error)})
     write_csv(run.folder / "cascade.csv", COLUMNS, rows)
+
+
+def _of_cell(run: Run, cell: Cell, slot: Slot, device: torch.device) -> list[dict[str, Any]]:
+    assert run.config.cascade is not None
+    loaded = datasets.load(run.data_file(cell.dataset))
+    assert isinstance(loaded, ImageData)
+    denoiser = load_denoiser(cell, grid.experiment_of(run.config, cell.experiment), slot, loaded, device)
+    subject = Masked(denoiser, loaded) if isinstance(denoiser, MaskedDenoiser) else Gaussian(denoiser, loaded)
+    return measure(subject, denoiser.path, run.config.cascade)
 
 
 def _about(cell: Cell) -> dict[str, Any]:

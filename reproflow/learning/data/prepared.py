@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
-from reproflow.foundation.files import atomic
+from reproflow.foundation.files import atomic, refused
 from reproflow.learning.data.base import ImageData, ToyData, digest, get_dataset
 
 HEADER = "reproflow"
@@ -48,11 +48,19 @@ def load(path: str | Path) -> ToyData | ImageData:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
-    """Writes tensors with a description to one safetensors file, whole, and returns their SHA-256."""
+    """Writes tensors with a description to one safetensors file, whole, and returns their SHA-256.
+
+    Raises `ReproflowError` with path and cause when the file system refuses.
+    """
     sha = digest(tensors)
     header = json.dumps({**about, "sha256": sha}, sort_keys=True)
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {HEADER: header})
+        try:
+            save_file(held, temporary, {HEADER: header})
+        except SafetensorError as error:
+            # Its own error, also for a full disk: the system's words follow "I/O error".
+            raise refused(path, str(error).rpartition("I/O error: ")[2]) from error
     return sha
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
+from reproflow.foundation.files import refusals
 from reproflow.learning.data.prepared import read_tensors, write_tensors
 
 FORMAT = 1
@@ -33,8 +34,9 @@ class Checkpoint:
 def save(folder: Path, fingerprint: str, checkpoint: Checkpoint) -> None:
     """Replaces the state in `folder`, keeping the one before."""
     current = folder / CURRENT
-    if current.exists():
-        os.replace(current, folder / PREVIOUS)
+    with refusals(current):
+        if current.exists():
+            os.replace(current, folder / PREVIOUS)
     about = {"kind": "state", "format": FORMAT, "fingerprint": fingerprint, "step": checkpoint.step}
     write_tensors(current, checkpoint.tensors, about)
 
@@ -62,4 +64,5 @@ def load(folder: Path, fingerprint: str) -> Checkpoint | None:
 def clear(folder: Path) -> None:
     """Removes the states of a finished cell."""
     for name in (CURRENT, PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
+        with refusals(folder / name, "remove"):
+            (folder / name).unlink(missing_ok=True)

@@ -7,13 +7,15 @@ coefficients of a chunk cost one call per cell, and a resumed run finds the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reproflow.foundation import pairing, seeds
 from reproflow.foundation.config import Experiment, parse
+from reproflow.foundation.errors import CellsFailed, GuestError
 from reproflow.foundation.grid import Cell
 from reproflow.learning.data import ImageData, ToyData, pairs
 from reproflow.theory.admission import admit
@@ -42,15 +44,31 @@ def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
     return gaussian.Objective(path, law, weighting, get_target(cell.target), t_range)
 
 
+def each_cell(function: Callable[[Any], Any], cells: Iterable[Any]) -> list[Any]:
+    """The function's value at each. Raises `CellsFailed` with the places where a user's own function failed."""
+    values, reasons = [], {}
+    for place, cell in enumerate(cells):
+        try:
+            values.append(function(cell))
+        except GuestError as error:
+            reasons[place] = str(error)
+    if reasons:
+        raise CellsFailed(reasons)
+    return values
+
+
 class Draws:
-    """Batches for a fixed list of cells of one experiment; tensors are made on the CPU and moved to `device`."""
+    """Batches for a fixed list of cells of one experiment; tensors are made on the CPU and moved to `device`.
+
+    Raises `CellsFailed`, also in `batch`, for cells whose own functions fail: without them the others have theirs.
+    """
 
     def __init__(
         self, cells: Sequence[Cell], experiment: Experiment, data: ToyData | ImageData, device: torch.device
     ) -> None:
         self.experiment, self.data, self.device = experiment, data, device
         vocabulary = data.levels if isinstance(data, ImageData) else 0
-        self.objectives = [objective(cell, experiment, vocabulary) for cell in cells]
+        self.objectives = each_cell(lambda cell: objective(cell, experiment, vocabulary), cells)
         self.divergence = _divergence(experiment, self.objectives, data.dim)
         given = pairing.is_file(experiment.coupling)
         self.pairs = pairs.load(experiment.coupling, data) if given else None
@@ -96,7 +114,8 @@ class Draws:
         """The objectives' columns for a chunk of steps, (K, CHUNK, B)."""
         if chunk != self._chunk:
             quantiles = [self._quantiles(seed, chunk) for seed in self.seeds]
-            rows = [o.at(quantiles[int(s)]) for o, s in zip(self.objectives, self.seed_of, strict=True)]
+            placed = zip(self.objectives, self.seed_of.tolist(), strict=True)
+            rows = each_cell(lambda pair: pair[0].at(quantiles[pair[1]]), placed)
             self._chunk, self._columns = chunk, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         return self._columns
 
@@ -109,10 +128,13 @@ class Draws:
 
 def _divergence(experiment: Experiment, objectives: Sequence[Objective], dim: int) -> Divergence | None:
     """What takes the place of the squared error, if anything does. Raises `UsageError` for what cannot be trained."""
-    divergence = get_divergence(parse(experiment.divergence, "divergence"))
-    if divergence.name == "squared":
+    found = each_cell(lambda _: get_divergence(parse(experiment.divergence, "divergence")), objectives)
+    if not found or found[0].name == "squared":
         return None
-    for each in objectives:
+
+    def admitted(each: Objective) -> None:
         assert isinstance(each, gaussian.Objective)
-        admit_divergence(divergence, each.weighting.name, each.weighting.on, each.target.name, dim)
-    return divergence
+        admit_divergence(found[0], each.weighting.name, each.weighting.on, each.target.name, dim)
+
+    each_cell(admitted, objectives)
+    return found[0]

@@ -2,7 +2,8 @@
 
 Cells that stand at the same step go on as one stack. After a kill some may be a checkpoint behind the others; the ones
 furthest behind run first, until they meet the next group. Every `save_every` steps, and when a signal asks to stop,
-each cell's state is saved; what is finished goes into the store and its states are removed.
+each cell's state is saved; what is finished goes into the store and its states are removed. A cell that diverges, or
+whose own function (a user's) fails, leaves with that outcome; the others take the step without it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reproflow.foundation.config import Experiment
-from reproflow.foundation.errors import InterruptedRun, ReproflowError
+from reproflow.foundation.errors import CellsFailed, InterruptedRun, ReproflowError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, prepared
@@ -30,6 +31,8 @@ from reproflow.learning.training.draws import Draws
 from reproflow.learning.training.stack import Stack, fresh
 
 FINAL = "final.safetensors"
+Outcome = tuple[str, str]
+"""Status (ok, diverged, failed) and reason."""
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +60,10 @@ def train(
     cell.
     """
     with contextlib.ExitStack() as locks:
-        missing = [(cell, slot) for cell, slot in work if slot.record() is None]
+        missing = [(cell, slot) for cell, slot in work if slot.record(read=True) is None]
         for _, slot in missing:
             locks.enter_context(slot.locked())
-        missing = [(cell, slot) for cell, slot in missing if slot.record() is None]
+        missing = [(cell, slot) for cell, slot in missing if slot.record(read=True) is None]
         log.info("%s: %d of %d cells to train", label, len(missing), len(work))
         if missing:
             _train_missing(experiment, missing, data, device, should_stop, label)
@@ -96,27 +99,32 @@ def _run(
     should_stop: Callable[[], bool],
     bar: tqdm,
 ) -> list[Job]:
-    """Takes a group from its step to `stop`; returns the jobs that finished or diverged."""
+    """Takes a group from its step to `stop`; returns the jobs that finished, diverged or failed."""
     training, gone, active = experiment.training, [], list(group)
-    draws = Draws([job.cell for job in active], experiment, data, device)
-    stack = Stack(head, training, [job.state for job in active], device, draws.divergence)
+    stack = Stack(head, training, [job.state for job in active], device)
+    draws: Draws | None = None
     began = time.perf_counter()
 
-    def leave(members: list[int], status: str) -> None:
+    def leave(outcomes: dict[int, Outcome]) -> None:
         states, seconds = stack.states(), (time.perf_counter() - began) / len(group)
-        for member in members:
-            _finish(active[member], states[member], status, device, seconds)
+        for member, outcome in outcomes.items():
+            _finish(active[member], states[member], outcome, device, seconds)
             gone.append(active[member])
 
     while active and stack.step < stop:
-        bad = _advance(stack, draws.batch(stack.step), experiment)
+        try:
+            if draws is None:
+                draws = Draws([job.cell for job in active], experiment, data, device)
+                stack.divergence = draws.divergence
+            bad = dict.fromkeys(_advance(stack, draws.batch(stack.step), experiment), _diverged(stack.step))
+        except CellsFailed as error:
+            bad = {member: ("failed", reason) for member, reason in error.reasons.items()}
         if bad:
-            leave(bad, "diverged")
+            leave(bad)
             good = [member for member in range(len(active)) if member not in bad]
-            active = [active[member] for member in good]
+            active, draws = [active[member] for member in good], None
             if active:
                 stack.keep(good)
-                draws = Draws([job.cell for job in active], experiment, data, device)
             continue
         bar.update(max(0, stack.step - bar.n))
         stopping = should_stop()
@@ -125,8 +133,12 @@ def _run(
         if stopping:
             raise InterruptedRun(f"stopped at step {stack.step} of {training.steps}; the state is saved, run again.")
     if active and stop == training.steps:
-        leave(list(range(len(active))), "ok")
+        leave(dict.fromkeys(range(len(active)), ("ok", "")))
     return gone
+
+
+def _diverged(step: int) -> Outcome:
+    return "diverged", f"loss or gradient not finite at step {step}; the state before it is kept"
 
 
 def _advance(stack: Stack, batch: dict[str, Tensor], experiment: Experiment) -> list[int]:
@@ -155,11 +167,11 @@ def _save(jobs: list[Job], stack: Stack) -> None:
         checkpoint.save(job.slot.folder, job.slot.fingerprint.value, state)
 
 
-def _finish(job: Job, state: Checkpoint, status: str, device: torch.device, seconds: float) -> None:
+def _finish(job: Job, state: Checkpoint, outcome: Outcome, device: torch.device, seconds: float) -> None:
     """Stores the averaged and the raw weights and the history; the moments are no longer needed."""
     kept = {name: tensor for name, tensor in state.tensors.items() if name.startswith(("weights.", "ema.", "history"))}
     prepared.write_tensors(job.slot.folder / FINAL, kept, {"kind": "network", "cell": job.cell.key, "step": state.step})
-    reason = "" if status == "ok" else f"loss or gradient not finite at step {state.step}; the state before it is kept"
+    status, reason = outcome
     about = {"cell": job.cell.key, "status": status, "step": state.step, "reason": reason, "device": device.type}
-    job.slot.finish(about | {"seconds": seconds})
+    job.slot.finish(about | {"seconds": seconds}, FINAL)
     checkpoint.clear(job.slot.folder)

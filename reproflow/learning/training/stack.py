@@ -14,6 +14,7 @@ from torch.optim.adamw import adamw
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reproflow.foundation.config import Training
+from reproflow.foundation.errors import CellsFailed, GuestError
 from reproflow.learning.models.heads import Head, mean_level
 from reproflow.learning.models.stacked import StackedMLP, stack
 from reproflow.learning.training.checkpoint import Checkpoint
@@ -65,8 +66,14 @@ class Stack:
         return [Checkpoint(self.step, {name: tensor[member] for name, tensor in parts.items()}) for member in members]
 
     def advance(self, batch: dict[str, Tensor]) -> list[int]:
-        """Takes one step, or none and returns the members whose loss or gradient is not finite."""
-        losses = loss(self.head, self.network, batch, self.divergence)
+        """Takes one step, or none and returns the members whose loss or gradient is not finite.
+
+        Raises `CellsFailed`, also before the step, for the members whose divergence, a user's own, fails.
+        """
+        try:
+            losses = loss(self.head, self.network, batch, self.divergence)
+        except GuestError as error:
+            raise CellsFailed(self._blamed(batch) or dict.fromkeys(range(len(self.history)), str(error))) from error
         parameters: list[Tensor] = list(self.network.parameters())
         gradients = torch.autograd.grad(losses.sum(), parameters)
         # Added one after the other: a reduction over a (parameters, K) table would sum in an order that depends on K.
@@ -83,6 +90,18 @@ class Stack:
         self.history[:, self.step] = torch.stack([losses.detach(), norms], -1).cpu()
         self.step += 1
         return []
+
+    def _blamed(self, batch: dict[str, Tensor]) -> dict[int, str]:
+        """Which members' loss fails when it is asked for alone, and why."""
+        reasons = {}
+        for member, state in enumerate(self.states()):
+            network = stack(self.head.architecture, [_part(state.tensors, "weights")]).to(self.device)
+            alone = {name: tensor[member : member + 1] for name, tensor in batch.items()}
+            try:
+                loss(self.head, network, alone, self.divergence)
+            except GuestError as error:
+                reasons[member] = str(error)
+        return reasons
 
     @torch.no_grad()
     def _update(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
