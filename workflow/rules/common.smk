@@ -4,10 +4,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-import reproflow
+# Another environment's Snakemake is told what it lacks before anything is missed by its name.
+CLONE = Path(str(workflow.current_basedir)).parents[1]
+try:
+    import reproflow
+    from reproflow.foundation import surroundings
+    from reproflow.foundation.errors import ReproflowError
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"Snakemake runs in the environment {sys.prefix}, which lacks {error.name}.\n"
+        f"Run `make .venv/ready` in {CLONE}, then use {CLONE}/.venv/bin/snakemake; or install {CLONE} into this environment."
+    )
+
+try:
+    surroundings.check_packages(CLONE)
+    surroundings.check_variables(os.environ)
+    surroundings.check_folders(Path(sys.executable), Path(reproflow.__file__).resolve(), CLONE)
+except ReproflowError as error:
+    raise WorkflowError(str(error))
+
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, fingerprint, grid, names
-from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.figures import NAMES as FIGURES
 
 try:
@@ -37,8 +54,10 @@ RESOLVED = placed(RESULTS / "config.json")
 # it started when it is told to stop. A workflow that imports this one keeps its own shell.
 CODE = Path(reproflow.__file__).resolve().parents[1]
 if workflow.modifier.is_main_snakefile():
+    programs = os.path.dirname(sys.executable)
     search = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
-    shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={search}; trap : TERM USR1; ")
+    # `:q` quotes for the shell, whatever is in a folder's name; an f-string would not, and would be read as a pattern again.
+    shell.prefix("export PATH={programs:q}:$PATH PYTHONPATH={search:q}; trap : TERM USR1; ")
 
 
 def begun():
