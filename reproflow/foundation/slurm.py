@@ -5,9 +5,9 @@ two cases the job still counts as running, and putting it back is right: it keep
 attempt. A cancelled job, or one out of time, is left alone; Snakemake's `retries` submit it again.
 
 A job that somebody wrote himself is his own: a `timeout` in it sends SIGTERM too, and put back it would begin anew, for
-ever. Ours is what the Slurm profile submitted. Its mark is the job's name, which the profile begins with `PREFIX` and the
-executor ends with the run's UUID: Slurm's controller keeps it with the job, so that no variable has to be trusted which
-a job inside a job would inherit. The work in it is its first step; what somebody starts beside it is not.
+ever. Ours is what the Slurm profile submitted. Its mark is the job's name, which the profile begins with `PREFIX` and
+the executor ends with the run's UUID. Slurm's controller keeps it with the job; a variable would be inherited by a job
+that is submitted from inside. The work is the job's first step; what somebody starts beside it is not.
 """
 
 from __future__ import annotations

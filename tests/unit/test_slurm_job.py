@@ -69,7 +69,7 @@ def test_a_running_job_is_put_back(scontrol) -> None:
 def test_others_are_left_alone(scontrol, about: dict[str, object]) -> None:
     told = scontrol(**about)
     assert not slurm.put_back()
-    assert "requeue 7" not in told.read_text()
+    assert not told.exists() or "requeue 7" not in told.read_text()
 
 
 def test_the_profile_marks_its_jobs_so() -> None:
