@@ -103,11 +103,11 @@ def test_what_a_user_starts_beside_the_work_of_a_job_leaves_that_job_alone(prepa
     # The job's own work waits meanwhile, so that it is there at the end however fast the machine is.
     process = prepared.trainer()
     os.kill(process, signal.SIGSTOP)
-    finished(
-        prepared.start("srun", f"--jobid={job}", "--overlap", "--ntasks=1", "--mem=0", "bash", "beside.sh"), prepared
-    )
+    beside = ["srun", f"--jobid={job}", "--overlap", "--ntasks=1", "--mem=0", "bash", "beside.sh"]
+    finished(prepared.start(*beside), prepared)
     assert re.findall(r"^(?:step|ended with) \d+$", prepared.said, re.MULTILINE) == ["step 1", "ended with 75"]
     assert (about(prepared, job)["Restarts"], about(prepared, job)["JobState"]) == ("0", "RUNNING")
-    os.kill(process, signal.SIGCONT)
-    finished(run, prepared)
     assert "stopped at step" not in prepared.log
+    os.kill(process, signal.SIGCONT)
+    run.send_signal(signal.SIGINT)
+    run.wait(120)

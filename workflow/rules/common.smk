@@ -53,11 +53,11 @@ RESOLVED = placed(RESULTS / "config.json")
 # Jobs run the code that the fingerprints were read from, with the interpreter that runs this, in a shell that waits for what
 # it started when it is told to stop. A workflow that imports this one keeps its own shell.
 CODE = Path(reproflow.__file__).resolve().parents[1]
+SEARCH = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
 if workflow.modifier.is_main_snakefile():
     programs = os.path.dirname(sys.executable)
-    search = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
     # `:q` quotes for the shell, whatever is in a folder's name; an f-string would not, and would be read as a pattern again.
-    shell.prefix("export PATH={programs:q}:$PATH PYTHONPATH={search:q}; trap : TERM USR1; ")
+    shell.prefix("export PATH={programs:q}:$PATH PYTHONPATH={SEARCH:q}; trap : TERM USR1; ")
 
 
 def begun():
@@ -75,8 +75,7 @@ def begin():
     files.write_text(RESOLVED, configuration.dump(CONFIG))
     if CONFIG.guests:
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CODE), os.environ.get("PYTHONPATH", "")])}
-        outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
+        outcome = subprocess.run(command, env=os.environ | {"PYTHONPATH": SEARCH}, capture_output=True, text=True)
         if outcome.returncode:
             raise WorkflowError(outcome.stderr.strip())
 
