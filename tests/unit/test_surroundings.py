@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,20 @@ def test_a_wrong_time_limit_names_its_variable(said: str, monkeypatch: pytest.Mo
 def test_an_empty_time_limit_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROFLOW_TIME_LIMIT", "")
     assert child.limit() == child.SECONDS
+
+
+def test_missing_packages_are_named_with_the_environment_and_the_one_to_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    surroundings.check_packages(tmp_path)
+    monkeypatch.setattr(surroundings, "MODULES", ("yaml", "no_such_module"))
+    monkeypatch.setattr(surroundings, "VERSIONS", ("torch", "no-such-distribution"))
+    with pytest.raises(UsageError) as refused:
+        surroundings.check_packages(tmp_path)
+    said = str(refused.value)
+    assert f"the environment {sys.prefix}, which lacks no_such_module, no-such-distribution." in said
+    assert f"run `make .venv/ready` in {tmp_path}" in said
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "snakemake").touch()
+    with pytest.raises(UsageError, match=rf"Either use {tmp_path}/.venv/bin/snakemake, or install"):
+        surroundings.check_packages(tmp_path)

@@ -49,14 +49,11 @@ def said(python: Path | str, clone: Path, *arguments: str, code: str = "", **var
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("without", ["torch", pytest.param("numpy", marks=pytest.mark.slow)])
-def test_an_environment_that_lacks_a_package_is_named_with_the_one_to_use(
-    clone: Path, tmp_path: Path, without: str
-) -> None:
-    python = other_environment(tmp_path / "other", without)
+def test_an_environment_that_lacks_a_package_is_named_with_the_one_to_use(clone: Path, tmp_path: Path) -> None:
+    python = other_environment(tmp_path / "other", "torch")
     code, words = said(python, clone, *CI, code=str(clone))
     assert code == 1
-    assert f"Snakemake runs in the environment {tmp_path / 'other'}, which lacks {without}." in words
+    assert f"Snakemake runs in the environment {tmp_path / 'other'}, which lacks torch." in words
     assert f"run `make .venv/ready` in {clone}, then use {clone}/.venv/bin/snakemake" in words
     assert "Traceback" not in words
 
@@ -103,3 +100,26 @@ def test_empty_variables_are_as_unset_ones(clone: Path) -> None:
     asked = resources(words, "train")
     assert (asked["gpu"], asked["runtime"], asked["mem_mb"]) == ("1", "240", "8000")
     assert "--signal=TERM@120 " in asked["slurm_extra"]
+
+
+@pytest.mark.slow
+def test_options_replace_the_profiles_sets_and_the_documented_cures_do_not(clone: Path, tmp_path: Path) -> None:
+    """What docs/slurm.md says of `--set-resources` and `--default-resources`, and its two ways round them."""
+
+    def asked(profile: str, *arguments: str, **variables: str) -> dict[str, str]:
+        code, words = said(
+            sys.executable, clone, "--profile", profile, *CI, *arguments, code=str(clone), **variables
+        )  # fmt: skip
+        assert code == 0, words
+        return resources(words, "train")
+
+    lost = asked("slurm", "--set-resources", "sample:runtime=60")
+    assert "gpu" not in lost, lost
+    assert "--signal=TERM" not in asked("slurm", "--default-resources", "mem_mb=2000").get("slurm_extra", "")
+    by_variable = asked("slurm", REPROFLOW_RUNTIME="60", REPROFLOW_ACCOUNT="lab")
+    assert (by_variable["runtime"], by_variable["gpu"], by_variable["slurm_account"]) == ("60", "1", "lab")
+    mine = shutil.copytree(clone / "slurm", tmp_path / "mysite") / "config.yaml"
+    mine.write_text(mine.read_text().replace("mem_mb: 8000 * attempt", "mem_mb: 9000 * attempt"))
+    copied = asked(str(mine.parent))
+    assert (copied["mem_mb"], copied["gpu"]) == ("9000", "1")
+    assert "--signal=TERM@120" in copied["slurm_extra"]
