@@ -115,7 +115,7 @@ def until(done: Callable[[], Any], seconds: float, clone: Clone) -> Any:
 def training(clone: Clone) -> str:
     """Waits until the training has saved a state; the id of its job."""
     saved = clone.folder / "results/long/store/train"
-    until(lambda: list(saved.glob("*/*/state.safetensors")) and clone.job(), 120, clone)
+    until(lambda: list(saved.glob("*/*/state.safetensors")) and clone.job(), 400, clone)
     return clone.job()
 
 
