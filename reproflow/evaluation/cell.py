@@ -126,8 +126,8 @@ def _measures(
 def _had(name: str, measure: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str]:
     """A measure, or None and why it cannot be had of this cell: its other measures and the other cells go on.
 
-    A stop, a fault of the disk and too little memory are no cell's outcome, and end the job; a user's function that fails
-    is the whole cell's.
+    A stop, a fault of the disk and too little memory are no cell's outcome, and end the job; a user's function that
+    fails is the whole cell's.
     """
     try:
         return measure(*arguments), ""

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> in
     60 s, from the start or from the last time the child said that it is `alive`. Raises `UsageError` when the child was
     stopped at the limit or did not reach its end; the whole process group is killed then.
     """
-    seconds = seconds or float(os.environ.get(LIMIT, SECONDS))
+    seconds = seconds or limit()
     reading, writing = os.pipe()
     path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
@@ -81,6 +81,17 @@ def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> in
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise UsageError(f"{what} ended the process ({how}) instead of returning a value.")
     return code
+
+
+def limit() -> float:
+    """The seconds that the environment allows a child. Raises `UsageError` that names the variable and its value."""
+    said = os.environ.get(LIMIT) or str(SECONDS)
+    with contextlib.suppress(ValueError):
+        if (seconds := float(said)) > 0:
+            return seconds
+    raise UsageError(
+        f"{LIMIT}={said!r}: a number of seconds above 0 is needed; set it so, or unset {LIMIT} for {SECONDS:g} s."
+    )
 
 
 def _wait(process: subprocess.Popen[bytes], reading: int, seconds: float) -> tuple[int, bytes]:

@@ -5,29 +5,39 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import uuid
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reproflow.cli import common
 from reproflow.foundation import slurm
 from reproflow.foundation.errors import InterruptedRun
 
-SHOW = "JobId=7 JobName=x JobState={state} Reason=None Requeue={requeue} Restarts={restarts} Comment=a=b"
+OURS = f"{slurm.PREFIX}_{uuid.uuid4()}"
+SHOW = (
+    "JobId=7 JobName={name} JobState={state} Reason=None Requeue={requeue} Restarts={restarts} Comment=a=b "
+    f"JobName={OURS} JobState=RUNNING Requeue=1"
+)
 
 
 @pytest.fixture
 def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A `scontrol` that knows job 7 and writes down what it is told; sets the job's state."""
+    """A `scontrol` that knows job 7 and writes down what it is told; sets the job's state. The job's comment, a user's
+    own text, says that all is well."""
 
-    def install(state: str = "RUNNING", requeue: int = 1, restarts: int = 0, code: int = 0) -> Path:
+    def install(
+        state: str = "RUNNING", requeue: int = 1, restarts: int = 0, code: int = 0, name: str = OURS, step: str = "0"
+    ) -> Path:
         told = tmp_path / "told"
         script = tmp_path / "scontrol"
-        said = SHOW.format(state=state, requeue=requeue, restarts=restarts)
+        said = SHOW.format(state=state, requeue=requeue, restarts=restarts, name=name)
         script.write_text(f'#!/bin/sh\necho "$@" >> {told}\n[ "$1" = show ] && echo "{said}"\nexit {code}\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         monkeypatch.setenv("SLURM_JOB_ID", "7")
+        monkeypatch.setenv("SLURM_STEP_ID", step)
         return told
 
     return install
@@ -41,13 +51,37 @@ def test_a_running_job_is_put_back(scontrol) -> None:
 
 @pytest.mark.parametrize(
     "about",
-    [{"state": "CANCELLED"}, {"state": "TIMEOUT"}, {"requeue": 0}, {"restarts": slurm.MOST_RESTARTS}, {"code": 1}],
+    [
+        {"state": "CANCELLED"},
+        {"state": "TIMEOUT"},
+        {"requeue": 0},
+        {"restarts": slurm.MOST_RESTARTS},
+        {"code": 1},
+        {"name": "mine"},
+        {"name": "reproflow"},
+        {"name": f"reproflow_{uuid.uuid4()}.sh"},
+        {"name": str(uuid.uuid4())},
+        {"step": "1"},
+        {"step": "4294967291"},
+    ],
     ids=str,
 )
 def test_others_are_left_alone(scontrol, about: dict[str, object]) -> None:
     told = scontrol(**about)
     assert not slurm.put_back()
-    assert "requeue 7" not in told.read_text()
+    assert not told.exists() or "requeue 7" not in told.read_text()
+
+
+def test_the_profile_marks_its_jobs_so() -> None:
+    profile = Path(__file__).parents[2] / "workflow" / "profiles" / "slurm" / "config.yaml"
+    assert yaml.safe_load(profile.read_text())["slurm-jobname-prefix"] == slurm.PREFIX
+
+
+def test_in_a_batch_script_itself_nothing_is_asked(scontrol, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = scontrol()
+    monkeypatch.delenv("SLURM_STEP_ID")
+    assert not slurm.put_back()
+    assert not told.exists()
 
 
 def test_outside_a_job_nothing_is_asked(scontrol, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +93,7 @@ def test_outside_a_job_nothing_is_asked(scontrol, monkeypatch: pytest.MonkeyPatc
 
 def test_without_scontrol_it_says_so(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
     monkeypatch.setenv("PATH", "")
     assert not slurm.put_back()
     assert "could not be put back" in caplog.text

@@ -45,7 +45,7 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def snakemake(host: Path, *arguments: str) -> str:
+def snakemake(host: Path, *arguments: str, code: int = 0) -> str:
     """What Snakemake says there; it finds the package as an installed one is found."""
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -53,7 +53,7 @@ def snakemake(host: Path, *arguments: str) -> str:
     }
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     done = subprocess.run(command, cwd=host, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -80,3 +80,15 @@ def test_jobs_run_under_the_prefix_and_the_hosts_shell_is_its_own(host: Path) ->
     assert (host / "shell.txt").read_text() == f"PYTHONPATH={ROOT}\n"
     assert not (host / "results").exists()
     assert "Nothing to be done" in snakemake(host, "evidence/results/ci/shards/toy-000.train")
+
+
+@pytest.mark.parametrize("config", ["", '    config: {"title": "mine"}\n'], ids=["none", "another"])
+def test_a_module_without_a_configuration_is_told_what_to_write(host: Path, config: str) -> None:
+    text = (host / "Snakefile").read_text()
+    assert "    config: config\n" in text
+    (host / "Snakefile").write_text(text.replace("    config: config\n", config))
+    said = snakemake(host, "--dry-run", code=1)
+    assert "what its `config:` gives has no `experiments`" in said
+    assert "`config: config`" in said
+    assert "demo.yaml" not in said
+    assert "Traceback" not in said

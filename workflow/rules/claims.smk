@@ -23,4 +23,4 @@ rule claims:
         source=fingerprint.claims(),
         chosen=str(CONFIG.claims),
     shell:
-        "python -m reproflow claims --config {params.config} &> {log}"
+        "python -m reproflow claims --config {params.config:q} &> {log:q}"

@@ -5,10 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-import reproflow
+# Another environment's Snakemake is told what it lacks before anything is missed by its name.
+CLONE = Path(str(workflow.current_basedir)).parents[1]
+try:
+    import reproflow
+    from reproflow.foundation import surroundings
+    from reproflow.foundation.errors import ReproflowError
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"Snakemake runs in the environment {sys.prefix}, which lacks {error.name}.\n"
+        f"Run `make .venv/ready` in {CLONE}, then use {CLONE}/.venv/bin/snakemake; or install {CLONE} into this environment."
+    )
+
+try:
+    surroundings.check_packages(CLONE)
+    surroundings.check_variables(os.environ)
+    surroundings.check_folders(Path(sys.executable), Path(reproflow.__file__).resolve(), CLONE)
+except ReproflowError as error:
+    raise WorkflowError(str(error))
+
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, fingerprint, grid, names
-from reproflow.foundation.errors import ConfigError, ReproflowError
+from reproflow.foundation.errors import ConfigError
 from reproflow.foundation.run import Run
 from reproflow.reporting.figures import NAMES as FIGURES
 
@@ -42,9 +60,11 @@ RESOLVED = placed(RESULTS / "config.json")
 # Jobs run the code that the fingerprints were read from, with the interpreter that runs this, in a shell that waits for what
 # it started when it is told to stop. A workflow that imports this one keeps its own shell.
 CODE = Path(reproflow.__file__).resolve().parents[1]
+SEARCH = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
 if workflow.modifier.is_main_snakefile():
-    search = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
-    shell.prefix(f"export PATH={os.path.dirname(sys.executable)}:$PATH PYTHONPATH={search}; trap : TERM USR1; ")
+    programs = os.path.dirname(sys.executable)
+    # `:q` quotes for the shell, whatever is in a folder's name; an f-string would not, and would be read as a pattern again.
+    shell.prefix("export PATH={programs:q}:$PATH PYTHONPATH={SEARCH:q}; trap : TERM USR1; ")
 
 
 def begun():
@@ -62,8 +82,7 @@ def begin():
     files.write_text(RESOLVED, configuration.dump(CONFIG))
     if CONFIG.guests:
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CODE), os.environ.get("PYTHONPATH", "")])}
-        outcome = subprocess.run(command, env=environment, capture_output=True, text=True)
+        outcome = subprocess.run(command, env=os.environ | {"PYTHONPATH": SEARCH}, capture_output=True, text=True)
         if outcome.returncode:
             raise WorkflowError(outcome.stderr.strip())
 

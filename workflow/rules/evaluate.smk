@@ -17,8 +17,8 @@ rule evaluate:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("evaluate"),
     shell:
-        "python -m reproflow evaluate --shard {wildcards.shard} --config {params.config} &> {log} "
-        "&& echo {params.fingerprint} > {output}"
+        "python -m reproflow evaluate --shard {wildcards.shard} --config {params.config:q} &> {log:q} "
+        "&& echo {params.fingerprint} > {output:q}"
 
 
 rule collect:
@@ -43,7 +43,7 @@ rule collect:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.evaluation.collect"),
     shell:
-        "python -m reproflow collect --config {params.config} &> {log}"
+        "python -m reproflow collect --config {params.config:q} &> {log:q}"
 
 
 # The cascade of bounds on trained networks, of the first seeds of every image experiment, where the configuration asks for it.
@@ -69,4 +69,4 @@ rule cascade:
         settings=str(CONFIG.cascade),
         source=fingerprint.source("reproflow.evaluation.cascade.table"),
     shell:
-        "python -m reproflow cascade --config {params.config} &> {log}"
+        "python -m reproflow cascade --config {params.config:q} &> {log:q}"

@@ -12,7 +12,7 @@ rule prepare:
         config=str(RESOLVED),
         source=lambda wildcards: fingerprint.dataset(wildcards.dataset),
     shell:
-        "python -m reproflow prepare {wildcards.dataset} --config {params.config} &> {log}"
+        "python -m reproflow prepare {wildcards.dataset} --config {params.config:q} &> {log:q}"
 
 
 rule features:
@@ -28,4 +28,4 @@ rule features:
         config=str(RESOLVED),
         fingerprint=fingerprint.features().value,
     shell:
-        "python -m reproflow features {wildcards.dataset} --config {params.config} &> {log}"
+        "python -m reproflow features {wildcards.dataset} --config {params.config:q} &> {log:q}"

@@ -18,7 +18,8 @@ rule regress:
         "../envs/reproflow.yaml"
     params:
         name=BASELINE.stem,
+        results=str(placed(RESULTS)),
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "python -m reproflow baseline compare {params.name} --results $(dirname {input.cells}) --json {output.json} "
-        "--markdown {output.markdown} --evidence &> {log}"
+        "python -m reproflow baseline compare {params.name:q} --results {params.results:q} "
+        "--json {output.json:q} --markdown {output.markdown:q} --evidence &> {log:q}"

@@ -45,7 +45,7 @@ rule tables:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.tables"),
     shell:
-        "python -m reproflow tables --config {params.config} &> {log}"
+        "python -m reproflow tables --config {params.config:q} &> {log:q}"
 
 
 rule figures:
@@ -69,7 +69,7 @@ rule figures:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.figures", *REGISTERED),
     shell:
-        "python -m reproflow figures --config {params.config} &> {log}"
+        "python -m reproflow figures --config {params.config:q} &> {log:q}"
 
 
 rule report:
@@ -90,7 +90,7 @@ rule report:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.html"),
     shell:
-        "python -m reproflow report --config {params.config} &> {log}"
+        "python -m reproflow report --config {params.config:q} &> {log:q}"
 
 
 rule gate:
@@ -113,4 +113,4 @@ rule gate:
     params:
         config=str(RESOLVED),
     shell:
-        "python -m reproflow gate --config {params.config} > {output} 2> {log} || (cat {log} >&2; exit 1)"
+        "python -m reproflow gate --config {params.config:q} > {output:q} 2> {log:q} || (cat {log:q} >&2; exit 1)"

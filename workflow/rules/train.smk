@@ -16,8 +16,8 @@ rule train:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("train"),
     shell:
-        "python -m reproflow train --shard {wildcards.shard} --config {params.config} &> {log} "
-        "&& echo {params.fingerprint} > {output}"
+        "python -m reproflow train --shard {wildcards.shard} --config {params.config:q} &> {log:q} "
+        "&& echo {params.fingerprint} > {output:q}"
 
 
 rule sample:
@@ -35,5 +35,5 @@ rule sample:
         config=str(RESOLVED),
         fingerprint=stage_fingerprint("sample"),
     shell:
-        "python -m reproflow sample --shard {wildcards.shard} --config {params.config} &> {log} "
-        "&& echo {params.fingerprint} > {output}"
+        "python -m reproflow sample --shard {wildcards.shard} --config {params.config:q} &> {log:q} "
+        "&& echo {params.fingerprint} > {output:q}"

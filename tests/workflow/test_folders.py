@@ -1,0 +1,135 @@
+"""Folders with spaces, quotes, `$`, `*` and accents: clone, environment, PYTHONPATH, a host's prefix."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ODD = 'a b\'c$d *ü "q" [x] ;&'
+TINY = """
+name: tiny
+experiments:
+  - name: toy
+    process: gaussian
+    dataset: eight_gaussians
+    paths: [linear]
+    weightings: [elbo]
+    seeds: [0]
+    model: {width: 16, depth: 1}
+    training: {steps: 4, batch: 16, warmup: 2, save_every: 2}
+    sampling: {solver: euler, steps: 2, n: 20}
+    likelihood: {points: 10, steps: 5}
+claims: {tier: exact, ids: [LOSS-2]}
+"""
+DATA = "results/tiny/data/eight_gaussians.safetensors"
+# Python runs this at its start where it finds it: what it writes was run with this PYTHONPATH.
+SITE = """
+import os, sys
+with open(os.environ["SEEN"], "a") as out:
+    print(sys.orig_argv[1:5], sys.executable, file=out)
+"""
+HOST = """
+configfile: "tiny.yaml"
+
+
+module evidence:
+    snakefile: {snakefile!r}
+    config: config
+    prefix: {prefix!r}
+
+
+use rule * from evidence as evidence_*
+"""
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """An odd folder that holds a clone, a link to the environment, and a folder for PYTHONPATH."""
+    folder = tmp_path / ODD
+    clone = folder / "clone it"
+    clone.mkdir(parents=True)
+    for name in ("Snakefile", "workflow", "configs", "reproflow"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, clone / name)
+    (clone / "tiny.yaml").write_text(TINY)
+    (folder / "my env").symlink_to(sys.prefix)
+    (folder / "my modules").mkdir()
+    (folder / "my modules" / "sitecustomize.py").write_text(SITE)
+    return folder
+
+
+def snakemake(odd: Path, where: Path, *arguments: str, path: str = "", seconds: float = 300):
+    """Snakemake's answer there, with the odd environment's interpreter and no other on the PATH."""
+    python = odd / "my env" / "bin" / "python"
+    environment = os.environ | {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join(filter(None, [path, str(odd / "my modules")])),
+        "SEEN": str(odd / "seen"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [str(python), "-m", "snakemake", "--cores", "all", *arguments]
+    return subprocess.run(
+        command, cwd=where, env=environment, capture_output=True, text=True, check=False, timeout=seconds
+    )
+
+
+def test_a_job_has_the_clones_code_the_environments_interpreter_and_the_users_modules(odd: Path) -> None:
+    clone = odd / "clone it"
+    entry = clone / "reproflow" / "__main__.py"
+    entry.write_text(entry.read_text().replace("\nmain()", "\nprint(__file__, flush=True)\nmain()"))
+    done = snakemake(odd, clone, "--profile", "workflow/profiles/ci", "--configfile", "tiny.yaml", "--", DATA)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (clone / DATA).exists()
+    log = (clone / "results/tiny/logs/prepare/eight_gaussians.log").read_text()
+    assert str(entry) in log, "another copy of the package ran"
+    jobs = [line for line in (odd / "seen").read_text().splitlines() if "'reproflow', 'prepare'" in line]
+    assert len(jobs) == 1, "PYTHONPATH was cut"
+    assert jobs[0].endswith(str(odd / "my env" / "bin" / "python"))
+
+
+@pytest.mark.slow
+def test_a_host_in_such_a_folder_with_such_a_prefix(odd: Path) -> None:
+    host = odd / "host"
+    host.mkdir()
+    text = HOST.format(snakefile=str(odd / "clone it" / "workflow" / "Snakefile"), prefix=f"my {ODD}")
+    (host / "Snakefile").write_text(text)
+    (host / "tiny.yaml").write_text(TINY)
+    # A host's shell is its own: it has to find the interpreter by itself.
+    code, binaries = str(odd / "clone it"), str(odd / "my env" / "bin")
+    (host / "Snakefile").write_text(f"import os\nos.environ['PATH'] = {binaries!r} + ':/usr/bin:/bin'\n" + text)
+    done = snakemake(odd, host, "--", f"my {ODD}/{DATA}", path=code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (host / f"my {ODD}" / DATA).exists()
+    assert not (host / "results").exists()
+
+
+@pytest.mark.slow
+def test_what_no_quoting_helps_is_refused_with_its_cure(odd: Path) -> None:
+    clone = (odd / "clone it").rename(odd.parent / "a{b}")
+    done = snakemake(odd, clone, "-n", "--configfile", "tiny.yaml")
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"{clone}: Snakemake reads braces as wildcards" in said
+    assert "Move or rename the folder" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_every_rule_runs_there_and_a_second_run_has_nothing_to_do(odd: Path) -> None:
+    clone = odd / "clone it"
+    baselines = clone / "results" / "baselines"
+    baselines.mkdir(parents=True)
+    first = snakemake(odd, clone, "--configfile", "tiny.yaml", seconds=580)
+    assert first.returncode == 0, (first.stdout + first.stderr)[-6000:]
+    # A baseline, which is this very run, brings in the one rule that is otherwise left out.
+    shutil.copy(clone / "results/tiny/cells.csv", baselines / "tiny.csv")
+    second = snakemake(odd, clone, "--configfile", "tiny.yaml", "--", "results/tiny/regression.json")
+    assert second.returncode == 0, (second.stdout + second.stderr)[-6000:]
+    again = snakemake(odd, clone, "-n", "--configfile", "tiny.yaml", "--", "results/tiny/shards/toy-000.evaluate")
+    assert "Nothing to be done" in again.stdout + again.stderr
