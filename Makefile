@@ -7,10 +7,10 @@ BIN := .venv/bin
 DEMO := $(if $(wildcard .venv/ready),.venv/ready,.venv/demo)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint docs smoke bench mutants names test-browser test-slow test-slurm clean
+.PHONY: demo test lint docs smoke bench baseline mutants names test-browser test-slow test-slurm clean
 
 demo: $(DEMO)
-	snakemake --cores all --profile workflow/profiles/local
+	@TIMEFORMAT="%0R s wall, %0U s processor"; time snakemake --cores all --profile workflow/profiles/local
 	@echo "see results/demo/report.html"
 
 # Two processes, a file of tests each: fixtures of a module are made once.
@@ -55,6 +55,15 @@ bench: .venv/ready
 	python -m benchmarks.stacking
 
 # A hundred small faults, each put into a copy of the package: which claim or test notices? Writes docs/mutants.md.
+# The demo's baseline, or another configuration's: its cells with 20 seeds, then their numbers kept. It goes on where it was
+# stopped. Needs REASON=".." and a committed tree.
+CONFIG ?= configs/demo.yaml
+NAME = $(basename $(notdir $(CONFIG)))
+baseline: .venv/ready
+	reproflow baseline config $(CONFIG) --out build/$(NAME)_baseline.json > /dev/null
+	snakemake results/$(NAME)_baseline/cells.csv --cores all --profile workflow/profiles/local --configfile build/$(NAME)_baseline.json
+	reproflow baseline update $(NAME) --results results/$(NAME)_baseline --reason "$(REASON)"
+
 mutants: .venv/ready
 	python tests/mutants/mutation.py
 

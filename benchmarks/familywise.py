@@ -37,6 +37,7 @@ LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
 WEIGHTINGS, PATHS, ARMS = 4, 6, 6
 GROUPS = WEIGHTINGS * PATHS
 FAILING, FAILURES = 4, 0.3
+FEW = 500, 2000  # relabellings that decide most runs
 COLUMNS = ["design", "kind", "n", "chunk", "runs", "count"]
 
 
@@ -94,7 +95,7 @@ def designs() -> list[Design]:
         ((3,), {"moved": "all but one", "direction": -1, "shared": 0.8}),
         ((3,), {"moved": "half", "shift": 2.0}),
         ((3, 5), {"common": 0.5, "shared": 0.8}),
-        ((3, 5, 10), {"diverged": True, "moved": "one"}),
+        ((3, 5), {"diverged": True, "moved": "one"}),
         ((3,), {"margin": 1.0, "shared": 0.8}),
     ]
     pairs: list[dict[str, Any]] = [
@@ -191,7 +192,7 @@ def called(drawn: TwoSamples | Pairs, margin: float, asked: np.ndarray) -> np.nd
     found = np.zeros((2, len(enough)), dtype=bool)
     for line, side in zip(found, (kept, kept.mirrored()), strict=True):
         # Most runs are decided by a few relabellings: the others cannot change that no row asked for is rejected.
-        if (still_open(side, margins, LEVEL / 2) & asked[enough]).any():
+        if all((still_open(side, margins, LEVEL / 2, few) & asked[enough]).any() for few in FEW):
             line[enough] = rejected(side, margins, LEVEL / 2)
     return found & asked
 

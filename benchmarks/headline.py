@@ -52,7 +52,7 @@ def powers(table: object, arms: list[str], n: int) -> tuple[float, float]:
     generator, pairs = np.random.default_rng(20261130), list(itertools.combinations(range(len(names)), 2))
     factor = np.linalg.svd(deviations.to_numpy() / np.sqrt(len(deviations) - 1), full_matrices=False)
     root = (factor.S[:, None] * factor.Vh).T  # root root' is the covariance
-    found = {pair: 0 for pair in itertools.permutations(arms, 2)}
+    found = dict.fromkeys(itertools.permutations(arms, 2), 0)
     for run in range(RUNS):
         values = generator.standard_normal((n, root.shape[1])) @ root.T
         moved = run % len(arms)

@@ -15,7 +15,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from reproflow.reporting.figures import write_figures
     from reproflow.reporting.html import write_report
 
-    folder = write_results(tmp_path_factory.mktemp("reported") / "synthetic")
+    folder = write_results(tmp_path_factory.mktemp("reported") / "synthetic", tuple(range(8)))
     write_figures(folder)
     write_report(folder)
     return folder

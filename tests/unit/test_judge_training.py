@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from scipy import stats
+from sign_flip_oracle import two_sided
 
 from reproflow import cli, judge
 from reproflow.foundation import child
@@ -103,24 +104,27 @@ class TestDifferences:
             [Outcome({seed: v for seed, v in enumerate(row) if not math.isnan(v)}) for row in rows],
         )
 
-    def test_paired_t_interval(self) -> None:
-        """Against scipy's paired test."""
-        a, b = [1.0, 1.2, 0.9, 1.1], [1.3, 1.25, 1.2, 1.5]
+    def test_eight_pairs_are_told_apart_by_sign_flips(self) -> None:
+        """Against scipy's permutation test, and its paired t as the oracle beside it."""
+        a = [1.0, 1.2, 0.9, 1.1, 1.05, 0.95, 1.15, 1.0]
+        b = [1.3, 1.25, 1.2, 1.5, 1.1, 1.3, 1.4, 1.2]
         [found] = self.outcomes(a, b)["neighbours"]
-        wanted = stats.ttest_rel(a, b)
-        interval = wanted.confidence_interval(0.95)
-        assert found["difference_interval"] == pytest.approx([interval.low, interval.high], rel=1e-9)
-        assert found["p_holm"] == pytest.approx(wanted.pvalue, rel=1e-9)
-        assert found["verdict"] == ("better" if interval.high < 0 else "tied")
-        assert found["pairs"] == 4
+        differences = np.subtract(a, b)
+        flips = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10**6)
+        assert found["p_adjusted"] == pytest.approx(flips.pvalue)
+        assert found["p_holm"] == pytest.approx(stats.ttest_rel(a, b).pvalue, rel=1e-9)
+        assert (found["verdict"], found["pairs"]) == ("better", 8)
+        low, high = found["difference_interval"]
+        assert low < differences.mean() < high <= 0
+        assert found["detectable"] > 0
 
-    def test_fewer_than_three_pairs_have_no_interval(self) -> None:
-        for rows in (([1.0, 2.0], [2.0, 3.0]), ([1.0, 2.0, math.nan], [2.0, 3.0, 1.0])):
+    def test_fewer_than_eight_pairs_have_no_interval(self) -> None:
+        for rows in (([1.0, 2.0], [2.0, 3.0]), ([*[1.0] * 7, math.nan], [*[2.0] * 7, 1.0])):
             [found] = self.outcomes(*rows)["neighbours"]
-            assert found["pairs"] == 2
-            assert (found["difference_interval"], found["p_holm"]) == (None, None)
+            assert found["pairs"] == len(rows[0]) - len(rows[0]) // 8
+            assert (found["difference_interval"], found["p_holm"], found["p_adjusted"]) == (None, None, None)
             assert found["difference"] == pytest.approx(-1)
-            assert "no interval and no verdict" in found["reason"]
+            assert "fewer than 8 pairs of seeds, so no interval and no verdict" in found["reason"]
             json.dumps(found, allow_nan=False)
 
     def test_nothing_to_pair(self) -> None:
@@ -128,17 +132,18 @@ class TestDifferences:
         assert (found["pairs"], found["difference"], found["verdict"]) == (0, None, "no result")
 
     def test_equal_to_the_last_digit(self) -> None:
-        [found] = self.outcomes([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])["neighbours"]
-        assert found["verdict"] == "tied"
-        assert "equal in all 3 pairs" in found["reason"]
+        numbers = [float(i) for i in range(8)]
+        [found] = self.outcomes(numbers, numbers)["neighbours"]
+        assert found["verdict"] == "not separated"
+        assert "equal in all 8 pairs" in found["reason"]
 
     def test_several_comparisons_are_corrected(self) -> None:
-        """Each p alone is below 0.05; Holm doubles the smaller."""
-        a, b, c = [0.0, 0.0, 0.0, 0.0], [0.9, 1.0, 1.1, 1.8], [0.2, 1.0, 1.1, 1.8]
-        first, second = self.outcomes(a, b, c)["neighbours"]
-        alone = [stats.ttest_rel(a, each).pvalue for each in (b, c)]
-        assert first["p_holm"] == pytest.approx(2 * min(alone), rel=1e-9)
-        assert second["p_holm"] == pytest.approx(max(2 * min(alone), max(alone)), rel=1e-9)
+        """By closed testing over both neighbours; what one alone would separate need not be."""
+        own = np.random.default_rng(3)
+        a, b, c = own.normal(0, 1, 8), own.normal(1.1, 1, 8), own.normal(1.3, 1, 8)
+        rows = self.outcomes(a.tolist(), b.tolist(), c.tolist())["neighbours"]
+        wanted = two_sided(np.stack([a - b, a - c], axis=1))
+        assert [row["p_adjusted"] for row in rows] == pytest.approx(wanted)
 
 
 @pytest.mark.usefixtures("small")

@@ -199,7 +199,7 @@ def test_page_says_of_equal_objectives_what_the_table_says(reported: Path) -> No
     counts = fm["verdict"].value_counts()
     assert f"{len(fm)} comparisons: 1 identical and {counts['differ']} differ" in text
     for row in table.to_dict("records"):
-        if row["verdict"] in ("agree", "differ"):
+        if row["verdict"] in ("not separated", "differ"):
             decimals = {"nll_nats": 3, "bound_bits_per_dim": 4}.get(row["metric"], 2)
             assert f"{row['difference']:+.{decimals}f}".replace("-", "−") in text
 
@@ -323,6 +323,7 @@ def test_a_comparison_with_a_baseline_has_its_section(copy: Path) -> None:
     assert "Regression</h2>" not in write_report(copy).read_text()
     row = {"what": "digits8 masked, mean of all", "metric": "fid_test", "cells": 5, "before": 0.39, "after": 0.44}
     row |= {"difference": 0.05, "margin": 0.02, "p": 0.028, "alarm_at": None, "verdict": "worse"}
+    row |= {"low": 0.02, "high": None, "detectable": 0.06}
     found = {"baseline": "demo", "run": "demo", "paired": True, "seeds": [3, 3], "alpha": 0.05, "rows": [row]}
     found |= {"new": [], "vanished": ["toy fm"], "broken": [], "incomparable": [], "exit_code": 4}
     (copy / "regression.json").write_text(json.dumps(found))

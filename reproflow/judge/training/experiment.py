@@ -107,7 +107,8 @@ def _experiment(process: str, plan: Plan) -> Experiment:
     if plan.seeds < 1 or steps < 2:
         raise UsageError(f"--train with {plan.seeds} seeds and {steps} steps; give at least 1 seed and 2 steps.")
     settings = SETTINGS[process]
-    training = settings["training"] | {"steps": steps, "warmup": int(WARMUP * steps), "ema": 1 - min(0.1, 10 / steps)}
+    lengths = {"steps": steps, "warmup": int(WARMUP * steps), "log_every": min(10, steps)}
+    training = settings["training"] | lengths | {"ema": 1 - min(0.1, 10 / steps)}
     nouns: dict[str, Any] = {"paths": ["linear"], "weightings": ["elbo"], "seeds": list(range(plan.seeds))}
     values = {"name": "check", "process": process, **nouns, **settings, "training": training}
     return Experiment(**values)
