@@ -16,7 +16,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reproflow.foundation.errors import ConfigError, did_you_mean
-from reproflow.foundation.schema import Config, Experiment, Likelihood, Model, Named, Sampling, Training, parse
+from reproflow.foundation.schema import Config, Experiment, parse
+from reproflow.foundation.schema_entries import Likelihood, Model, Named, Sampling, Training
 
 __all__ = [
     "Config",

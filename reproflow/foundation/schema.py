@@ -8,102 +8,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reproflow.foundation import compatibility, limits, names, pairing, specs, usercode
-from reproflow.foundation.errors import UsageError
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-Metric = Literal["fid_train", "fid_test", "kid", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim"]
-Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
-
-
-class Closed(BaseModel):
-    """Unknown keys, and values of another type, are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Named(Closed):
-    """A user's own noun: `spec` is `FILE.py:FUNCTION` or `expr:..`; `on` says what a weighting multiplies."""
-
-    name: Id
-    spec: str
-    on: str | None = None
+from reproflow.foundation.errors import UsageError, did_you_mean
+from reproflow.foundation.schema_entries import (
+    Closed,
+    Controls,
+    Count,
+    Fraction,
+    Id,
+    Likelihood,
+    Metric,
+    Model,
+    Named,
+    Sampling,
+    Seeds,
+    Specs,
+    Training,
+    Written,
+)
 
 
-def _tag(item: Any) -> str:
-    """Which of the two a value was meant to be, so that the error is about that one."""
-    return "_own" if isinstance(item, dict | Named) else "_name"
-
-
-Written = Annotated[Annotated[str, Tag("_name")] | Annotated[Named, Tag("_own")], Discriminator(_tag)]
-Specs = Annotated[list[Written], Field(min_length=1)]
-
-
-class Model(Closed):
-    """A class-conditional MLP: `depth` hidden layers of `width` units."""
-
-    width: Count = 64
-    depth: Count = 3
-
-
-class Training(Closed):
-    """One training run. `lr` is reached after `warmup` steps and falls to zero along a cosine; `ema` is the decay."""
-
-    steps: Count = 1000
-    batch: Count = 256
-    lr: Positive = 2e-3
-    warmup: Annotated[int, Field(ge=0)] = 100
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip: Positive = 1.0
-    ema: Fraction = 0.99
-    save_every: Count = 500
-    log_every: Count = 10
-    t_range: tuple[Fraction, Fraction] = (1e-3, 1 - 1e-3)
-    invariant: bool = True
-
-    @field_validator("t_range", mode="before")
-    @classmethod
-    def _pair(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Training:
-        if not self.t_range[0] < self.t_range[1]:
-            raise ValueError(f"t_range {list(self.t_range)} is empty; give [low, high] with low < high")
-        if self.warmup >= self.steps:
-            raise ValueError(f"warmup {self.warmup} is not below steps {self.steps}")
-        return self
-
-
-class Sampling(Closed):
-    """How samples are drawn: `solver` with `steps` steps, `n` samples; `eta` is the share of noise that `sde` adds."""
-
-    solver: Literal["euler", "heun", "rk4", "sde", "ancestral"] = "heun"
-    steps: Count = 16
-    n: Count = 2000
-    eta: Annotated[float, Field(ge=0, le=1)] = 1.0
-
-
-class Likelihood(Closed):
-    """How likelihoods are measured: at `points` held-out points (all of them where fewer are held out than the usual
-    number), with `steps` solver steps or `repeats` noise draws.
-
-    The probability flow of images is measured at `ode_points` of them (0: not at all) with `ode_steps` steps, its
-    divergence exact or by Hutchinson's estimate with `probes` probes.
-    """
-
-    points: Count = limits.USUAL_POINTS
-    steps: Count = 25
-    repeats: Count = 4
-    ode_points: Annotated[int, Field(ge=0)] = 0
-    ode_steps: Count = 16
-    divergence: Literal["exact", "hutchinson"] = "hutchinson"
-    probes: Count = 1
+def _uniform() -> list[str | Named]:
+    return ["uniform"]
 
 
 class Experiment(Closed):
@@ -117,7 +45,7 @@ class Experiment(Closed):
     process: Literal["gaussian", "masked"]
     dataset: str
     paths: Specs
-    times: Specs = ["uniform"]
+    times: Specs = Field(default_factory=_uniform)
     weightings: Specs
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
@@ -126,12 +54,13 @@ class Experiment(Closed):
     seeds: Seeds
     only: list[str] | None = None
     dedupe: bool = False
-    merged: dict[str, str] = {}
+    merged: dict[str, str] = Field(default_factory=dict)
     shard_size: Count = 32
     model: Model = Model()
     training: Training = Training()
     sampling: Sampling = Sampling()
     likelihood: Likelihood = Likelihood()
+    controls: Controls = Controls()
 
     @model_validator(mode="before")
     @classmethod
@@ -157,12 +86,20 @@ class Experiment(Closed):
             raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
         self._check_compatibility()
         self._check_invariance()
+        self._check_controls()
         return self
 
     @property
     def output_targets(self) -> list[str]:
         """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
         return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
+
+    def _check_controls(self) -> None:
+        arms = [str(parse(item, "weighting")) for item in self.weightings]
+        for name in sorted(self.controls.names - set(arms)):
+            raise ValueError(f"controls name {name!r}, which is no weighting here;{did_you_mean(name, arms)}")
+        if self.dedupe and self.controls.same:
+            raise ValueError("controls.same with dedupe: one network stands for both names; set dedupe: false")
 
     def _check_compatibility(self) -> None:
         weightings = [parse(item, "weighting") for item in self.weightings]
@@ -201,7 +138,7 @@ class Regression(Closed):
     baseline: Id | None = None
     alpha: Fraction = 0.05
     looks: Count = 1
-    margins: dict[Metric, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    margins: dict[Metric, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
 
 
 class Cascade(Closed):

@@ -15,15 +15,15 @@ from reproflow.reporting.tables import claims_table
 def judge(results: Path) -> None:
     """Passes in silence.
 
-    Raises `VerdictError` (exit 3) for a claim decided other than expected, a control that was not refuted, or a bound
-    that a trained network contradicts (cascade.csv); `RegressionError` (exit 4) for a number worse than its baseline;
-    `ReproflowError` (1) for cells that diverged or failed; `UndecidedError` (exit 5) for what is only inconclusive. A
-    baseline of another device decides nothing here.
+    Raises `VerdictError` (exit 3) for a claim decided other than expected, a control that was not refuted, a control
+    arm of a trained block that is not as it must be, or a bound that a trained network contradicts (cascade.csv);
+    `RegressionError` (exit 4) for a number worse than its baseline; `ReproflowError` (1) for cells that diverged or
+    failed; `UndecidedError` (exit 5) for what is only inconclusive. A baseline of another device decides nothing here.
     """
     read = load_results(results)
     summary = summarise(read, claims_table(read.claims))
     worse = regressions(results)
-    surprised = summary.claims["surprises"] or summary.contradicted
+    surprised = summary.claims["surprises"] or summary.contradicted or any(e.ok is False for e in summary.controls)
     if worse and not surprised:
         raise RegressionError(f"the gate of {results} fails: worse than its baseline: {'; '.join(worse)}")
     if summary.gate == PASSES:

@@ -34,6 +34,8 @@ RANKING_COLUMNS = [
     "difference_se", "difference_low", "difference_high", "d_z", "p", "p_holm", "verdict",
     "p_adjusted", "detectable",
 ]  # fmt: skip
+BLOCK = [key for key in block_key("weighting") if key not in ("axis", "steps")]
+"""What is the same in all cells of a block, steps apart."""
 BEST, NONE = "best", "no result"
 RANKING_NOTE = (
     "Lower is better in every metric. Weightings by their mean over seeds, everything else the same. Difference: to "
@@ -52,7 +54,7 @@ def ranking_table(cells: pd.DataFrame) -> pd.DataFrame:
     `cells` as `load_results` gives them. Raises `ReproflowError` when a block holds one seed of a weighting twice.
     """
     rows: list[dict[str, Any]] = []
-    for group in candidates(cells, [key for key in block_key("weighting") if key not in ("axis", "steps")]):
+    for group in candidates(cells, BLOCK):
         for metric in METRICS:
             if group["weighting"].nunique() > 1 and np.isfinite(group.loc[group["status"] == "ok", metric]).any():
                 rows += _block(group, metric)

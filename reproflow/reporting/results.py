@@ -37,7 +37,7 @@ ADDED = ["experiment", "setup"]
 # Two experiments that differ in these alone train and measure their cells alike.
 NOT_SETUP = {
     "name", "paths", "times", "weightings", "targets", "coupling", "divergence", "seeds", "only", "dedupe", "merged",
-    "shard_size",
+    "shard_size", "controls",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from reproflow.claims.policy import INCONCLUSIVE, gate
 from reproflow.evaluation.relabelling import FEWEST_PAIRS
 from reproflow.evaluation.simultaneous import TOO_FEW
+from reproflow.reporting import controls
 from reproflow.reporting.cascade import EMPTY, contradicted, read_cascade
 from reproflow.reporting.results import Results, records
 from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, plural
@@ -27,13 +28,14 @@ class Summary:
     contradicted: list[str]
     gate: str
     reasons: list[str]
+    controls: list[controls.Outcome] = field(default_factory=list)
 
 
 def summarise(read: Results, claims: pd.DataFrame) -> Summary:
     """The summary of loaded results; `claims` as `tables.claims_table` makes it."""
     state, reasons = gate_state(read, claims)
     bounds = contradicted(read_cascade(read.folder)[0])
-    return Summary(cell_counts(read.cells), claim_counts(claims), bounds, state, reasons)
+    return Summary(cell_counts(read.cells), claim_counts(claims), bounds, state, reasons, controls.outcomes(read))
 
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -71,17 +73,21 @@ def gate_state(read: Results, claims: pd.DataFrame) -> tuple[str, list[str]]:
     # Where the configuration asks for a cascade, it must be there to be judged.
     said += [unread] if read.config.get("cascade") and unread != EMPTY else []
     wanting = [reason for reason in said if reason]
+    checks = controls.outcomes(read)
+    apart, open_ = ([str(each) for each in checks if each.ok is ok] for ok in (False, None))
     reasons = [
         *([f"{plural(len(surprises), 'claim')} other than expected: {', '.join(surprises)}"] if surprises else []),
         *([f"{plural(len(bounds), 'bound')} contradicted by a network: {', '.join(bounds)}"] if bounds else []),
+        *[f"control of a trained block: {each}" for each in apart],
         *([f"{plural(len(undecided), 'claim')} undecided: {', '.join(undecided)}"] if undecided else []),
         *[f"{plural(n, 'cell')} {name or 'without status'}" for name, n in broken.items()],
+        *[f"control of a trained block undecided: {each}" for each in open_],
         *wanting,
     ]
     code = gate(records(claims))
-    if code == 3 or broken or bounds:
+    if code == 3 or broken or bounds or apart:
         return FAILS, reasons
-    return (UNDECIDED if code or wanting else PASSES), reasons
+    return (UNDECIDED if code or wanting or open_ else PASSES), reasons
 
 
 def label(row: dict[str, Any]) -> str:

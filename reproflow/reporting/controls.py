@@ -1,0 +1,70 @@
+"""Arms that check a block of weightings: one that must come out worse, and one objective under two names.
+
+A comparison that cannot tell a network that was not trained on half of the times from a good one says nothing where it
+tells nothing apart; one that tells two names of one objective apart says nothing where it does. `controls` of an
+experiment names such arms; what came of them stands on the page, and the gate takes it as it takes the controls of
+claims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reproflow.evaluation.simultaneous import BETTER, TOO_FEW, WORSE
+from reproflow.foundation.config import Experiment
+from reproflow.reporting.comparison import METRICS, all_pairs, by_seed, candidates
+from reproflow.reporting.ranking import BLOCK
+from reproflow.reporting.results import Results
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a control arm in one block and metric: `verdict`, and whether it is as it must be.
+
+    `ok` is None where there are too few seeds for a verdict.
+    """
+
+    experiment: str
+    metric: str
+    what: str
+    verdict: str
+    ok: bool | None
+
+    def __str__(self) -> str:
+        return f"{self.experiment}, {self.metric}: {self.what}: {self.verdict}"
+
+
+def outcomes(read: Results) -> list[Outcome]:
+    """Every control of every experiment, in every block and metric that has its arms."""
+    return [each for experiment in read.experiments if experiment.controls.names for each in _of(read, experiment)]
+
+
+def _of(read: Results, experiment: Experiment) -> list[Outcome]:
+    own = read.cells[read.cells["experiment"] == experiment.name]
+    found = []
+    for group in candidates(own, BLOCK):
+        for metric in METRICS:
+            if np.isfinite(group.loc[group["status"] == "ok", metric]).any():
+                found += _in_block(experiment, group, metric)
+    return found
+
+
+def _in_block(experiment: Experiment, group: pd.DataFrame, metric: str) -> list[Outcome]:
+    values = {str(name): by_seed(rows, metric) for name, rows in group.groupby("weighting", sort=True)}
+    compared = all_pairs({name: seeds for name, seeds in values.items() if seeds})
+    means = {name: float(np.mean(list(seeds.values()))) for name, seeds in values.items() if seeds}
+    best = min(means, key=lambda name: means[name])
+    found = []
+    for name in experiment.controls.separated:
+        # Without any number the arm is apart enough: it diverged, or its likelihood was refused.
+        verdict = compared[name, best]["verdict"] if name in means and name != best else "no result"
+        ok = None if verdict == TOO_FEW else verdict == WORSE or name not in means
+        found.append(Outcome(experiment.name, metric, f"{name} must be worse than {best}", verdict, ok))
+    for a, b in experiment.controls.same:
+        verdict = compared[a, b]["verdict"] if {a, b} <= means.keys() else "no result"
+        ok = None if verdict in (TOO_FEW, "no result") else verdict not in (WORSE, BETTER)
+        found.append(Outcome(experiment.name, metric, f"{a} and {b} are one objective", verdict, ok))
+    return found
