@@ -108,8 +108,8 @@ def _oracle(kind: str, shared: float, n: int) -> float:
 def _covered(covered: list[tuple[str, int, float, float]]) -> list[str]:
     lines = [
         "## Intervals", "",
-        f"The share of {COVER_RUNS} runs in which all intervals hold their true shifts at once (0.95 wanted), and in which "
-        "a shift at its margin is called equal (0.05 at most).", "",
+        f"The share of {COVER_RUNS} runs in which all intervals hold their true shifts at once (0.95 wanted), and in "
+        "which a shift at its margin is called equal (0.05 at most).", "",
         "| design | seeds | all covered | falsely equal |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     return lines + [f"| {design} | {n} | {inside:.3f} | {equal:.3f} |" for design, n, inside, equal in covered]

@@ -2,8 +2,8 @@
 
     python -m benchmarks.regression demo > benchmarks/results/regression.md
 
-Of the seeds that a committed baseline holds, some are drawn as the run and the rest are its baseline: nothing changed, so
-that every row called worse or better is a false alarm. Draws from one pool overlap, so that the shares are estimates
+Of the seeds that a committed baseline holds, some are drawn as the run and the rest are its baseline: nothing changed,
+so that every row called worse or better is a false alarm. Draws from one pool overlap, so that the shares are estimates
 without an interval of their own; benchmarks/familywise.py has simulated laws, with one. Then one group is made worse by
 a number of its standard deviations: how often it is found, and how often another group is called worse with it.
 """
@@ -39,7 +39,7 @@ def false_alarms(whole: Snapshot, run: int, margins: bool) -> tuple[int, int]:
 
 
 def harmed(whole: Snapshot, run: int, deviations: float) -> tuple[int, int]:
-    """One group's one metric worse by so many standard deviations: draws that find it, draws that name another group."""
+    """One group's metric worse by so many standard deviations: draws that find it, draws that name another group."""
     hits = others = 0
     keys = sorted(whole.series)
     for draw in range(DRAWS):
