@@ -19,6 +19,7 @@ rule regress:
     params:
         name=BASELINE.stem,
         results=str(placed(RESULTS)),
+        settings=str(CONFIG.regression),
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
         "python -m reproflow baseline compare {params.name:q} --results {params.results:q} "
