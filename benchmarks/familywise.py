@@ -96,6 +96,9 @@ def designs() -> list[Design]:
         ((3,), {"common": 0.5, "shared": 0.8}),
         ((3, 5), {"diverged": True, "moved": "one"}),
         ((3,), {"margin": 1.0, "shared": 0.8}),
+        ((3,), {"law": "lognormal"}),
+        ((3,), {"moved": "one", "direction": -1, "shared": 0.8, "law": "lognormal"}),
+        ((3,), {"moved": "all but one", "shared": 0.8, "law": "lognormal"}),
     ]
     pairs: list[tuple[tuple[int, ...], dict[str, Any]]] = [
         ((8, 12), {}),
