@@ -30,7 +30,7 @@ import numpy as np
 from scipy import stats
 
 from reproflow.evaluation.relabelling import Pairs, TwoSamples
-from reproflow.evaluation.shifts import FAILED, Change, lines_of
+from reproflow.evaluation.shifts import FAILED, Change, Line, lines_of
 from reproflow.evaluation.simultaneous import EQUAL, compare_pairs, compare_samples, rejected, still_open
 
 LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
@@ -134,25 +134,34 @@ def two_samples(generator: np.random.Generator, design: Design) -> tuple[TwoSamp
     shifts = design.shifts(GROUPS)
     sides = before, after + shifts
     failed = [generator.random((n, FAILING)) < FAILURES for n in (BASELINE, design.n)] if design.diverged else None
-    lines = _lines(sides, failed, design) if failed is not None else [each @ _means(design) for each in sides]
     moved = np.abs(shifts) > design.margin
-    of_means = [moved[GROUPS_OF[w]].any() for w in (None, *range(WEIGHTINGS))]
-    of_shares = [False] * (FAILING if failed is not None else 0)
-    return TwoSamples(*lines), ~np.array([*moved, *of_shares, *of_means])
+    if failed is None:
+        lines = [each @ _means(design) for each in sides]
+        return TwoSamples(*lines), ~np.array([*moved, *(moved[GROUPS_OF[w]].any() for w in (None, *range(WEIGHTINGS)))])
+    made = _lines(sides, failed, design)
+    lines = [np.array([getattr(line, side) for line in made]).T for side in ("before", "after")]
+    return TwoSamples(*lines), ~np.array([_moved(line, moved) for line in made])
 
 
 GROUPS_OF = {None: slice(None), **{w: slice(w * PATHS, (w + 1) * PATHS) for w in range(WEIGHTINGS)}}
+
+
+def _moved(line: Line, moved: np.ndarray) -> bool:
+    """Whether a row has a member that moved; shares of failed cells did not."""
+    words = line.what.split()
+    if line.cells == 1:
+        return line.metric != FAILED and bool(moved[int(words[4][1:]) * PATHS + int(words[2][1:])])
+    return bool(moved[GROUPS_OF[None if words[-1] == "all" else int(words[-1][1:])]].any())
 
 
 @functools.cache
 def _means(design: Design) -> np.ndarray:
     """The matrix (groups, rows) from groups to the rows of a check, read off `lines_of` by what it does to numbers."""
     unit = np.eye(GROUPS)
-    probe = _lines((2 * unit[:BASELINE], unit), None, design)[1]
-    return probe
+    return np.array([line.after for line in _lines((2 * unit[:BASELINE], unit), None, design)]).T
 
 
-def _lines(sides: tuple[np.ndarray, np.ndarray], failed: list[np.ndarray] | None, design: Design) -> list[np.ndarray]:
+def _lines(sides: tuple[np.ndarray, np.ndarray], failed: list[np.ndarray] | None, design: Design) -> list[Line]:
     """The rows that `baseline compare` makes of numbers (seeds, groups): groups, shares of failed cells, and means."""
     firsts = 0, 0 if design.common else 1000
     changes, shares = [], []
@@ -167,8 +176,7 @@ def _lines(sides: tuple[np.ndarray, np.ndarray], failed: list[np.ndarray] | None
             values = [{s: v for s, v in own.items() if not gone[s]} for own, gone in zip(values, lost, strict=True)]
             shares.append(Change(_name(g), FAILED, *lost, 0.0, seeds))
         changes.append(Change(_name(g), "nll_nats", *values, design.margin, seeds))
-    lines = lines_of([*changes, *shares])
-    return [np.array([getattr(line, side) for line in lines]).T for side in ("before", "after")]
+    return lines_of([*changes, *shares])
 
 
 def _name(g: int) -> tuple[str, ...]:

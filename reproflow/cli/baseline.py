@@ -74,13 +74,13 @@ def compare(
     answer: dict[str, Any] = {"baseline": name, "file": str(folder / f"{name}.csv")}
     try:
         found = regression.compare(baselines.read(name, folder), run, level, looks or settings.get("looks") or 1)
-        text, code = summary.markdown(found), found.required(require)
+        text, code = summary.markdown(found, requirement=require), found.required(require)
         answer |= found.as_dict() | {"exit_code": code}
     except UndecidedError as error:
         text, code = summary.undecided(run.name, name, str(error)), error.exit_code
         answer |= {"exit_code": code, "reason": str(error)}
     if json_file:
-        _write(json_file, json.dumps(answer, indent=1) + "\n")
+        _write(json_file, json.dumps(answer, indent=1, allow_nan=False) + "\n")
     if markdown:
         _write(markdown, text)
     if "-" not in (json_file, markdown):

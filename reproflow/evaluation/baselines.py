@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from reproflow.evaluation.margins import margin
-from reproflow.evaluation.snapshot import GROUP, SETTING, Broken, Group, Series, Snapshot, number, read_json, read_rows
+from reproflow.evaluation.snapshot import (
+    GROUP,
+    SETTING,
+    Broken,
+    Group,
+    Series,
+    Snapshot,
+    label,
+    number,
+    read_json,
+    read_rows,
+)
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, provenance
 from reproflow.foundation.config import Config
@@ -68,7 +79,7 @@ def update(
         )
     if not snapshot.series:
         raise UsageError("the results hold no number to keep; a baseline needs cells that ended well.")
-    few = [key for key, series in snapshot.series.items() if _seeds(snapshot, key[0], series) < FEWEST]
+    few = [key for key, series in snapshot.series.items() if seed_count(snapshot, key[0], series) < FEWEST]
     if few and not allow_few:
         raise UsageError(
             f"{len(few)} of {len(snapshot.series)} rows have fewer than {FEWEST} seeds; run what `reproflow baseline "
@@ -92,7 +103,7 @@ def update(
     return target
 
 
-def _seeds(snapshot: Snapshot, group: Group, series: Series) -> int:
+def seed_count(snapshot: Snapshot, group: Group, series: Series) -> int:
     """How many seeds a row was made with, those without a number included."""
     failed = sum(each.nouns == group[: len(each.nouns)] for each in snapshot.broken)
     return len(series.values) + len(series.missing) + failed
@@ -114,7 +125,7 @@ def read(name: str, folder: Path = FOLDER) -> Snapshot:
     """A baseline as a snapshot. Raises `UndecidedError` (exit 5) where there is none of that name."""
     path = folder / f"{name}.csv"
     if not path.is_file():
-        known = [each.name for each in known_baselines(folder)]
+        known = sorted(each.stem for each in folder.glob("*.csv"))
         raise UndecidedError(
             f"no baseline {name!r} in {folder};{did_you_mean(name, known)} known: {', '.join(known) or 'none'}\n"
             f'make one: reproflow baseline update {name} --reason ".."'
@@ -127,7 +138,11 @@ def read(name: str, folder: Path = FOLDER) -> Snapshot:
         pairs = {int(seed): value for seed, value in zip(seeds, values, strict=True) if value is not None}
         setting = (row["device"], row["dtype"], row["configuration"])
         key = tuple(row[column] for column in GROUP), row["metric"]
+        if key in series:
+            raise UsageError(f"{path} has {label(key[0])}, {key[1]} twice; restore the file.")
         missing = tuple(int(seed) for seed in row["missing"].split(";") if seed)
+        if number(row["margin"]) is None or len(set(seeds)) < len(seeds):
+            raise UsageError(f"{path}: margin {row['margin']!r}, seeds {row['seeds']!r} of one row; restore the file.")
         series[key] = Series(pairs, setting, row["features"], row["fingerprints"], missing, number(row["margin"]))
     about = read_json(path.with_suffix(".json"))
     broken = tuple(Broken(**each | {"nouns": tuple(each["nouns"])}) for each in about.get("broken", []))

@@ -13,14 +13,16 @@ worse, without a test; what cannot be decided is reported, and never counted as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproflow.evaluation import baselines
+from reproflow.evaluation.missing import failed_seeds, missing_numbers
 from reproflow.evaluation.relabelling import FEWEST_SEEDS
-from reproflow.evaluation.shifts import FAILED, UNTOUCHED, Change, Row, lost, rows
-from reproflow.evaluation.simultaneous import BETTER, EQUAL, NOT_WORSE, WORSE
+from reproflow.evaluation.shifts import UNTOUCHED, Change, Row, rows
+from reproflow.evaluation.simultaneous import BETTER, EQUAL, NOT_WORSE, TOO_FEW, WORSE
 from reproflow.evaluation.snapshot import NOUNS, SETTING, Broken, Group, Series, Snapshot, label
 from reproflow.foundation.errors import UndecidedError
 
@@ -60,16 +62,21 @@ class Comparison:
         """4 for a regression, 5 where something changed and could not be decided, or there is nothing, else 0."""
         if self.worse or self.broken:
             return 4
-        return 0 if self.rows and not self.incomparable else 5
+        few = any(row.verdict == TOO_FEW for row in self.rows)
+        return 0 if self.rows and not self.incomparable and not few else 5
 
     def required(self, requirement: str | None) -> int:
         """The exit code where `not-worse` is asked for: 5 too for rows of which it is not shown."""
-        shown = requirement is None or all(row.verdict in FINE for row in self.rows)
-        return self.exit_code or (0 if shown else 5)
+        return self.exit_code or (5 if requirement and self.not_shown else 0)
+
+    @property
+    def not_shown(self) -> tuple[Row, ...]:
+        """The rows that may be worse by more than their margin, for all that was seen."""
+        return tuple(row for row in self.rows if row.verdict not in FINE)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {**asdict(self), "rows": [asdict(row) for row in self.rows], "exit_code": self.exit_code}
+        return asdict(self) | {"exit_code": self.exit_code}
 
 
 def compare(old: Snapshot, new: Snapshot, alpha: float = 0.05, looks: int = 1) -> Comparison:
@@ -80,8 +87,8 @@ def compare(old: Snapshot, new: Snapshot, alpha: float = 0.05, looks: int = 1) -
     """
     _check_setting(old, new)
     changes, incomparable = _comparable(old, new)
-    lost_rows, broken, unheard, known = _without_number(old, new)
-    found = [*rows([*changes, *known], alpha / looks), *lost_rows]
+    missing = missing_numbers(old, new)
+    found = [*rows([*changes, *missing.shares], alpha, looks), *missing.rows]
     return Comparison(
         baseline=old.name,
         run=new.name,
@@ -89,10 +96,10 @@ def compare(old: Snapshot, new: Snapshot, alpha: float = 0.05, looks: int = 1) -
         seeds=(len(old.seeds), len(new.seeds)),
         alpha=alpha,
         rows=tuple(sorted(found, key=_order)),
-        new=(*_only_in(new, old, ()), *unheard),
+        new=(*_only_in(new, old, ()), *missing.unheard),
         vanished=_only_in(old, new, new.broken),
-        broken=broken,
-        incomparable=incomparable,
+        broken=tuple(missing.names),
+        incomparable=(*incomparable, *missing.open),
         notes=tuple(_notes(old, new)),
         looks=looks,
     )
@@ -116,7 +123,7 @@ def _comparable(old: Snapshot, new: Snapshot) -> tuple[list[Change], tuple[str, 
     """What both have, in the order of its names, and why some of it is left out, rows of one reason together."""
     kept: list[Change] = []
     left: dict[str, list[Change]] = {}
-    failed = _failed(old), _failed(new)
+    failed = failed_seeds(old), failed_seeds(new)
     for key in sorted(old.series.keys() & new.series.keys()):
         a, b = old.series[key], new.series[key]
         seeds = _seeds(key, a, failed[0]), _seeds(key, b, failed[1])
@@ -150,62 +157,6 @@ def _grouped(reason: str, changes: list[Change]) -> str:
     return f"{len(changes)} rows: {reason}; the first is {changes[0]}"
 
 
-def _failed(snapshot: Snapshot) -> dict[Group, tuple[int, ...]]:
-    """The seeds of every group whose cells ended without a number."""
-    found: dict[Group, tuple[int, ...]] = {}
-    for each in snapshot.broken:
-        found[each.nouns] = (*found.get(each.nouns, ()), each.seed)
-    return found
-
-
-def _without_number(old: Snapshot, new: Snapshot) -> tuple[list[Row], tuple[str, ...], tuple[str, ...], list[Change]]:
-    """Cells and numbers that are missing now: rows that are worse for it, their names, those of groups that are new,
-    and, where the baseline has such cells too, the shares of them to be compared.
-
-    It is worse where the same seed had a number before, or, on other seeds, where the group's every cell had one.
-    """
-    found: list[Row] = []
-    names: list[str] = []
-    unheard, known = [], []
-    failed_before, failed_now = _failed(old), _failed(new)
-    for nouns, seeds in failed_now.items():
-        before = {s for (group, _), own in old.series.items() if group[: len(NOUNS)] == nouns for s in own.values}
-        cells = [str(each) for each in new.broken if each.nouns == nouns]
-        bad = [seed for seed in seeds if seed in before or nouns not in failed_before]
-        now = {s for (group, _), own in new.series.items() if group[: len(NOUNS)] == nouns for s in own.values}
-        if not before and nouns not in failed_before:
-            unheard += cells
-        elif bad:
-            names += [text for text, seed in zip(cells, seeds, strict=True) if seed in bad]
-            found.append(lost(label(nouns), FAILED, len(bad), len({*now, *seeds})))
-        else:
-            known.append(_shares(nouns, before, failed_before[nouns], now, seeds))
-    rows_without, names_without = _empty_columns(old, new)
-    return [*found, *rows_without], (*names, *names_without), tuple(unheard), known
-
-
-def _shares(
-    nouns: Group, before: set[int], failed: tuple[int, ...], now: set[int], lost_now: tuple[int, ...]
-) -> Change:
-    """Which cells have no number, as numbers: 1 for such a cell, 0 for another."""
-    old, new = (
-        {**dict.fromkeys(sorted(fine), 0.0), **dict.fromkeys(bad, 1.0)}
-        for fine, bad in ((before, failed), (now, lost_now))
-    )
-    return Change((*nouns, ""), FAILED, old, new)
-
-
-def _empty_columns(old: Snapshot, new: Snapshot) -> tuple[list[Row], list[str]]:
-    """Cells that ended well with an empty column, where the baseline's have the number at every seed."""
-    found, names = [], []
-    for key in sorted(old.series.keys() & new.series.keys()):
-        before, now = old.series[key], new.series[key]
-        if now.missing and not before.missing:
-            found.append(lost(label(key[0]), f"{key[1]} missing", len(now.missing), len(now.missing) + len(now.values)))
-            names += [f"{label(key[0])}, seed {seed}: no {key[1]}" for seed in now.missing]
-    return found, names
-
-
 def _only_in(one: Snapshot, other: Snapshot, broken: tuple[Broken, ...]) -> tuple[str, ...]:
     """Groups and metrics that only one of the two has; groups that the other has lost are told as broken."""
     groups, failed = {group for group, _ in other.series}, {each.nouns for each in broken}
@@ -227,8 +178,14 @@ def _notes(old: Snapshot, new: Snapshot) -> list[str]:
         notes.append(f"the baseline was made on {kept['cpu']}, the run on {made['cpu']}: last digits differ")
     stated = (config.get("regression") or {}).get("margins") or {}
     frozen = {metric: {s.margin for (_, name), s in old.series.items() if name == metric} for metric in stated}
-    if changed := sorted(metric for metric, kept_ones in frozen.items() if kept_ones - {None, stated[metric]}):
+    if changed := sorted(metric for metric, held in frozen.items() if _differs(held, stated[metric])):
         notes.append(f"the baseline's own margins count, not the configuration's, for {', '.join(changed)}")
-    if old.series and max(len(each.values) for each in old.series.values()) < baselines.FEWEST:
-        notes.append(f"the baseline has fewer than {baselines.FEWEST} seeds a row, so that only large shifts are found")
+    if any(baselines.seed_count(old, key[0], each) < baselines.FEWEST for key, each in old.series.items()):
+        few = f"rows of the baseline have fewer than {baselines.FEWEST} seeds"
+        notes.append(f"{few}: larger shifts are missed, or nothing is decided")
     return notes
+
+
+def _differs(held: set[float | None], stated: float) -> bool:
+    """Whether a margin of the file is another number than the one stated; files have six digits."""
+    return any(margin is not None and not math.isclose(margin, stated, rel_tol=1e-5) for margin in held)

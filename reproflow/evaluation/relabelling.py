@@ -151,6 +151,8 @@ class Pairs:
         return sign_flips(len(values))[:first] @ (values / np.where(norm > 0, norm, 1.0))
 
     def shift_at(self, statistic: float) -> np.ndarray:
+        if not math.isfinite(statistic):
+            return np.full_like(self.se, -np.inf)
         with np.errstate(invalid="ignore"):
             return self.difference - np.where(self.squares > 0, self.as_t(statistic) * self.se, 0.0)
 

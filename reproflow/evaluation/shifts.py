@@ -2,9 +2,9 @@
 
 A group is a cell without its seed. A mean is taken over the groups of one weighting, and over a data set and process,
 within a metric: per seed first, because cells of one seed share data and noise and the seed is the unit of replication.
-Numbers that are the same to the last bit at all seeds that both have are `untouched` and not tested; other seeds in
-common count as fresh ones, which makes differences look noisier than they are, never less. Groups with other seeds than
-the rest form a block of their own, with its part of the level.
+A row whose every number is the baseline's at the same seed, to the last bit, is `untouched` and not tested. Other seeds
+in common count as fresh ones: where a seed's numbers before and now resemble each other, a difference looks noisier
+than it is. Groups with other seeds than the rest form a block of their own, with its part of the level.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reproflow.evaluation.relabelling import FEWEST_SEEDS
 from reproflow.evaluation.simultaneous import WORSE, Comparisons, compare_samples
 from reproflow.evaluation.snapshot import GROUP, Group, label
 
 UNTOUCHED = "untouched"
 FAILED = "failed"
 """The metric of a row that compares shares of cells without a number."""
+MISSING = " missing"
+"""Ends the metric of a row that compares shares of cells with an empty column: `nll_nats missing`."""
 Seeds = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -39,9 +42,9 @@ class Change:
 
     @property
     def untouched(self) -> bool:
-        """Whether every seed that both have has the same number, to the last bit."""
-        common = self.before.keys() & self.after.keys()
-        return bool(common) and all(self.before[seed] == self.after[seed] for seed in common)
+        """Whether every number of the run is the baseline's at that seed, to the last bit."""
+        known = all(seed in self.before and self.before[seed] == value for seed, value in self.after.items())
+        return bool(self.after) and known
 
     @property
     def design(self) -> Seeds:
@@ -92,8 +95,13 @@ class Line:
     after: np.ndarray
 
 
-def rows(changes: Sequence[Change], alpha: float) -> list[Row]:
-    """The rows of all changes and their means."""
+def is_share(metric: str) -> bool:
+    """Whether a row of this metric compares shares of cells."""
+    return metric == FAILED or metric.endswith(MISSING)
+
+
+def rows(changes: Sequence[Change], alpha: float, looks: int = 1) -> list[Row]:
+    """The rows of all changes and their means; p is to be compared with alpha, whatever the blocks and looks."""
     blocks: dict[Seeds, list[Change]] = {}
     for each in changes:
         if not each.untouched:
@@ -104,8 +112,9 @@ def rows(changes: Sequence[Change], alpha: float) -> list[Row]:
         lines = lines_of(block, whole)
         before, after = (np.array([getattr(each, side) for each in lines]).T for side in ("before", "after"))
         margins = np.array([each.margin for each in lines])
-        compared = compare_samples(before, after, margins, alpha / len(blocks))
-        found += [_row(line, compared, place) for place, line in enumerate(lines)]
+        parts = len(blocks) * looks
+        compared = compare_samples(before, after, margins, alpha / parts)
+        found += [_row(line, compared, place, parts) for place, line in enumerate(lines)]
     return found
 
 
@@ -120,6 +129,8 @@ def lines_of(block: Sequence[Change], whole: Mapping[tuple[str, str], Sequence[C
         touched = [each for each in members if not each.untouched]
         if len(members) > 1 and touched and all(each.design == design for each in members) and touched[0] in block:
             values = [np.mean(side, 0) for side in zip(*(_values(each, design) for each in members), strict=True)]
+            if min(np.isfinite(side).sum() for side in values) < FEWEST_SEEDS:
+                continue
             margin = float(np.mean([each.margin for each in members]))
             lines.append(Line(what, metric, len(members), margin, *values))
     return lines
@@ -133,7 +144,7 @@ def _members(changes: Sequence[Change]) -> dict[tuple[str, str], list[Change]]:
     weighting = GROUP.index("weighting")
     found: dict[tuple[str, str], list[Change]] = {}
     for each in changes:
-        if each.metric != FAILED:
+        if not is_share(each.metric):
             where = " ".join(each.group[:2])
             for name in (f"{where}, mean of {each.group[weighting]}", f"{where}, mean of all"):
                 found.setdefault((name, each.metric), []).append(each)
@@ -149,12 +160,12 @@ def _values(change: Change, design: Seeds) -> tuple[np.ndarray, np.ndarray]:
     return old, new
 
 
-def _row(line: Line, compared: Comparisons, place: int) -> Row:
+def _row(line: Line, compared: Comparisons, place: int, parts: int) -> Row:
     old, new = (each[np.isfinite(each)] for each in (line.before, line.after))
-    columns = {"low": "low", "high": "high", "p": "p", "p_oracle": "p_oracle", "alarm_at": "alarm"}
-    numbers = {
-        key: _number(getattr(compared, name)[place]) for key, name in (columns | {"detectable": "detectable"}).items()
-    }
+    columns = {"low": "low", "high": "high", "alarm_at": "alarm", "detectable": "detectable"}
+    # A shift of zeros and ones is no law of theirs: of shares there is a p and no interval.
+    numbers = {} if is_share(line.metric) else {key: getattr(compared, own)[place] for key, own in columns.items()}
+    numbers |= {key: min(1.0, parts * getattr(compared, key)[place]) for key in ("p", "p_oracle")}
     return Row(
         what=line.what,
         metric=line.metric,
@@ -166,7 +177,7 @@ def _row(line: Line, compared: Comparisons, place: int) -> Row:
         margin=line.margin,
         spread=_ratio(old, new),
         verdict=compared.verdicts[place],
-        **numbers,
+        **{key: _number(value) for key, value in numbers.items()},
     )
 
 
@@ -186,17 +197,16 @@ def _untouched(change: Change) -> Row:
     )
 
 
-def lost(what: str, metric: str, failed: int, seeds: int) -> Row:
-    """The row of cells without a number where the baseline's have one: worse, without a test."""
-    share = failed / seeds
+def lost(what: str, metric: str, before: float, after: float, seeds: int) -> Row:
+    """The row of shares of cells without a number where the baseline's have one: worse, without a test."""
     return Row(
         what=what,
         metric=metric,
         cells=1,
         seeds=f"{seeds} seeds",
-        before=0.0,
-        after=share,
-        difference=share,
+        before=before,
+        after=after,
+        difference=after - before,
         margin=0.0,
         verdict=WORSE,
     )

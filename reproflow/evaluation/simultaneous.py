@@ -14,7 +14,7 @@ them together just rejects. Only where every row is rejected may an end lie beyo
     worse, better                       the test rejects: low >= m, or high <= -m
     not worse by more than the margin   high < m
     not separated                       else; `detectable` is the shift that would be found with power 0.8
-    too few seeds                       fewer than three on either side, or eight pairs
+    too few seeds                       fewer than three on either side, or eight pairs; or no p could be small enough
 
 Without a margin m = 0.
 """
@@ -49,8 +49,9 @@ class Comparisons:
 
     `difference`: after minus before, or the mean of the pairs' differences; `se` is Student's error of it. `low`,
     `high`: the simultaneous interval. `p`: adjusted for the family and both sides, of the side that the row lies on.
-    `p_oracle`: by Student's t and Holm, right for Gaussian rows only. `alarm`: the difference at which a row would be
-    rejected at this spread; `detectable`: the shift that is found with power 0.8.
+    `p_oracle`: by Student's t and Holm, right for Gaussian rows only. `alarm`: about the difference at which a row
+    would be rejected, at this spread and beside the rows that are not; `detectable`: about the shift found with power
+    0.8.
     """
 
     difference: np.ndarray
@@ -146,15 +147,17 @@ def _compare(design: Design, margin: ArrayLike, level: float) -> Comparisons:
     usable = np.flatnonzero(design.enough())
     columns = {name: np.full(size, np.nan) for name in ("low", "high", "p", "p_oracle", "alarm", "detectable")}
     verdicts = [TOO_FEW] * size
-    if len(usable):
+    # With so few relabellings that not one of them is allowed, nothing could ever be rejected.
+    if len(usable) and level / 2 * design.relabellings >= 1:
         kept, m = design.subset(usable), allowed[usable]
         worse, better = _Side(kept, m, level / 2), _Side(kept.mirrored(), m, level / 2)
         reach = kept.as_t(max(worse.critical, better.critical))
         columns["low"][usable], columns["high"][usable] = worse.ends, -better.ends
         columns["p"][usable] = np.minimum(1.0, 2 * np.minimum(worse.p, better.p))
         columns["p_oracle"][usable] = holm(student_p(kept, m).tolist())
-        columns["alarm"][usable] = m + reach * kept.se
-        columns["detectable"][usable] = m + (reach + stdtrit(kept.degrees, POWER)) * kept.se
+        for name, further in (("alarm", 0.0), ("detectable", stdtrit(kept.degrees, POWER))):
+            with np.errstate(invalid="ignore"):
+                columns[name][usable] = m + np.where(kept.se > 0, (reach + further) * kept.se, 0.0)
         words = map(verdict, worse.ends, -better.ends, m, worse.rejected, better.rejected)
         for row, word in zip(usable, words, strict=True):
             verdicts[row] = word

@@ -58,12 +58,16 @@ class Broken:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All series of a results folder or a baseline by (group, metric), and its broken cells."""
+    """All series of a results folder or a baseline by (group, metric), and its broken cells.
+
+    `empty`: the seeds of groups that ended well without any number of a metric.
+    """
 
     name: str
     series: dict[tuple[Group, str], Series]
     broken: tuple[Broken, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
+    empty: dict[tuple[Group, str], tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -106,9 +110,11 @@ def read_results(folder: str | Path) -> Snapshot:
     for row in rows:
         if row["status"] == "ok":
             groups.setdefault(tuple(row[key] for key in GROUP), []).append(row)
-    series = {key: each for group, own in groups.items() for key, each in _series(group, own, name, folder).items()}
+    every = {key: each for group, own in groups.items() for key, each in _series(group, own, name, folder).items()}
+    series = {key: each for key, each in every.items() if each.values}
+    empty = {key: each.missing for key, each in every.items() if not each.values}
     about = {"config": config, "provenance": provenance}
-    return Snapshot(name, dict(sorted(series.items())), tuple(sorted(broken, key=str)), about)
+    return Snapshot(name, dict(sorted(series.items())), tuple(sorted(broken, key=str)), about, empty)
 
 
 def _filled(row: Mapping[str, str]) -> dict[str, str]:
@@ -131,8 +137,7 @@ def _series(group: Group, rows: list[dict[str, str]], name: str, folder: Path) -
         values = {seed: value for seed, value in measured.items() if value is not None}
         features = _joined(row.get("fid_features", "") for row in rows) if metric.startswith(("fid", "kid")) else ""
         missing = tuple(seed for seed in measured if seed not in values)
-        if values:
-            found[group, metric] = Series(values, setting, features, fingerprints, missing)
+        found[group, metric] = Series(values, setting, features, fingerprints, missing)
     return found
 
 

@@ -9,10 +9,13 @@ claims.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reproflow.evaluation.paired import NO_RESULT, Seeds
+from reproflow.evaluation.relabelling import FEWEST_SEEDS
 from reproflow.evaluation.simultaneous import BETTER, TOO_FEW, WORSE
 from reproflow.foundation.config import Experiment
 from reproflow.reporting.comparison import METRICS, all_pairs, by_seed, candidates
@@ -55,16 +58,28 @@ def _of(read: Results, experiment: Experiment) -> list[Outcome]:
 def _in_block(experiment: Experiment, group: pd.DataFrame, metric: str) -> list[Outcome]:
     values = {str(name): by_seed(rows, metric) for name, rows in group.groupby("weighting", sort=True)}
     compared = all_pairs({name: seeds for name, seeds in values.items() if seeds})
-    means = {name: float(np.mean(list(seeds.values()))) for name, seeds in values.items() if seeds}
-    best = min(means, key=lambda name: means[name])
+    means = {name: float(np.mean(list(seeds.values()))) for name, seeds in values.items() if len(seeds) >= FEWEST_SEEDS}
+    best = min(means, key=lambda name: means[name], default="")
     found = []
     for name in experiment.controls.separated:
-        # Without any number the arm is apart enough: it diverged, or its likelihood was refused.
-        verdict = compared[name, best]["verdict"] if name in means and name != best else "no result"
-        ok = None if verdict == TOO_FEW else verdict == WORSE or name not in means
-        found.append(Outcome(experiment.name, metric, f"{name} must be worse than {best}", verdict, ok))
+        verdict, ok = _separated(name, best, values, compared)
+        found.append(Outcome(experiment.name, metric, f"{name} must be worse than the best", verdict, ok))
     for a, b in experiment.controls.same:
-        verdict = compared[a, b]["verdict"] if {a, b} <= means.keys() else "no result"
-        ok = None if verdict in (TOO_FEW, "no result") else verdict not in (WORSE, BETTER)
+        verdict = compared.get((a, b), {"verdict": NO_RESULT})["verdict"]
+        ok = None if verdict in (TOO_FEW, NO_RESULT) else verdict not in (WORSE, BETTER)
         found.append(Outcome(experiment.name, metric, f"{a} and {b} are one objective", verdict, ok))
     return found
+
+
+def _separated(
+    name: str, best: str, values: dict[str, Seeds], compared: dict[tuple[str, str], dict[str, Any]]
+) -> tuple[str, bool | None]:
+    """What came of an arm that must be worse: an arm whose every cell is without a number is apart enough."""
+    if name not in values or not best:
+        return NO_RESULT, None
+    if not values[name]:
+        return "no cell has the number", True
+    if name == best:
+        return "it is the lowest", False
+    verdict = compared[name, best]["verdict"]
+    return verdict, None if verdict in (TOO_FEW, NO_RESULT) else verdict == WORSE

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from reproflow.evaluation.relabelling import FEWEST_SEEDS
-from reproflow.evaluation.simultaneous import NOT_SEPARATED
+from reproflow.evaluation.simultaneous import NOT_SEPARATED, WORSE
 from reproflow.reporting.comparison import AXES, FIXED, block_key, by_seed, candidates
 from reproflow.reporting.ranking import BEST
 from reproflow.reporting.results import Results, records
@@ -33,8 +33,9 @@ FID_COLUMNS = [
 ]  # fmt: skip
 FID_NOTE = (
     "Mean over seeds ± standard error, which holds the variance between seeds and the jackknife's over the finite "
-    "sample (counted once: every seed draws its own samples). Bold: the lowest, and what Holm's p does not tell from "
-    f"it (see the ranking); {DASH}: no number. FID depends on the feature network and on the number of samples: these "
+    "sample (counted once: every seed draws its own samples). Bold: the lowest, and what is not separated from it "
+    f"(see the ranking; none where too few seeds decide nothing); {DASH}: no number. "
+    "FID depends on the feature network and on the number of samples: these "
     "numbers compare with each other where both are the same, and on the digits' own network never with FID on "
     "Inception features. Shi & Titsias report 1.92 on ImageNet 64 x 64: class-conditional, 324M parameters, the "
     "simple weighting, 256 steps; another data set, another network and other features than any number here."
@@ -87,6 +88,12 @@ def show_fid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[set[str]]]:
     weightings = sorted(frame["weighting"].unique(), key=lambda name: (name != "elbo", name))
     shown = {name: {"Weighting": name} for name in weightings}
     bold: dict[str, set[str]] = {name: set() for name in weightings}
+    decided = {
+        (*_key(row), metric)
+        for row in records(frame)
+        for metric in METRICS
+        if row[f"{metric}_verdict"] in (NOT_SEPARATED, WORSE)
+    }
     for row in records(frame):
         for metric in METRICS:
             heading, decimals = HEADINGS[metric]
@@ -94,7 +101,7 @@ def show_fid(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[set[str]]]:
             error = row[f"{metric}_error"]
             value = number(row[metric], decimals) + ("" if math.isnan(error) else f" ± {number(error, decimals)}")
             shown[row["weighting"]][column] = value
-            if row[f"{metric}_verdict"] in (BEST, NOT_SEPARATED):
+            if (*_key(row), metric) in decided and row[f"{metric}_verdict"] in (BEST, NOT_SEPARATED):
                 bold[row["weighting"]].add(column)
     table = pd.DataFrame(list(shown.values()), columns=None if shown else ["Weighting"]).fillna(DASH)
     return table, list(bold.values())

@@ -22,7 +22,7 @@ import pandas as pd
 
 from reproflow.evaluation.paired import NOTHING, Seeds, needed
 from reproflow.evaluation.relabelling import FEWEST_PAIRS, FEWEST_SEEDS
-from reproflow.evaluation.simultaneous import NOT_SEPARATED, TOO_FEW, WORSE
+from reproflow.evaluation.simultaneous import BETTER, NOT_SEPARATED, TOO_FEW, WORSE
 from reproflow.evaluation.statistics import mean_interval
 from reproflow.reporting.comparison import AXES, FIXED, METRICS, all_pairs, block_key, by_seed, candidates
 from reproflow.reporting.results import records
@@ -66,11 +66,23 @@ def _block(group: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     values = {name: by_seed(rows, metric) for name, rows in own.items()}
     means = {name: mean_interval(list(seeds.values())).mean for name, seeds in values.items()}
     order = sorted(own, key=lambda name: (math.isnan(means[name]), means[name], name))
-    best = next((name for name in order if len(values[name]) >= FEWEST_SEEDS), "")
+    best = _best([name for name in order if len(values[name]) >= FEWEST_SEEDS], values)
     compared = all_pairs({name: values[name] for name in order if values[name]})
     rows = [_row(name, best, values, own[name], compared) for name in order]
+    decided = len(order) == 1 or any(row["verdict"] in (WORSE, NOT_SEPARATED, BETTER) for row in rows)
     same = {key: group[key].iloc[0] for key in (*FIXED, *OTHERS)} | {"metric": metric, "best": best}
-    return [same | row | {"place": place, "rank": _rank(row, place)} for place, row in enumerate(rows, start=1)]
+    return [
+        same | row | {"place": place, "rank": _rank(row, place) if decided else ""}
+        for place, row in enumerate(rows, start=1)
+    ]
+
+
+def _best(names: list[str], values: dict[str, Seeds]) -> str:
+    """The lowest mean over the seeds that all of them have, as comparisons are; else the first."""
+    common = set.intersection(*(set(values[name]) for name in names)) if names else set()
+    if len(common) < FEWEST_SEEDS:
+        return names[0] if names else ""
+    return min(names, key=lambda name: float(np.mean([values[name][seed] for seed in common])))
 
 
 def _row(

@@ -13,7 +13,7 @@ from reproflow.evaluation.shifts import UNTOUCHED, Row
 from reproflow.evaluation.simultaneous import NOT_SEPARATED, VERDICTS, WORSE
 from reproflow.reporting.wording import DASH, number, p_text
 
-HEADS = {0: "no regression", 4: "REGRESSION", 5: "cannot decide"}
+HEADS = {0: "no regression found", 4: "REGRESSION", 5: "cannot decide"}
 NOT_SEPARATED_NOTE = (
     "*Not separated*: neither a harm beyond the margin nor its absence is shown. *Detectable* is the shift that would "
     "be found with power 0.8 at this spread and number of seeds; more seeds find less (`--require not-worse` makes "
@@ -22,10 +22,17 @@ NOT_SEPARATED_NOTE = (
 LISTED = 20  # names of one kind, before the rest are only counted
 
 
-def markdown(found: Comparison, rows_shown: int = 10) -> str:
+def markdown(found: Comparison, rows_shown: int = 10, requirement: str | None = None) -> str:
     """A summary for a pull request: the verdict, the worst rows, what came and went, and all rows folded away."""
     changed = [row for row in found.rows if row.verdict != UNTOUCHED]
-    lines = [f"### {found.run} against baseline {found.baseline}: {HEADS[found.exit_code]}", "", _counts(found), ""]
+    lines = [
+        f"### {found.run} against baseline {found.baseline}: {HEADS[found.required(requirement)]}",
+        "",
+        _counts(found),
+        "",
+    ]
+    if requirement and found.not_shown:
+        lines += [f"Required is *{requirement}*: {len(found.not_shown)} rows do not show it.", ""]
     if changed:
         title = "The worst rows" if found.worse else "The rows with the smallest p"
         lines += [f"{title}:", "", *_table(changed[:rows_shown])]

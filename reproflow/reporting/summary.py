@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reproflow.claims.policy import INCONCLUSIVE, gate
+from reproflow.evaluation.paired import NO_RESULT
 from reproflow.evaluation.relabelling import FEWEST_PAIRS
 from reproflow.evaluation.simultaneous import TOO_FEW
 from reproflow.reporting import controls
@@ -107,7 +108,9 @@ def finding(rows: list[dict[str, Any]]) -> str:
     if lowest["best"]:
         return f"{head}, below every other {axis_word(axis)} at 95\u00a0%."
     if lowest["verdict"] == "reference":
-        return f"{head} (the reference), not separated from every other {axis_word(axis)}."
+        few = all(row["verdict"] in (TOO_FEW, NO_RESULT) for row in seen if row is not lowest)
+        why = f"; no comparison below {FEWEST_PAIRS} pairs of seeds" if few else ", not separated from all others"
+        return f"{head} (the reference){why}."
     if lowest["verdict"] == TOO_FEW:
         pairs = plural(lowest["pairs"], "pair")
         return f"{head}; {pairs} of seeds with {lowest['reference']}, no interval below {FEWEST_PAIRS}."

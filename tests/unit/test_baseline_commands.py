@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -91,14 +92,14 @@ class TestCommands:
         assert "uncommitted changes (code.py)" in capsys.readouterr().err
 
     def test_sources_that_git_does_not_know_and_no_repository(
-        self, repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, repository: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (repository / "notes.txt").write_text("not a source")
         assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 0
         (repository / "my_weighting.py").write_text("y = 1\n")
         assert cli.run(["baseline", "update", "demo", "--reason", "x", "--folder", "/nowhere/else"]) == 2
         assert "my_weighting.py" in capsys.readouterr().err
-        monkeypatch.setenv("GIT_DIR", str(repository / "none"))
+        shutil.rmtree(repository / ".git")
         assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 2
         assert "no git repository" in capsys.readouterr().err
 
@@ -138,6 +139,18 @@ class TestCommands:
         assert cli.run(["baseline", "update", "demo", "--reason", "x"]) == 2
         assert "fewer than 20 seeds" in capsys.readouterr().err
         assert cli.run(["baseline", "update", "demo", "--reason", "x", "--allow-few"]) == 0
+
+    @pytest.mark.parametrize("value", ["", "nan", "inf"])
+    def test_a_column_that_is_empty_now_is_worse(self, repository: Path, value: str) -> None:
+        assert cli.run(["baseline", "update", "demo", "--reason", "first"]) == 0
+        file = results(repository / "results/demo", seeds=3) / "cells.csv"
+        lines = [line.split(",") for line in file.read_text().splitlines()]
+        changed = [[*row[:11], value, *row[12:]] if row[4] == "fm" else row for row in lines]
+        file.write_text("\n".join(map(",".join, changed)) + "\n")
+        assert cli.run(["baseline", "compare", "demo", "--json", "r.json"]) == 4
+        found = json.loads(Path("r.json").read_text())
+        assert len(found["broken"]) == 3
+        assert [row["metric"] for row in found["rows"] if row["verdict"] == "worse"] == ["nll_nats missing"]
 
     def test_a_requirement_that_is_not_met_or_not_known(self, repository: Path) -> None:
         assert cli.run(["baseline", "update", "demo", "--reason", "first"]) == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from snapshots import BASELINE, FRESH, METRIC, SETTING, drawn, group, pair, single, snapshot
 
 from reproflow.evaluation import baselines, regression
 from reproflow.evaluation.shifts import UNTOUCHED
@@ -14,43 +15,6 @@ from reproflow.evaluation.simultaneous import BETTER, EQUAL, NOT_SEPARATED, NOT_
 from reproflow.evaluation.snapshot import Broken, Series, Snapshot
 from reproflow.foundation.errors import UndecidedError
 from reproflow.reporting.regression import markdown
-
-SETTING = ("cpu", "float32", "demo")
-METRIC = "bound_bits_per_dim"
-BASELINE, FRESH = list(range(20)), [100, 101, 102, 103, 104]
-
-
-def group(weighting: str, path: str = "cosine") -> tuple[str, ...]:
-    return ("digits8", "masked", path, "uniform", weighting, "ce", "independent", "squared", "800")
-
-
-def snapshot(
-    values: np.ndarray, seeds: list[int], margin: float = 0.002, metric: str = METRIC, **more: object
-) -> Snapshot:
-    """A snapshot of one metric, values (seeds, groups), each group a weighting of its own."""
-    series = {
-        (group(f"w{i}"), metric): Series(dict(zip(seeds, column, strict=True)), SETTING, margin=margin)
-        for i, column in enumerate(values.T.tolist())
-    }
-    return replace(Snapshot("demo", series), **more)
-
-
-def drawn(generator: np.random.Generator, seeds: int, groups: int = 6, shared: float = 0.5) -> np.ndarray:
-    """Numbers like a run's: groups of unequal spread that share part of their variance between cells of a seed."""
-    spread = np.linspace(0.001, 0.004, groups)
-    common, own = generator.standard_normal((seeds, 1)), generator.standard_normal((seeds, groups))
-    return 2 + spread * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
-
-
-def pair(seed: int, groups: int = 6, run: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """A baseline's and an unchanged run's numbers."""
-    generator = np.random.default_rng(seed)
-    return drawn(generator, 20, groups), drawn(generator, run, groups)
-
-
-def single(found: regression.Comparison) -> dict[str, str]:
-    """Verdicts of the single groups by weighting."""
-    return {row.what.split()[4]: row.verdict for row in found.rows if row.cells == 1 and row.metric == METRIC}
 
 
 class TestVerdicts:
@@ -86,6 +50,12 @@ class TestVerdicts:
         fresh, common = (regression.compare(old, snapshot(after, seeds)) for seeds in (FRESH, BASELINE[:5]))
         assert [row.p for row in fresh.rows] == [row.p for row in common.rows]
         assert not common.paired
+
+    def test_one_equal_seed_does_not_hide_the_others(self) -> None:
+        before, after = pair(29)
+        after = np.vstack([before[:1], after[1:] + 0.5])
+        found = regression.compare(snapshot(before, BASELINE), snapshot(after, [0, *FRESH[1:]]))
+        assert found.exit_code == 4
 
     def test_one_changed_seed_of_three_is_a_touched_row(self) -> None:
         before, _ = pair(4)
@@ -140,6 +110,31 @@ class TestVerdicts:
         (row,) = regression.compare(snapshot(before, BASELINE, 0.0), snapshot(after, FRESH)).rows
         assert row.p_oracle == pytest.approx(stats.ttest_ind(after[:, 0], before[:, 0]).pvalue)
 
+    def test_a_family_of_its_own_has_its_part_of_the_level(self) -> None:
+        """What alarms in one family at the whole level does not at half of it, and p says so."""
+        before, after = pair(8, 2)
+        old = snapshot(before, BASELINE, 0.0)
+
+        def run(shift: float, seeds: tuple[list[int], list[int]]) -> regression.Comparison:
+            columns = [snapshot(after[: len(own), [i]] + shift, own, 0.0) for i, own in enumerate(seeds)]
+            series = {(group(f"w{i}"), METRIC): each for i, run in enumerate(columns) for each in run.series.values()}
+            return regression.compare(old, Snapshot("demo", series))
+
+        one, two = (FRESH, FRESH), (FRESH, FRESH[:4])
+        shift = next(s for s in np.arange(0, 0.02, 2e-5) if min(r.p for r in run(s, one).rows) <= 0.04)
+        alone = regression.compare(snapshot(before[:, :1], BASELINE, 0.0), snapshot(after[:, :1] + shift, FRESH, 0.0))
+        apart = {row.what: row for row in run(shift, two).rows}
+        (row,) = alone.rows
+        assert apart[row.what].p == pytest.approx(2 * row.p)
+        assert apart[row.what].p_oracle == pytest.approx(2 * row.p_oracle)
+        assert (apart[row.what].verdict == WORSE) == (apart[row.what].p <= 0.05)
+
+    def test_another_spread_of_relabellings_than_any_p_needs_decides_nothing(self) -> None:
+        before, after = pair(26, 2)
+        found = regression.compare(snapshot(before[:3], BASELINE[:3]), snapshot(after[:3] + 9, FRESH[:3]))
+        assert {row.verdict for row in found.rows} == {"too few seeds"}
+        assert found.exit_code == 5
+
 
 class TestMeans:
     def grouped(self, values: np.ndarray, seeds: list[int]) -> Snapshot:
@@ -162,6 +157,31 @@ class TestMeans:
         assert (row.before, row.after) == pytest.approx((old.mean(), new.mean()))
         assert row.spread == pytest.approx(new.std(ddof=1) / old.std(ddof=1))
 
+    def test_a_mean_counts_its_untouched_members(self) -> None:
+        before, after = pair(27)
+        after[:, :2] = before[:5, :2]
+        found = regression.compare(self.grouped(before, BASELINE), self.grouped(after, BASELINE[:5]))
+        assert sum(row.verdict == UNTOUCHED for row in found.rows) == 2
+        row = next(row for row in found.rows if row.what == "digits8 masked, mean of w0")
+        assert row.cells == 3
+        assert (row.before, row.after) == pytest.approx((before[:, ::2].mean(), after[:, ::2].mean()))
+
+    def test_a_failed_cell_keeps_its_group_in_the_family(self) -> None:
+        """Its mean is over the seeds that all members have, and the family is one."""
+        before, after = pair(28)
+        old, new = self.grouped(before, BASELINE), self.grouped(after, FRESH)
+        key = group("w0", "p0"), METRIC
+        kept = {seed: value for seed, value in old.series[key].values.items() if seed != 4}
+        old = replace(old, series=old.series | {key: replace(old.series[key], values=kept)})
+        old = replace(old, broken=(Broken(key[0][:-1], 4, "diverged", ""),))
+        found = regression.compare(old, new)
+        row = next(row for row in found.rows if row.what == "digits8 masked, mean of w0")
+        assert row.seeds == "19 and 5"
+        assert row.before == pytest.approx(np.delete(before[:, ::2].mean(1), 4).mean())
+        lines = [row for row in found.rows if row.cells == 1]
+        assert len(lines) == 6
+        assert min(row.p for row in found.rows) >= min(row.p_oracle for row in found.rows) / 3
+
     def test_a_harm_to_all_is_found_where_no_single_group_shows_it(self) -> None:
         generator, found = np.random.default_rng(13), []
         for _ in range(40):
@@ -170,70 +190,6 @@ class TestMeans:
             found.append((any(row.cells > 1 for row in rows), any(row.cells == 1 for row in rows)))
         of_means, of_groups = np.sum(found, axis=0)
         assert of_means > of_groups
-
-
-class TestCells:
-    def test_a_cell_that_diverged_now_is_worse(self) -> None:
-        before, after = pair(14)
-        old = snapshot(before, BASELINE)
-        for seed, run in ((7, BASELINE[:5]), (105, FRESH)):
-            lost = Broken(group("w2")[:-1], seed, "diverged", "loss is nan")
-            found = regression.compare(old, replace(snapshot(after, run), broken=(lost,)))
-            assert found.exit_code == 4
-            assert "diverged (loss is nan)" in found.broken[0]
-            (row,) = [row for row in found.worse if row.metric == "failed"]
-            assert (row.before, row.after) == (0, pytest.approx(1 / 6))
-            assert "loss is nan" in markdown(found)
-
-    def test_a_run_without_any_number_of_a_group_is_worse_too(self) -> None:
-        before, after = pair(15, 3)
-        lost = tuple(Broken(group("w2")[:-1], seed, "failed", "exit 1") for seed in FRESH)
-        found = regression.compare(snapshot(before, BASELINE), replace(snapshot(after[:, :2], FRESH), broken=lost))
-        assert (found.exit_code, len(found.broken), found.vanished) == (4, 5, ())
-
-    def test_an_empty_column_is_worse_where_the_baseline_has_the_number(self) -> None:
-        before, after = pair(16)
-        run = snapshot(after, FRESH)
-        key = group("w1"), METRIC
-        own = dict(run.series[key].values)
-        del own[101]
-        changed = replace(run, series=run.series | {key: replace(run.series[key], values=own, missing=(101,))})
-        found = regression.compare(snapshot(before, BASELINE), changed)
-        assert found.exit_code == 4
-        assert found.broken == (f"{baselines_label('w1')}, seed 101: no {METRIC}",)
-        old = snapshot(before, BASELINE)
-        old = replace(old, series=old.series | {key: replace(old.series[key], missing=(20,))})
-        assert regression.compare(old, changed).exit_code == 0
-
-    def test_shares_of_failed_cells_are_compared_where_the_baseline_has_them_too(self) -> None:
-        before, after = pair(17)
-        nouns = group("w2")[:-1]
-
-        def failing(values: np.ndarray, seeds: list[int], lost: list[int]) -> Snapshot:
-            run = snapshot(values, seeds)
-            series = run.series[group("w2"), METRIC]
-            kept = {seed: value for seed, value in series.values.items() if seed not in lost}
-            broken = tuple(Broken(nouns, seed, "diverged", "") for seed in lost)
-            return replace(
-                run, series=run.series | {(group("w2"), METRIC): replace(series, values=kept)}, broken=broken
-            )
-
-        old = failing(before, BASELINE, [4])
-        few = regression.compare(old, failing(after, FRESH, [101]))
-        assert few.exit_code == 0
-        (row,) = [row for row in few.rows if row.metric == "failed"]
-        assert (row.before, row.after) == (pytest.approx(1 / 20), pytest.approx(1 / 5))
-        many = np.vstack([after, after])
-        seeds = [*FRESH, *range(200, 205)]
-        harmed = regression.compare(old, failing(many, seeds, seeds[2:]))
-        assert [row.metric for row in harmed.worse] == ["failed"]
-
-    def test_what_came_and_went(self) -> None:
-        before, after = pair(18, 3)
-        run = snapshot(after[:, :2], FRESH)
-        extra = {(group("new"), "kid"): Series(dict.fromkeys(FRESH, 1.0), SETTING)}
-        found = regression.compare(snapshot(before, BASELINE), replace(run, series=run.series | extra))
-        assert (len(found.new), len(found.vanished), found.exit_code) == (1, 1, 0)
 
 
 class TestUndecided:
@@ -295,10 +251,6 @@ class TestUndecided:
         before, after = pair(24)
         found = regression.compare(snapshot(before[:5], BASELINE[:5]), snapshot(after, FRESH))
         assert any("fewer than 20 seeds" in note for note in found.notes)
-
-
-def baselines_label(weighting: str) -> str:
-    return f"digits8 masked cosine uniform {weighting} ce (800 steps)"
 
 
 def test_unchanged_runs_alarm_at_the_nominal_rate_and_no_less() -> None:

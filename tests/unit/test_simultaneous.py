@@ -214,6 +214,38 @@ class TestIntervals:
         alone = compare_samples(before[:, :1], after[:, :1] + 9, 0.25)
         assert alone.low[0] > 5, "where every row is rejected, how much more is told"
 
+    def test_open_rows_end_where_they_would_without_the_rejected_one(self) -> None:
+        """The step of Strassburger and Bretz: a rejected row costs the others nothing."""
+        before, after = samples(25, (20, 4))
+        after[:, 0] += 20
+        whole, rest = compare_samples(before, after, 0.1), compare_samples(before[:, 1:], after[:, 1:], 0.1)
+        assert whole.verdicts[0] == WORSE
+        assert whole.low[1:] == pytest.approx(rest.low)
+        every = TwoSamples(before, after)
+        alone = critical(every.statistics(np.full(5, 0.1)).max(1), 0.025)
+        assert (whole.low[1:] > every.shift_at(alone)[1:]).all(), "the family with it has a larger critical value"
+
+    def test_a_row_that_is_not_rejected_never_ends_beyond_its_margin(self) -> None:
+        """Relabelled statistics at the ends differ from those at the margin: the ends are cut there."""
+        cut = 0
+        for seed in range(60):
+            own = generator(seed)
+            before, after = own.lognormal(size=(6, 2)), own.lognormal(size=(3, 2)) + 2.2
+            found = compare_samples(before, after, 0.5)
+            for word, low in zip(found.verdicts, found.low, strict=True):
+                assert low <= 0.5 or word == WORSE
+                cut += word != WORSE and low == 0.5
+        assert cut, "the case that the cut is for did not occur"
+
+    def test_alarm_and_detectable_are_those_of_the_stricter_side(self) -> None:
+        own = generator(27)
+        before, after = own.lognormal(sigma=1.5, size=(20, 4)), own.lognormal(sigma=1.5, size=(4, 4))
+        found, design = compare_samples(before, after), TwoSamples(before, after)
+        sides = [critical(each.statistics(np.zeros(4)).max(1), 0.025) for each in (design, design.mirrored())]
+        assert abs(sides[0] - sides[1]) > 0.2, "the sides differ"
+        assert found.alarm == pytest.approx(max(sides) * design.se, rel=0.1)
+        assert found.detectable == pytest.approx((max(sides) + stats.t.ppf(0.8, 22)) * design.se, rel=0.1)
+
     def test_verdicts(self) -> None:
         assert verdict(-0.5, 0.5, 1.0) == EQUAL
         assert verdict(-1.5, 0.5, 1.0) == NOT_WORSE
@@ -242,10 +274,14 @@ class TestIntervals:
 
     def test_three_against_three_can_decide_nothing(self) -> None:
         """Twenty relabellings: no p is below 1/20."""
-        found = compare_samples(np.zeros((3, 1)) + generator(19).normal(size=(3, 1)), np.full((3, 1), 50.0))
-        assert found.verdicts == (NOT_SEPARATED,)
-        assert found.low[0] == -np.inf
-        assert found.detectable[0] == np.inf
+        found = compare_samples(generator(19).normal(size=(3, 1)), np.full((3, 1), 50.0))
+        assert found.verdicts == (TOO_FEW,)
+        assert np.isnan([found.low[0], found.p[0], found.detectable[0]]).all()
+        decided = compare_samples(generator(19).normal(size=(5, 1)), np.full((3, 1), 50.0))
+        assert decided.verdicts == (WORSE,), "56 relabellings"
+        assert compare_samples(generator(19).normal(size=(5, 1)), np.full((3, 1), 50.0), 0.0, 0.03).verdicts == (
+            TOO_FEW,
+        )
 
     def test_the_detectable_shift_is_found_in_four_of_five_runs(self) -> None:
         own, hits, told = generator(20), 0, []
