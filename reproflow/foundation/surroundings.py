@@ -39,6 +39,8 @@ WARNING = Number("REPROFLOW_WARNING", "seconds", 120, most=65535)
 GPUS = Number("REPROFLOW_GPUS", "GPUs", 1, least=0)
 # What the Slurm profile asks for where no variable is read.
 SHORT_RUNTIME = 30
+# The Slurm executor writes paths in Python's quotes into a command in the shell's double quotes; Slurm replaces `%`.
+NOT_ON_SLURM = "'`$\\%"
 
 
 def value(number: Number, environ: Mapping[str, str]) -> int:
@@ -94,6 +96,18 @@ def check_folders(python: Path, package: Path, snakefile: Path) -> None:
     ):
         if any(letter in str(path) for letter in letters):
             raise UsageError(f"{path}: {why}.\nMove or rename the folder; spaces, quotes and accents are fine.")
+
+
+def check_slurm(*paths: Path) -> None:
+    """Refuses the paths that the Slurm executor cannot pass on to its jobs; before one is submitted."""
+    for path in paths:
+        found = [letter for letter in NOT_ON_SLURM if letter in str(path)]
+        found += sorted({repr(letter) for letter in str(path) if not letter.isprintable()})
+        if found:
+            raise UsageError(
+                f"{path}: the Slurm executor cannot pass on {' '.join(found)} in a path.\n"
+                "Move or rename the folder; spaces and accents are fine, and without Slurm it works as it is."
+            )
 
 
 def _installed(name: str) -> bool:

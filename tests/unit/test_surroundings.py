@@ -67,6 +67,18 @@ def test_a_folder_that_no_quoting_helps(python: Path, package: Path, snakefile: 
     surroundings.check_folders(GOOD, GOOD, GOOD)
 
 
+@pytest.mark.parametrize(
+    ("path", "letters"), [("/a/it's", "'"), ("/a/$HOME/`b`", "` $"), ("/a\\b", "\\"), ("/50%j", "%"), ("/a\nb", "'\\n'")]
+)
+def test_what_the_slurm_executor_cannot_pass_on(path: str, letters: str) -> None:
+    carried = Path('/opt/a b ü "q" *[x];&')
+    surroundings.check_slurm(carried)
+    with pytest.raises(UsageError) as refused:
+        surroundings.check_slurm(carried, Path(path))
+    assert f"{path}: the Slurm executor cannot pass on {letters} in a path" in str(refused.value)
+    assert "Move or rename the folder" in str(refused.value)
+
+
 @pytest.mark.parametrize("said", ["1m", "nan", "-3", "0"])
 def test_a_wrong_time_limit_names_its_variable(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROFLOW_TIME_LIMIT", said)

@@ -22,7 +22,7 @@ experiments:
     weightings: [elbo]
     seeds: [0]
     model: {width: 16, depth: 1}
-    training: {steps: 4, batch: 16, warmup: 2, save_every: 2}
+    training: {steps: 4, batch: 16, warmup: 2, log_every: 2, save_every: 2}
     sampling: {solver: euler, steps: 2, n: 20}
     likelihood: {points: 10, steps: 5}
 claims: {tier: exact, ids: [LOSS-2]}
@@ -117,6 +117,17 @@ def test_what_no_quoting_helps_is_refused_with_its_cure(odd: Path) -> None:
     assert done.returncode == 1
     assert f"{clone}: Snakemake reads braces as wildcards" in said
     assert "Move or rename the folder" in said
+    assert "Traceback" not in said
+
+
+def test_on_slurm_it_is_refused_before_a_job_is_submitted(odd: Path) -> None:
+    """No cluster is needed to say so."""
+    done = snakemake(odd, odd / "clone it", "--executor", "slurm", "--jobs", "1", "--configfile", "tiny.yaml", "--", DATA)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "the Slurm executor cannot pass on ' $ in a path" in said
+    assert "without Slurm it works as it is" in said
+    assert "sbatch" not in said
     assert "Traceback" not in said
 
 

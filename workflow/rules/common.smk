@@ -1,6 +1,7 @@
 # The checked configuration, its grid, and where results go. Only an experiment with `dedupe` makes this import torch.
 import functools
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,36 @@ if workflow.modifier.is_main_snakefile():
     programs = os.path.dirname(sys.executable)
     # `:q` quotes for the shell, whatever is in a folder's name; an f-string would not, and would be read as a pattern again.
     shell.prefix("export PATH={programs:q}:$PATH PYTHONPATH={SEARCH:q}; trap : TERM USR1; ")
+
+
+def quote_interpreter():
+    """Executors write the interpreter's path into a job's command without quotes: on the host, and again in Slurm's job."""
+    from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+    executors = [RemoteExecutor]
+    try:
+        import snakemake_executor_plugin_slurm_jobstep as jobstep
+
+        executors.append(jobstep.Executor)
+    except ModuleNotFoundError:
+        pass
+    for executor in executors:
+        unquoted = executor.get_python_executable
+        executor.get_python_executable = lambda self, unquoted=unquoted: shlex.quote(unquoted(self))
+
+
+if workflow.modifier.is_main_snakefile():
+    quote_interpreter()
+
+
+def check_executor():
+    """Which executor runs the jobs is known when they start."""
+    if workflow.executor_plugin.name != "slurm":
+        return
+    try:
+        surroundings.check_slurm(Path(sys.executable), Path(workflow.main_snakefile), Path(workflow.workdir_init))
+    except ReproflowError as error:
+        raise WorkflowError(str(error))
 
 
 def begun():
