@@ -85,6 +85,8 @@ def update(
             f"{len(few)} of {len(snapshot.series)} rows have fewer than {FEWEST} seeds; run what `reproflow baseline "
             f"config CONFIG` writes (docs/regression.md), or give --allow-few for a baseline that shows less."
         )
+    # A run that stopped at cells.csv, as `make baseline` does, has no provenance of its own: it is this machine's.
+    made = snapshot.about.get("provenance") or provenance.describe(snapshot.name, "", "")
     stated = ((snapshot.about.get("config") or {}).get("regression") or {}).get("margins")
     about = {
         "reason": reason.strip(),
@@ -92,9 +94,7 @@ def update(
         "commit": code.commit,
         "configuration": snapshot.name,
         "configuration_digest": experiments_digest(snapshot.about.get("config") or {}),
-        "run": {
-            key: snapshot.about.get("provenance", {}).get(key) for key in ("git_commit", "dirty", "versions", "cpu")
-        },
+        "run": {key: made.get(key) for key in ("git_commit", "dirty", "versions", "cpu")},
         "broken": [asdict(each) for each in snapshot.broken],
     }
     target = folder / f"{name}.csv"

@@ -59,6 +59,7 @@ class TestCommands:
         assert {each.margin for each in kept.series.values()} == {0.01}
         assert kept.about["reason"] == "first"
         assert len(kept.about["commit"]) == 40
+        assert kept.about["run"]["versions"]["numpy"] == np.__version__, "no provenance.json: that of this machine"
         assert cli.run(["baseline", "compare", "demo"]) == 0
         results(repository / "results/demo", seeds=3)
         assert cli.run(["baseline", "compare", "demo", "--require", "not-worse"]) == 0
