@@ -24,8 +24,8 @@ def test_a_job_runs_in_such_a_folder(tmp_path: Path, cluster: Cluster, name: str
     told = "\nimport sys\nprint(__file__, sys.executable, flush=True)\nmain()"
     entry.write_text(entry.read_text().replace("\nmain()", told))
     run = clone.start(
-        str(environment / "bin" / "python"), "-m", "snakemake", "--cores", "all", "--profile", "slurm", "--retries", "0",
-        "--slurm-init-seconds-before-status-checks", "2", "--configfile", "long.yaml", "--", DATA,
+        str(environment / "bin" / "python"), "-m", "snakemake", "--cores", "all", "--profile", "slurm",
+        "--retries", "0", "--slurm-init-seconds-before-status-checks", "2", "--configfile", "long.yaml", "--", DATA,
     )  # fmt: skip
     assert run.wait(400) == 0, clone.said[-6000:]
     assert (clone.folder / DATA).exists()

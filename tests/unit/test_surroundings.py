@@ -68,7 +68,8 @@ def test_a_folder_that_no_quoting_helps(python: Path, package: Path, snakefile: 
 
 
 @pytest.mark.parametrize(
-    ("path", "letters"), [("/a/it's", "'"), ("/a/$HOME/`b`", "` $"), ("/a\\b", "\\"), ("/50%j", "%"), ("/a\nb", "'\\n'")]
+    ("path", "letters"),
+    [("/a/it's", "'"), ("/a/$HOME/`b`", "` $"), ("/a\\b", "\\"), ("/50%j", "%"), ("/a\nb", "'\\n'")],
 )
 def test_what_the_slurm_executor_cannot_pass_on(path: str, letters: str) -> None:
     carried = Path('/opt/a b ü "q" *[x];&')

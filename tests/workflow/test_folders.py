@@ -122,7 +122,8 @@ def test_what_no_quoting_helps_is_refused_with_its_cure(odd: Path) -> None:
 
 def test_on_slurm_it_is_refused_before_a_job_is_submitted(odd: Path) -> None:
     """No cluster is needed to say so."""
-    done = snakemake(odd, odd / "clone it", "--executor", "slurm", "--jobs", "1", "--configfile", "tiny.yaml", "--", DATA)
+    options = ("--executor", "slurm", "--jobs", "1", "--configfile", "tiny.yaml", "--", DATA)
+    done = snakemake(odd, odd / "clone it", *options)
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert "the Slurm executor cannot pass on ' $ in a path" in said
