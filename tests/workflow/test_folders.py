@@ -66,6 +66,10 @@ def odd(tmp_path: Path) -> Path:
 
 def snakemake(odd: Path, where: Path, *arguments: str, path: str = "", seconds: float = 300):
     """Snakemake's answer there, with the odd environment's interpreter and no other on the PATH."""
+    return module(odd, where, "snakemake", "--cores", "all", *arguments, path=path, seconds=seconds)
+
+
+def module(odd: Path, where: Path, *words: str, path: str = "", seconds: float = 300):
     python = odd / "my env" / "bin" / "python"
     environment = os.environ | {
         "PATH": "/usr/bin:/bin",
@@ -73,10 +77,10 @@ def snakemake(odd: Path, where: Path, *arguments: str, path: str = "", seconds: 
         "SEEN": str(odd / "seen"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [str(python), "-m", "snakemake", "--cores", "all", *arguments]
     return subprocess.run(
-        command, cwd=where, env=environment, capture_output=True, text=True, check=False, timeout=seconds
-    )
+        [str(python), "-m", *words], cwd=where, env=environment, capture_output=True, text=True, check=False,
+        timeout=seconds,
+    )  # fmt: skip
 
 
 def test_a_job_has_the_clones_code_the_environments_interpreter_and_the_users_modules(odd: Path) -> None:
@@ -132,15 +136,23 @@ def test_on_slurm_it_is_refused_before_a_job_is_submitted(odd: Path) -> None:
     assert "Traceback" not in said
 
 
+def commit(clone: Path) -> None:
+    """A baseline says which commit made it."""
+    shutil.copy(ROOT / ".gitignore", clone)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=a"]):
+        subprocess.run([*git, *words], cwd=clone, check=True)
+
+
 @pytest.mark.slow
 def test_every_rule_runs_there_and_a_second_run_has_nothing_to_do(odd: Path) -> None:
     clone = odd / "clone it"
-    baselines = clone / "results" / "baselines"
-    baselines.mkdir(parents=True)
+    commit(clone)
     first = snakemake(odd, clone, "--configfile", "tiny.yaml", seconds=580)
     assert first.returncode == 0, (first.stdout + first.stderr)[-6000:]
     # A baseline, which is this very run, brings in the one rule that is otherwise left out.
-    shutil.copy(clone / "results/tiny/cells.csv", baselines / "tiny.csv")
+    kept = module(odd, clone, "reproflow", "baseline", "update", "tiny", "--reason", "a test", "--allow-few")
+    assert kept.returncode == 0, kept.stdout + kept.stderr
     second = snakemake(odd, clone, "--configfile", "tiny.yaml", "--", "results/tiny/regression.json")
     assert second.returncode == 0, (second.stdout + second.stderr)[-6000:]
     again = snakemake(odd, clone, "-n", "--configfile", "tiny.yaml", "--", "results/tiny/shards/toy-000.evaluate")
