@@ -145,14 +145,17 @@ def _meant(value: Any) -> Any:
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
+MERGE = "tag:yaml.org,2002:merge"  # the key `<<`, which takes in another mapping
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key written twice."""
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
     for key in keys:
-        if keys.count(key) > 1 and key != "<<":
+        if keys.count(key) > 1:
             raise yaml.MarkedYAMLError(problem=f"the key {key!r} is written twice", problem_mark=node.start_mark)
     loader.flatten_mapping(node)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)

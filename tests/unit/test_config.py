@@ -171,3 +171,22 @@ class TestGrid:
         tiny_config["experiments"].append(second)
         with pytest.raises(ConfigError, match="two experiments contain the cell"):
             grid.expand(config.check(tiny_config))
+
+
+def test_a_mapping_may_take_in_another(tmp_path: Path) -> None:
+    """YAML's `<<`: the keys written beside it count, and a key written twice is still refused."""
+    file = tmp_path / "c.yaml"
+    text = """
+name: c
+experiments:
+  - {name: a, process: gaussian, dataset: eight_gaussians, paths: [linear], weightings: [elbo], seeds: [0],
+     training: &own {steps: 200, lr: 1e-2}}
+  - {name: b, process: gaussian, dataset: eight_gaussians, paths: [linear], weightings: [fm], seeds: [0],
+     training: {<<: *own, steps: 300}}
+"""
+    file.write_text(text)
+    found = config.load(file).experiments
+    assert [(each.training.steps, each.training.lr) for each in found] == [(200, 0.01), (300, 0.01)]
+    file.write_text(text.replace("steps: 300", "steps: 300, steps: 400"))
+    with pytest.raises(ConfigError, match="written twice"):
+        config.load(file)
