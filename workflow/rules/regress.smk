@@ -18,9 +18,8 @@ rule regress:
         "../envs/reproflow.yaml"
     params:
         name=BASELINE.stem,
-        results=str(placed(RESULTS)),
         settings=str(CONFIG.regression),
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "python -m reproflow baseline compare {params.name:q} --results {params.results:q} "
+        "python -m reproflow baseline compare {params.name:q} --results \"$(dirname {input.cells:q})\" "
         "--json {output.json:q} --markdown {output.markdown:q} --evidence &> {log:q}"
