@@ -21,5 +21,5 @@ rule regress:
         settings=str(CONFIG.regression),
         source=fingerprint.source("reproflow.reporting.regression"),
     shell:
-        "python -m reproflow baseline compare {params.name:q} --results \"$(dirname {input.cells:q})\" "
+        'python -m reproflow baseline compare {params.name:q} --results "$(dirname {input.cells:q})" '
         "--json {output.json:q} --markdown {output.markdown:q} --evidence &> {log:q}"
