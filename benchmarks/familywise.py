@@ -31,7 +31,7 @@ from scipy import stats
 
 from reproflow.evaluation.relabelling import Pairs, TwoSamples
 from reproflow.evaluation.shifts import FAILED, Change, Line, lines_of
-from reproflow.evaluation.simultaneous import EQUAL, compare_pairs, compare_samples, rejected, still_open
+from reproflow.evaluation.simultaneous import BETTER, EQUAL, WORSE, compare_pairs, compare_samples, rejected, still_open
 
 LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
 WEIGHTINGS, PATHS, ARMS = 4, 6, 6
@@ -245,7 +245,10 @@ def covered(design: Design, runs: int) -> tuple[int, int]:
         else:
             compared = compare_samples(drawn.before, drawn.after, design.margin, LEVEL)
         room = 1e-9
-        inside += bool(((compared.low - room <= true) & (true <= compared.high + room)).all())
+        # The end of a rejected row is its margin, and is not part of the interval.
+        ends = {WORSE: true > design.margin, BETTER: true < -design.margin}
+        told = [bool(ends[word][row]) if word in ends else True for row, word in enumerate(compared.verdicts)]
+        inside += bool(((compared.low - room <= true) & (true <= compared.high + room) & told).all())
         at_margin = np.abs(true) >= design.margin - room
         equal += any(word == EQUAL for word, edge in zip(compared.verdicts, at_margin, strict=True) if edge)
     return inside, equal
