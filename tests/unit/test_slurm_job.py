@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import uuid
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,8 @@ from reproflow.cli import common
 from reproflow.foundation import slurm
 from reproflow.foundation.errors import InterruptedRun
 
-OURS = f"{slurm.PREFIX}_{uuid.uuid4()}"
+ID = "896c957e-e952-4981-a152-216d9cabfca4"
+OURS = f"{slurm.PREFIX}_{ID}"
 SHOW = (
     "JobId=7 JobName={name} JobState={state} Reason=None Requeue={requeue} Restarts={restarts} Comment=a=b "
     f"JobName={OURS} JobState=RUNNING Requeue=1"
@@ -59,8 +59,8 @@ def test_a_running_job_is_put_back(scontrol) -> None:
         {"code": 1},
         {"name": "mine"},
         {"name": "reproflow"},
-        {"name": f"reproflow_{uuid.uuid4()}.sh"},
-        {"name": str(uuid.uuid4())},
+        {"name": f"reproflow_{ID}.sh"},
+        {"name": ID},
         {"step": "1"},
         {"step": "4294967291"},
     ],
