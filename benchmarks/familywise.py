@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import datetime
 import functools
 import itertools
 import os
@@ -32,6 +33,7 @@ from scipy import stats
 from reproflow.evaluation.relabelling import Pairs, TwoSamples
 from reproflow.evaluation.shifts import FAILED, Change, Line, lines_of
 from reproflow.evaluation.simultaneous import BETTER, EQUAL, WORSE, compare_pairs, compare_samples, rejected, still_open
+from reproflow.foundation import provenance
 
 LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
 WEIGHTINGS, PATHS, ARMS = 4, 6, 6
@@ -335,4 +337,7 @@ if __name__ == "__main__":
     else:
         from benchmarks.familywise_table import table
 
+        commit = str(provenance.state(Path(__file__).parent).commit)[:10]
+        about = f"{datetime.date.today()}, commit {commit}; counts by design and chunk in familywise.csv."
+        print(f"# Comparisons of many rows: false alarms and power\n\n{(__doc__ or '').strip()}\n\n{about}\n")
         print(table(_read(arguments.out)))
