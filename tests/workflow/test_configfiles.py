@@ -110,5 +110,6 @@ def test_a_module_without_a_configuration_is_told_the_cure(clone: Path, tmp_path
     (tmp_path / "Snakefile").write_text(MODULE.format(root=ROOT))
     planned, answer = run(tmp_path, "-n")
     assert planned == 1
-    assert "gives `config: config` in its `module`" in answer
+    assert "imported as a module without a configuration" in answer
+    assert "`config: config`" in answer
     assert "demo" not in answer
