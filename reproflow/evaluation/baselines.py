@@ -85,8 +85,9 @@ def update(
             f"{len(few)} of {len(snapshot.series)} rows have fewer than {FEWEST} seeds; run what `reproflow baseline "
             f"config CONFIG` writes (docs/regression.md), or give --allow-few for a baseline that shows less."
         )
-    # A run that stopped at cells.csv, as `make baseline` does, has no provenance of its own: it is this machine's.
-    made = snapshot.about.get("provenance") or provenance.describe(snapshot.name, "", "")
+    # A run that stopped at cells.csv, as `make baseline` does, has no provenance: which code trained it is not known.
+    unknown = {"git_commit": None, "dirty": None}
+    made = snapshot.about.get("provenance") or provenance.describe(snapshot.name, "", "") | unknown
     stated = ((snapshot.about.get("config") or {}).get("regression") or {}).get("margins")
     about = {
         "reason": reason.strip(),

@@ -60,6 +60,7 @@ class TestCommands:
         assert kept.about["reason"] == "first"
         assert len(kept.about["commit"]) == 40
         assert kept.about["run"]["versions"]["numpy"] == np.__version__, "no provenance.json: that of this machine"
+        assert kept.about["run"]["git_commit"] is None, "and the code that trained it is unknown"
         assert cli.run(["baseline", "compare", "demo"]) == 0
         results(repository / "results/demo", seeds=3)
         assert cli.run(["baseline", "compare", "demo", "--require", "not-worse"]) == 0
