@@ -90,19 +90,26 @@ def main(given: Sequence[str] | None = None) -> int:
     return 1 if refused else 0
 
 
-def run(before: Side, after: Side, parts: Sequence[str], reuse: bool) -> dict[str, dict[str, float]]:
+Seconds = dict[str, dict[str, float]]
+
+
+def run(before: Side, after: Side, parts: Sequence[str], reuse: bool) -> dict[str, Seconds]:
     """Runs the parts of both sides and returns their seconds; finished ones of BEFORE are kept with `reuse`."""
     for side in (before, after):
         side.check_import()
     for part in parts:
         if not (reuse and part in before.done):
-            print(f"before, {part}: {before.run(part):.0f} s", flush=True)
-        print(f"after, {part}: {after.run(part, asked=before):.0f} s", flush=True)
+            print(f"before, {part}: {timed(before.run(part))}", flush=True)
+        print(f"after, {part}: {timed(after.run(part, asked=before))}", flush=True)
     return {"before": before.done, "after": after.done}
 
 
+def timed(seconds: dict[str, float]) -> str:
+    return f"{seconds['wall']:.0f} s wall, {seconds['processor']:.0f} s processor"
+
+
 def report(
-    refused: Sequence[Difference], tolerated: Sequence[Difference], compared: int, seconds: dict[str, dict[str, float]]
+    refused: Sequence[Difference], tolerated: Sequence[Difference], compared: int, seconds: dict[str, Seconds]
 ) -> dict[str, object]:
     """What --json holds; an infinite relative difference is the word inf."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -43,12 +44,12 @@ class Side:
     folder: Path
 
     @property
-    def done(self) -> dict[str, float]:
-        """The parts that have run to their end, and their seconds."""
+    def done(self) -> dict[str, dict[str, float]]:
+        """The parts that have run to their end, and their seconds: wall and processor."""
         file = self.folder / "done.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
-    def run(self, part: str, asked: Side | None = None) -> float:
+    def run(self, part: str, asked: Side | None = None) -> dict[str, float]:
         """Runs a part from an empty folder, and returns its seconds. `asked`: the side whose questions are asked again.
 
         Raises `SideError`.
@@ -56,10 +57,13 @@ class Side:
         folder = self.folder / part
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        began = time.perf_counter()
+        wall, processor = time.perf_counter(), _processor()
         PARTS[part](self, folder, asked)
-        seconds = time.perf_counter() - began
-        text = json.dumps(self.done | {part: round(seconds, 1)}, indent=1) + "\n"
+        seconds = {
+            "wall": round(time.perf_counter() - wall, 1),
+            "processor": round(_processor() - processor, 1),
+        }
+        text = json.dumps(self.done | {part: seconds}, indent=1) + "\n"
         (self.folder / "done.json").write_text(text, encoding="utf-8")
         return seconds
 
@@ -89,6 +93,12 @@ class Side:
             "sys.exit(not file.is_relative_to(worktree))"
         )
         self.require(["-P", "-c", code, str(self.worktree)], self.folder)
+
+
+def _processor() -> float:
+    """Processor seconds of all processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _snakemake(side: Side, folder: Path, config: Path, *targets: str) -> None:
