@@ -1,7 +1,7 @@
 """Whether two worktrees compute the same numbers, bit for bit: what a refactoring must not change.
 
     python -m benchmarks.same_numbers BEFORE AFTER [--work DIR] [--only cells,demo,check,verify] [--json FILE]
-        [--before-results DIR] [--allow-new PATTERN ..] [--tolerance-list FILE.toml]
+        [--before-results DIR] [--after-results DIR] [--allow-new PATTERN ..] [--tolerance-list FILE.toml]
 
 The same interpreter runs both worktrees one after the other, on one thread without a GPU. Parts:
 
@@ -15,9 +15,10 @@ Every tensor, every column of every CSV and every value of every JSON file is co
 and cell. What is not compared is listed in `exceptions.py`, with its reason. A file, column, key or case that is
 missing or new is a difference too. Exit 0: the same; 1: differences; 2: a side did not run.
 
-`--work DIR` (build/same_numbers) receives a folder for each side; a part that is finished there is not run again for
-BEFORE when `--before-results` names its folder. `--allow-new` lets AFTER have more at places that match the pattern
-(`*` and `?`). `--tolerance-list` names the places where one routine replaced another and the last digits may differ:
+`--work DIR` (build/same_numbers) receives a folder for each side. `--before-results` and `--after-results` name the
+folder of a side; parts that are finished there are not run again. `--allow-new` lets AFTER have more at places that
+match the pattern (`*` and `?`). `--tolerance-list` names the places where one routine replaced another and the last
+digits may differ:
 
     [[place]]
     pattern = "check/weighting-*.json:/variance/*"

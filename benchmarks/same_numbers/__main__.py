@@ -51,7 +51,8 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/same_numbers"))
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--before-results", type=Path, help="BEFORE's results: kept there, and reused")
+    for side in ("before", "after"):
+        parser.add_argument(f"--{side}-results", type=Path, help=f"{side.upper()}'s results: kept there, and reused")
     parser.add_argument("--allow-new", nargs="+", action="extend", default=[], metavar="PATTERN")
     parser.add_argument("--tolerance-list", type=Path)
     found = parser.parse_args(given)
@@ -70,16 +71,17 @@ def main(given: Sequence[str] | None = None) -> int:
     try:
         tolerances = exceptions.read_tolerances(found.tolerance_list)
         before = Side(found.before.resolve(), (found.before_results or found.work / "before").resolve())
-        after = Side(found.after.resolve(), (found.work / "after").resolve())
-        seconds = run(before, after, found.parts, reuse=found.before_results is not None)
+        after = Side(found.after.resolve(), (found.after_results or found.work / "after").resolve())
+        reused = [side for side, kept in ((before, found.before_results), (after, found.after_results)) if kept]
+        seconds = run(before, after, found.parts, reused)
+        differences, compared = [], 0
+        for part in found.parts:
+            of_part, values = compare.folders(before.folder, after.folder, part)
+            differences += of_part
+            compared += values
     except (SideError, ValueError, OSError) as error:
         print(f"same_numbers: {error}", file=sys.stderr)
         return 2
-    differences, compared = [], 0
-    for part in found.parts:
-        of_part, values = compare.folders(before.folder / part, after.folder / part)
-        differences += [Difference(f"{part}/{each.place}", each.before, each.after, each.relative) for each in of_part]
-        compared += values
     refused, tolerated = judge(differences, tolerances, found.allow_new)
     if found.json:
         found.json.write_text(json.dumps(report(refused, tolerated, compared, seconds), indent=1) + "\n")
@@ -93,14 +95,14 @@ def main(given: Sequence[str] | None = None) -> int:
 Seconds = dict[str, dict[str, float]]
 
 
-def run(before: Side, after: Side, parts: Sequence[str], reuse: bool) -> dict[str, Seconds]:
-    """Runs the parts of both sides and returns their seconds; finished ones of BEFORE are kept with `reuse`."""
+def run(before: Side, after: Side, parts: Sequence[str], reused: Sequence[Side]) -> dict[str, Seconds]:
+    """Runs the parts of both sides and returns their seconds; finished ones of the sides in `reused` are kept."""
     for side in (before, after):
         side.check_import()
     for part in parts:
-        if not (reuse and part in before.done):
-            print(f"before, {part}: {timed(before.run(part))}", flush=True)
-        print(f"after, {part}: {timed(after.run(part, asked=before))}", flush=True)
+        for name, side, asked in (("before", before, None), ("after", after, before)):
+            if not (side in reused and part in side.done):
+                print(f"{name}, {part}: {timed(side.run(part, asked))}", flush=True)
     return {"before": before.done, "after": after.done}
 
 

@@ -15,6 +15,9 @@ import json
 import sys
 from pathlib import Path
 
+REFUSED = (1, 2)
+"""Exit codes of an error and of bad usage."""
+
 
 def main(worktree: Path, out: Path) -> None:
     import reproflow
@@ -22,6 +25,7 @@ def main(worktree: Path, out: Path) -> None:
 
     if not Path(reproflow.__file__).resolve().is_relative_to(worktree.resolve()):
         sys.exit(f"reproflow is imported from {reproflow.__file__}, not from {worktree}")
+    refused = []
     exits = out / "exits"
     exits.mkdir(exist_ok=True)
     for name, arguments in json.loads((out / "arguments.json").read_text(encoding="utf-8")).items():
@@ -29,6 +33,9 @@ def main(worktree: Path, out: Path) -> None:
         if not written.exists():
             code = ask(cli, [part.replace("{out}", str(out)) for part in arguments])
             written.write_text(json.dumps({"exit": code}) + "\n", encoding="utf-8")
+            # Neither an answer nor a verdict: two sides that both refuse have not been compared.
+            refused += [name] if code in REFUSED else []
+    sys.exit(f"not answered: {', '.join(refused)}" if refused else 0)
 
 
 def ask(cli: object, arguments: list[str]) -> int:
@@ -39,7 +46,7 @@ def ask(cli: object, arguments: list[str]) -> int:
             cli.main(arguments)  # type: ignore[attr-defined]
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
-    if code in (1, 2):
+    if code in REFUSED:
         print(f"exit {code}: {' '.join(arguments)}\n{words.getvalue()}", file=sys.stderr)
     return code
 

@@ -31,9 +31,12 @@ class Difference:
     relative: float | None = None
 
 
-def folders(before: Path, after: Path) -> tuple[list[Difference], int]:
-    """The differences of two folders of results, by name of file, and how many values were compared."""
-    sides = [_files(before), _files(after)]
+def folders(before: Path, after: Path, part: str) -> tuple[list[Difference], int]:
+    """The differences of a part of two sides' folders, by name of file, and how many values were compared.
+
+    Raises `ValueError` for a file that cannot be compared, and for two fingerprints of one stage of a cell.
+    """
+    sides = [_files(before, part), _files(after, part)]
     differences, compared = [], 0
     for name in sorted(sides[0].keys() | sides[1].keys()):
         paths = [side.get(name) for side in sides]
@@ -47,10 +50,10 @@ def folders(before: Path, after: Path) -> tuple[list[Difference], int]:
     return differences, compared
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """The results in a folder by their path in it, those of the store without the fingerprint."""
+def _files(folder: Path, part: str) -> dict[str, Path]:
+    """The results of a part by their path in a side's folder, those of the store without the fingerprint."""
     files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in (folder / part).rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if not exceptions.no_result(name):
             plain = STORED.sub(r"\1/", name)

@@ -10,7 +10,8 @@ from pathlib import Path
 RELATIVE = 1e-12
 """The largest relative difference that a tolerance list can allow."""
 
-# Files: a pattern of their path in a side's folder, and why their content is not compared. That they exist is.
+# Files: a pattern of their path in a side's folder, which begins with the part, and why their content is not compared.
+# That they exist is.
 FILES = {
     "*.md": "prose; its numbers stand in the CSV of the same table",
     "*.tex": "prose; its numbers stand in the CSV of the same table",
@@ -27,7 +28,6 @@ NO_RESULT = {
     "*/logs/*": "what jobs print",
     "*/.snakemake/*": "the workflow's own records",
     "*/lock": "which process held a folder of the store",
-    "done.json": "which parts have run, and how long they took",
     "*/arguments.json": "what was asked for, the same for both sides",
     "*/user_code.py": "what was asked for, the same for both sides",
 }

@@ -11,8 +11,8 @@ KINDS = {"weighting": True, "path": True, "time": False, "divergence": False}
 USER_CODE = '''"""A user's weighting, for benchmarks.same_numbers."""
 
 
-def capped(c):
-    return c.snr / (1 + c.snr)
+def capped(t, lam):
+    return lam.exp() / (1 + lam.exp())
 '''
 
 # Beyond the registered names with their defaults: other paths, laws, targets and ranges, users' own, and the options.

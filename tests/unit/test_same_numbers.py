@@ -15,9 +15,10 @@ from benchmarks.same_numbers import __main__ as command
 from benchmarks.same_numbers import compare, exceptions, questions
 from benchmarks.same_numbers.compare import Difference
 
-CELLS = "results/ci/cells.csv"
-ANSWER = "weighting-elbo.json"
-NETWORK = "results/ci/store/train/toy.s0"
+PART = "cells"
+CELLS = "cells/results/ci/cells.csv"
+ANSWER = "cells/weighting-elbo.json"
+NETWORK = "cells/results/ci/store/train/toy.s0"
 
 
 def write(
@@ -40,20 +41,23 @@ def write(
     (folder / CELLS).write_text(f"{header}\n{line}\n")
     answer = {"admissible": {"verdict": "supported", "mass": mass, "reason": reason}, "w": [1.0, 2.0], "seconds": 0.3}
     (folder / ANSWER).write_text(json.dumps(answer))
-    (folder / "results/ci/samples").mkdir()
-    np.savez(folder / "results/ci/samples/toy.npz", samples=np.array([[1, 2]]))
-    (folder / "results/ci/report.html").write_text(reason)
+    (folder / "cells/results/ci/samples").mkdir()
+    np.savez(folder / "cells/results/ci/samples/toy.npz", samples=np.array([[1, 2]]))
+    (folder / "cells/results/ci/report.html").write_text(reason)
+    for name in ("cells/logs/same_numbers.log", f"{NETWORK}/{fingerprint}/lock", "cells/.snakemake/metadata"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(reason)
     return folder
 
 
 def differences(tmp_path: Path, **changed: object) -> list[Difference]:
     before, after = write(tmp_path / "before"), write(tmp_path / "after", **changed)  # type: ignore[arg-type]
-    return compare.folders(before, after)[0]
+    return compare.folders(before, after, PART)[0]
 
 
 def test_equal_results_are_equal_and_counted(tmp_path: Path) -> None:
     before, after = write(tmp_path / "before"), write(tmp_path / "after")
-    found, compared = compare.folders(before, after)
+    found, compared = compare.folders(before, after, PART)
     assert not found
     # network 3, record 2, table 5, answer 7, samples 1
     assert compared == 18
@@ -86,19 +90,19 @@ def test_a_missing_column_is_one_difference(tmp_path: Path) -> None:
     assert (found.place, found.after) == (f"{CELLS}:column/nll_nats", "absent")
 
 
-@pytest.mark.parametrize("missing", [CELLS, "results/ci/report.html", "results/ci/samples/toy.npz"])
+@pytest.mark.parametrize("missing", [CELLS, "cells/results/ci/report.html", "cells/results/ci/samples/toy.npz"])
 def test_a_missing_file_is_a_difference_either_way(tmp_path: Path, missing: str) -> None:
     before, after = write(tmp_path / "before"), write(tmp_path / "after")
     (after / missing).unlink()
-    assert compare.folders(before, after)[0] == [Difference(missing, "a file", "absent")]
-    assert compare.folders(after, before)[0] == [Difference(missing, "absent", "a file")]
+    assert compare.folders(before, after, PART)[0] == [Difference(missing, "a file", "absent")]
+    assert compare.folders(after, before, PART)[0] == [Difference(missing, "absent", "a file")]
 
 
 def test_rows_keys_and_lengths(tmp_path: Path) -> None:
     before, after = write(tmp_path / "before"), write(tmp_path / "after")
     (after / CELLS).write_text((after / CELLS).read_text() + "toy.s1,2,,\n")
     (after / ANSWER).write_text('{"admissible": {"verdict": "supported", "mass": 0.1, "new": 1}, "w": [1.0]}')
-    places = {each.place for each in compare.folders(before, after)[0]}
+    places = {each.place for each in compare.folders(before, after, PART)[0]}
     assert places == {
         f"{CELLS}:rows", f"{CELLS}:2/cell", f"{CELLS}:2/nll_nats",
         f"{ANSWER}:/admissible/new", f"{ANSWER}:/w/length", f"{ANSWER}:/w/1",
@@ -110,15 +114,15 @@ def test_two_fingerprints_of_one_cell_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "other", fingerprint="f" * 16)
     (tmp_path / "other" / NETWORK / ("f" * 16)).rename(after / NETWORK / ("f" * 16))
     with pytest.raises(ValueError, match="are one stage of one cell"):
-        compare.folders(before, after)
+        compare.folders(before, after, PART)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     before, after = write(tmp_path / "before"), write(tmp_path / "after")
     for side in (before, after):
-        (side / "results/ci/new.parquet").write_text("")
+        (side / "cells/results/ci/new.parquet").write_text("")
     with pytest.raises(ValueError, match=r"new\.parquet: no way"):
-        compare.folders(before, after)
+        compare.folders(before, after, PART)
 
 
 def listed(tmp_path: Path, text: str) -> list[exceptions.Tolerance]:
@@ -171,7 +175,8 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
         def part(side: command.Side, folder: Path, _: object) -> None:
             (tmp_path / f"ran_{side.worktree.name}").open("a").write(".")
-            write(folder, **(after if side.worktree.name == "b" else {}))  # type: ignore[arg-type]
+            folder.rmdir()
+            write(folder.parent, **(after if side.worktree.name == "b" else {}))  # type: ignore[arg-type]
 
         monkeypatch.setitem(command.PARTS, "cells", part)
         monkeypatch.setattr(command.Side, "check_import", lambda side: None)
@@ -188,21 +193,24 @@ def test_the_command(call: Callable[..., int], tmp_path: Path, capsys: pytest.Ca
     assert call("--json", str(out), nll="2", mass=float("inf")) == 1
     answer = json.loads(out.read_text())
     assert [each["place"] for each in answer["differences"]] == [
-        f"cells/{CELLS}:1/nll_nats",
-        f"cells/{ANSWER}:/admissible/mass",
+        f"{CELLS}:1/nll_nats",
+        f"{ANSWER}:/admissible/mass",
     ]
     assert answer["differences"][1]["relative"] == "inf"
-    assert f"cells/{CELLS}:1/nll_nats: '1.2345678901234567' -> '2'" in capsys.readouterr().out
+    assert f"{CELLS}:1/nll_nats: '1.2345678901234567' -> '2'" in capsys.readouterr().out
 
 
 def test_a_finished_before_is_reused(call: Callable[..., int], tmp_path: Path) -> None:
     kept = ("--before-results", str(tmp_path / "kept"))
     assert [call(*kept), call(*kept), call()] == [0, 0, 0]
     assert [(tmp_path / f"ran_{name}").read_text() for name in "ab"] == ["..", "..."]
+    both = (*kept, "--after-results", str(tmp_path / "work" / "after"))
+    assert call(*both) == 0
+    assert [(tmp_path / f"ran_{name}").read_text() for name in "ab"] == ["..", "..."]
 
 
 def test_a_missing_column_is_nothing_new(call: Callable[..., int]) -> None:
-    assert call("--allow-new", f"cells/{CELLS}:*", header="cell,reason,fingerprint") == 1
+    assert call("--allow-new", f"{CELLS}:*", header="cell,reason,fingerprint") == 1
 
 
 def test_an_allowed_new_column(tmp_path: Path) -> None:
