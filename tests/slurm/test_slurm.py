@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import ROOT, Clone, by_hand, finished, make_clone, resumed, stop, training, until
+from clones import Clone, by_hand, finished, make_clone, resumed, stop, training, until
 from cluster import GRACE, NODES, Cluster
+from repository import ROOT
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.slurm
@@ -48,6 +49,7 @@ def test_nothing_is_left_running_when_the_tests_are_killed() -> None:
     killed = """
 import os, signal, sys
 from cluster import Cluster
+from repository import ROOT
 
 with Cluster() as cluster:
     print(cluster.folder, *(daemon.pid for daemon in cluster.daemons), flush=True)

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
+from workflow_clone import copy_workflow
 
-ROOT = Path(__file__).parents[2]
 ODD = 'a b\'c$d *ü "q" [x] ;&'
 TINY = """
 name: tiny
@@ -53,10 +54,7 @@ def odd(tmp_path: Path) -> Path:
     """An odd folder that holds a clone, a link to the environment, and a folder for PYTHONPATH."""
     folder = tmp_path / ODD
     clone = folder / "clone it"
-    clone.mkdir(parents=True)
-    for name in ("Snakefile", "workflow", "configs", "reproflow"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, clone / name)
+    copy_workflow(clone, "reproflow")
     (clone / "tiny.yaml").write_text(TINY)
     (folder / "my env").symlink_to(sys.prefix)
     (folder / "my modules").mkdir()
