@@ -43,6 +43,8 @@ def test_claims_take_in_everything_registered(id: str, kind: str) -> None:
 
 
 # The two quadratures
+
+
 def test_pairs_of_nodes_left_out_weigh_nothing() -> None:
     _, weights = toy.hermite(regression.NODES["z"])
     pairs = torch.outer(weights, weights)
@@ -87,6 +89,8 @@ def test_a_weight_and_its_posterior_mean_have_one_mean(weight: regression.Weight
 
 
 # LOSS-2, LOSS-3, LOSS-4
+
+
 def test_the_weight_of_loss_2_is_the_one_it_says() -> None:
     t, x = torch.tensor([[[0.5]]], dtype=torch.float64), torch.linspace(-2, 2, 5, dtype=torch.float64).view(1, 1, -1)
     nodes = regression.Nodes(t, torch.zeros(1, 1, dtype=torch.long), x, x)
@@ -120,6 +124,8 @@ def test_the_printed_sign_turns_the_gain_and_a_dropped_factor_does_not() -> None
 
 
 # LOSS-6
+
+
 def test_the_restricted_fit_is_weighted_least_squares() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y, weight = (torch.rand(20, generator=generator, dtype=torch.float64) for _ in range(3))
@@ -145,6 +151,8 @@ def test_a_wrong_conversion_is_another_minimiser(monkeypatch: pytest.MonkeyPatch
 
 
 # LOSS-7
+
+
 def test_the_closed_forms_of_loss_7_are_the_numbers_of_the_catalogue() -> None:
     vp = integrability.CASES["loss of vp_sigma_t"].closed
     assert [round(vp(d), 2) for d in (1e-1, 1e-2, 1e-4, 1e-8)] == [1.47, 2.65, 4.95, 9.56]
@@ -169,6 +177,8 @@ def test_every_loss_7_control_is_finite() -> None:
 
 
 # BIL-7, BIL-8, BIL-12
+
+
 @pytest.mark.parametrize(
     "name", [linear_targets.POLAR, linear_targets.SINH, linear_targets.FRAME, linear_targets.DATA_POINT]
 )

@@ -32,6 +32,8 @@ def test_the_exact_denoiser_is_the_posterior_mean_whatever_it_predicts(target: s
 
 
 # PATH-1, PATH-2
+
+
 def test_a_wrong_variance_integrates_to_one_and_is_seen_all_the_same() -> None:
     x, dx = toy.line(2001)
     c = at("linear", 0.6)
@@ -66,6 +68,8 @@ def test_a_path_that_misses_an_end_without_saying_so_is_refuted(monkeypatch: pyt
 
 
 # PATH-4, PATH-6 to PATH-9
+
+
 def test_the_printed_weights_of_the_marginal_field_do_not_sum_to_one() -> None:
     c, x = at("linear", 0.5), column(-1.0, 0.4, 1.2)
     prior = (velocity.COUNTS / velocity.COUNTS.sum()).numpy()
@@ -114,6 +118,8 @@ def test_the_widened_variance_is_its_closed_form() -> None:
 
 
 # Faults of the package that these claims see
+
+
 def test_a_wrong_share_of_noise_in_the_sampler_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = sampling.sde_shares
     monkeypatch.setattr(sampling, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))

@@ -35,6 +35,8 @@ def to_data(e: float) -> float:
 
 
 # Transport on a line
+
+
 def test_log_odds_keep_their_digits_in_both_tails() -> None:
     c, x = at("cosine", 0.4), column(-9.0, -2.0, 0.1, 8.5)
     low, high = (f(x.numpy(), float(c.alpha) * MEANS, scales(c)) @ WEIGHTS for f in (stats.norm.cdf, stats.norm.sf))
@@ -102,6 +104,8 @@ def test_data_in_the_plane_have_no_quantiles() -> None:
 
 
 # TUT-8, TUT-9
+
+
 def test_crossing_is_what_conditional_flow_matching_cannot_reduce() -> None:
     z = toy.MIXTURE.sample(20_000, torch.Generator().manual_seed(0))
     eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)

@@ -22,6 +22,8 @@ LINEAR = get_path("linear")
 
 
 # TUT-1, TUT-2
+
+
 def test_the_moments_of_bins_agree_with_adaptive_quadrature() -> None:
     edges = torch.tensor([0.2, 0.45], dtype=torch.float64)
     for power in (1, 2):
@@ -70,6 +72,8 @@ def test_the_controls_of_tut_2_break_one_number_each() -> None:
 
 
 # TUT-3, TUT-4, TUT-11
+
+
 def test_each_quadratic_weight_is_known_by_its_share_and_by_where_it_rises() -> None:
     assert "not_representable, data half 0.875" in weights.endpoint_emphasis("t_squared", "statement", CONTEXT).detail
     assert "certified, data half 0.125" in weights.endpoint_emphasis("one_minus_t_squared", "statement", CONTEXT).detail

@@ -11,6 +11,22 @@ from pathlib import Path
 from repository import ROOT
 
 WORKFLOW = ("Snakefile", "workflow", "configs")
+# One cell, trained in a second.
+TINY = """
+name: tiny
+experiments:
+  - name: toy
+    process: gaussian
+    dataset: eight_gaussians
+    paths: [linear]
+    weightings: [elbo]
+    seeds: [0]
+    model: {width: 16, depth: 1}
+    training: {steps: 4, batch: 16, warmup: 2, log_every: 2, save_every: 2}
+    sampling: {solver: euler, steps: 2, n: 20}
+    likelihood: {points: 10, steps: 5}
+claims: {tier: exact, ids: [LOSS-2]}
+"""
 
 
 def copy_workflow(folder: Path, *more: str) -> Path:

@@ -49,7 +49,6 @@ def test_nothing_is_left_running_when_the_tests_are_killed() -> None:
     killed = """
 import os, signal, sys
 from cluster import Cluster
-from repository import ROOT
 
 with Cluster() as cluster:
     print(cluster.folder, *(daemon.pid for daemon in cluster.daemons), flush=True)

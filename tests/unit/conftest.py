@@ -26,13 +26,13 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(reported: Path, tmp_path: Path) -> Path:
+def reported_copy(reported: Path, tmp_path: Path) -> Path:
     """The same, to break."""
     return Path(shutil.copytree(reported, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")
-def masked_rows() -> list[dict[str, Any]]:
+def masked_cascade_rows() -> list[dict[str, Any]]:
     """The cascade of bounds of `word_cascade`'s network; to be read, not changed."""
     import word_cascade
 
@@ -40,7 +40,7 @@ def masked_rows() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def committed() -> published_objectives.Field:
+def published_table() -> published_objectives.Field:
     """The committed table of published objectives."""
     from reproflow.reporting import field
 

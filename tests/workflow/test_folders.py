@@ -10,24 +10,9 @@ from pathlib import Path
 
 import pytest
 from repository import ROOT
-from workflow_clone import copy_workflow
+from workflow_clone import TINY, copy_workflow
 
 ODD = 'a b\'c$d *ü "q" [x] ;&'
-TINY = """
-name: tiny
-experiments:
-  - name: toy
-    process: gaussian
-    dataset: eight_gaussians
-    paths: [linear]
-    weightings: [elbo]
-    seeds: [0]
-    model: {width: 16, depth: 1}
-    training: {steps: 4, batch: 16, warmup: 2, log_every: 2, save_every: 2}
-    sampling: {solver: euler, steps: 2, n: 20}
-    likelihood: {points: 10, steps: 5}
-claims: {tier: exact, ids: [LOSS-2]}
-"""
 DATA = "results/tiny/data/eight_gaussians.safetensors"
 # Python runs this at its start where it finds it: what it writes was run with this PYTHONPATH.
 SITE = """

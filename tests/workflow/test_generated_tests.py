@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from repository import ROOT
-from test_folders import TINY
-from workflow_clone import copy_workflow
+from workflow_clone import TINY, copy_workflow
 
 DOCS = ROOT / "CONTRIBUTING.md"
 

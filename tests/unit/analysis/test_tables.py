@@ -24,7 +24,7 @@ def test_diverged_and_failed_cells_are_rows_and_are_counted(ten_seeds: Path) -> 
     assert "loss is NaN at step 412" in (ten_seeds / "tables" / "cells.md").read_text()
     comparison = comparison_table(load_results(ten_seeds).cells)
     simple = comparison[comparison["weighting"] == "simple"]
-    assert (simple["n"] == 9).all()
+    assert (simple["n"] == 9).all(), "ten seeds but the one that diverged"
     assert (simple["not_ok"] == 1).all()
 
 
@@ -131,7 +131,7 @@ def test_a_file_cut_off_in_mid_row_loses_that_row_only_and_says_so(tmp_path: Pat
 
 
 def test_a_folder_that_is_not_there_is_a_users_fault(tmp_path: Path) -> None:
-    with pytest.raises(ReproflowError, match="no ten_seeds folder"):
+    with pytest.raises(ReproflowError, match="no results folder"):
         write_tables(tmp_path / "nowhere")
 
 

@@ -17,6 +17,8 @@ DOUBLE = torch.float64
 
 
 # -- masked ------------------------------------------------------------------------------------------------------------
+
+
 def test_masked_levels_are_independent_coins() -> None:
     path = get_path("polynomial", "masked")
     times = masked_chain.levels(path, 3)
@@ -65,6 +67,8 @@ def test_masked_sums_over_hidden_sets() -> None:
 
 
 # -- Gaussian ----------------------------------------------------------------------------------------------------------
+
+
 def test_gaussian_levels_are_normal() -> None:
     path = get_path("vp")
     times = gaussian_chain.levels(path, 5, (3.0, -4.5))
@@ -123,6 +127,8 @@ def test_losses_information_and_prior_by_scipy() -> None:
 
 
 # -- continuous time ---------------------------------------------------------------------------------------------------
+
+
 def test_stieltjes_against_scipy_and_a_kink() -> None:
     s = torch.linspace(0, 2, 201, dtype=DOUBLE)
     expected = integrate.quad(lambda u: math.cos(u) * -math.exp(-u), 0, 2)[0]

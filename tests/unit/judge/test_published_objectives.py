@@ -47,35 +47,37 @@ class TestEntries:
 
 
 class TestFreshness:
-    def test_the_table_is_of_this_list(self, committed: table.Field) -> None:
-        assert files.sha256(gallery.FILE)[:16] in committed.provenance, "run: reproflow check field --refresh"
-        assert list(committed.rows) == list(ENTRIES)
+    def test_the_table_is_of_this_list(self, published_table: table.Field) -> None:
+        assert files.sha256(gallery.FILE)[:16] in published_table.provenance, "run: reproflow check field --refresh"
+        assert list(published_table.rows) == list(ENTRIES)
         for key, entry in ENTRIES.items():
             assert {name: getattr(entry, name) for name in gallery.TOLD} == {
-                name: committed.rows[key][name] for name in gallery.TOLD
+                name: published_table.rows[key][name] for name in gallery.TOLD
             }
 
     @pytest.mark.parametrize("key", SAMPLE)
-    def test_a_sample_judged_again_comes_out_the_same(self, key: str, committed: table.Field) -> None:
-        assert gallery.differences(list(gallery.judge_all([key])), committed.rows) == []
+    def test_a_sample_judged_again_comes_out_the_same(self, key: str, published_table: table.Field) -> None:
+        assert gallery.differences(list(gallery.judge_all([key])), published_table.rows) == []
 
     @pytest.mark.slow
-    def test_all_of_it_judged_again_comes_out_the_same(self, committed: table.Field) -> None:
-        assert gallery.differences(list(gallery.judge_all()), committed.rows) == []
+    def test_all_of_it_judged_again_comes_out_the_same(self, published_table: table.Field) -> None:
+        assert gallery.differences(list(gallery.judge_all()), published_table.rows) == []
 
-    def test_the_page_is_of_this_table(self, committed: table.Field) -> None:
-        texts = page(committed)
+    def test_the_page_is_of_this_table(self, published_table: table.Field) -> None:
+        texts = page(published_table)
         assert {f"field/{path.name}" for path in (gallery.DOCS / "field").glob("*")} == set(texts) - {"field.md"}
         for name, text in texts.items():
             assert (gallery.DOCS / name).read_text() == text, f"{name}: run: reproflow check field --refresh"
 
-    def test_a_difference_is_found(self, committed: table.Field) -> None:
-        rows = [dict(committed.rows[key]) for key in ("edm", "fm", "ddpm")]
+    def test_a_difference_is_found(self, published_table: table.Field) -> None:
+        rows = [dict(published_table.rows[key]) for key in ("edm", "fm", "ddpm")]
         rows[0]["bound"], rows[1]["mass"] = "certified", "1.001"
         rows[2]["curve"] = rows[2]["curve"].replace("0.0", "0.1", 1)
-        found = gallery.differences(rows, committed.rows)
+        found = gallery.differences(rows, published_table.rows)
         assert [line.split(" is ")[0] for line in found] == ["edm: bound", "fm: mass", "ddpm: curve"]
-        assert gallery.differences([rows[1] | {"key": "new"}], committed.rows) == ["new: not in the committed table"]
+        assert gallery.differences([rows[1] | {"key": "new"}], published_table.rows) == [
+            "new: not in the committed table"
+        ]
 
 
 def log_sech(x: np.ndarray) -> np.ndarray:
@@ -145,8 +147,8 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("key", CLOSED)
-def test_the_curve_is_that_of_its_noise_level_form(key: str, committed: table.Field) -> None:
-    found = curve(committed.rows[key])
+def test_the_curve_is_that_of_its_noise_level_form(key: str, published_table: table.Field) -> None:
+    found = curve(published_table.rows[key])
     wanted = (CLOSED[key] - CLOSED[key][40]) / np.log(10)
     reached = np.isfinite(found)
     assert reached.sum() >= 60
@@ -173,16 +175,16 @@ DISCRETE = {
 
 
 @pytest.mark.parametrize("key", DISCRETE)
-def test_the_curve_is_that_of_the_thousand_steps(key: str, committed: table.Field) -> None:
+def test_the_curve_is_that_of_the_thousand_steps(key: str, published_table: table.Field) -> None:
     """Each of the steps is as likely, so that the density of lam is 1 over the distance of its neighbours."""
     schedule, factor = DISCRETE[key]
     product = np.cumprod(1 - BETAS[schedule])
     lam = np.log(product / (1 - product))[::-1]
     density = np.interp(LAM, 0.5 * (lam[1:] + lam[:-1]), -np.log(np.diff(lam)))
-    inside = (lam[50] < LAM) & (lam[-10] > LAM) & np.isfinite(curve(committed.rows[key]))
+    inside = (lam[50] < LAM) & (lam[-10] > LAM) & np.isfinite(curve(published_table.rows[key]))
     wanted = (density + factor - (density + factor)[40]) / np.log(10)
     assert inside.sum() >= 40
-    np.testing.assert_allclose(curve(committed.rows[key])[inside], wanted[inside], atol=0.015)
+    np.testing.assert_allclose(curve(published_table.rows[key])[inside], wanted[inside], atol=0.015)
 
 
 class TestSame:
@@ -199,9 +201,9 @@ class TestSame:
             {"simple-linear", "masked-sigmoid"},
         ],
     )
-    def test_classes(self, members: set[str], committed: table.Field) -> None:
+    def test_classes(self, members: set[str], published_table: table.Field) -> None:
         for key in members:
-            assert set(committed.rows[key]["same"].split()) == members - {key}
+            assert set(published_table.rows[key]["same"].split()) == members - {key}
 
     @pytest.mark.parametrize(
         ("one", "other"),
@@ -212,8 +214,8 @@ class TestSame:
             ("alphafold3-printed", "alphafold3-product"),
         ],
     )
-    def test_what_is_often_taken_for_the_same(self, one: str, other: str, committed: table.Field) -> None:
-        assert other not in committed.rows[one]["same"].split()
+    def test_what_is_often_taken_for_the_same(self, one: str, other: str, published_table: table.Field) -> None:
+        assert other not in published_table.rows[one]["same"].split()
 
 
 # Certified or not, by ST-8 to ST-10 and by hand where these speak of it.
@@ -224,17 +226,17 @@ class TestSame:
         (False, "iddpm edm min-snr-x1 min-snr-on-velocity t-squared sd3-logit-normal masked-iddpm masked-edm p2"),
     ],
 )
-def test_verdicts_of_the_catalogue(certified: bool, keys: str, committed: table.Field) -> None:
+def test_verdicts_of_the_catalogue(certified: bool, keys: str, published_table: table.Field) -> None:
     for key in keys.split():
-        row = committed.rows[key]
+        row = published_table.rows[key]
         assert (row["bound"] == "certified") == certified, key
         assert bool(row["rises"]) != certified
 
 
 class TestFiles:
-    def test_what_is_written_is_read(self, committed: table.Field, tmp_path: Path) -> None:
-        table.write(committed, tmp_path / "field.csv")
-        assert table.read(tmp_path / "field.csv") == committed
+    def test_what_is_written_is_read(self, published_table: table.Field, tmp_path: Path) -> None:
+        table.write(published_table, tmp_path / "field.csv")
+        assert table.read(tmp_path / "field.csv") == published_table
         assert (tmp_path / "field.csv").read_bytes() == table.FILE.read_bytes()
 
     @pytest.mark.parametrize("text", [None, "", "key,name\nedm,EDM\n", "# of another version\nkey,name\nedm,EDM\n"])

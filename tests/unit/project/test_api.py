@@ -131,10 +131,10 @@ def test_a_wrong_folder_is_a_users_fault_and_its_runs_are_named(reported: Path, 
         load_results(reported.parent)
 
 
-def test_a_configuration_that_cannot_be_used_is_said_and_the_rest_is_read(copy: Path) -> None:
-    text = (copy / "config.json").read_text()
-    (copy / "config.json").write_text(text.replace('"uniform"', '"unform"', 1))
-    results = load_results(copy)
+def test_a_configuration_that_cannot_be_used_is_said_and_the_rest_is_read(reported_copy: Path) -> None:
+    text = (reported_copy / "config.json").read_text()
+    (reported_copy / "config.json").write_text(text.replace('"uniform"', '"unform"', 1))
+    results = load_results(reported_copy)
     assert [each.file for each in results.missing] == ["config.json"]
     assert "did you mean 'uniform'" in results.missing[0].reason
     assert set(results.cells["setup"]) == {""}

@@ -15,13 +15,13 @@ INPUTS = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.js
 
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
-def test_page_renders_and_names_what_is_broken(copy: Path, name: str, damage: str) -> None:
-    path = copy / name
+def test_page_renders_and_names_what_is_broken(reported_copy: Path, name: str, damage: str) -> None:
+    path = reported_copy / name
     content = path.read_bytes()
     path.unlink()
     if damage != "gone":
         path.write_bytes(b"" if damage == "empty" else content[: len(content) * 2 // 3 - 1])
-    text = Page(write_report(copy)).text
+    text = Page(write_report(reported_copy)).text
     assert "Missing, or broken and left out" in text
     assert name in text
     assert "How to read a verdict" in text

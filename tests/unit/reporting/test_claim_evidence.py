@@ -14,13 +14,14 @@ from reproflow.reporting.results import load_results
 from reproflow.reporting.tables import claims_table
 
 
-def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(copy: Path) -> None:
+def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(reported_copy: Path) -> None:
     first = claims()[0]
     cases = [first | {"id": "ST-9", "case": f"case_{i}", "statistic": 1e-14 * i} for i in range(9)]
     rows = [*claims(), *cases, first | {"id": "ST-9", "case": "odd_one", "verdict": "refuted", "statistic": 0.3}]
-    write_csv(copy / "claims.csv", CLAIM_COLUMNS, rows)
+    write_csv(reported_copy / "claims.csv", CLAIM_COLUMNS, rows)
     shown = {
-        (row["id"], row["tier"]): row for row in groups(claims_table(load_results(copy).claims).to_dict("records"))
+        (row["id"], row["tier"]): row
+        for row in groups(claims_table(load_results(reported_copy).claims).to_dict("records"))
     }
     assert set(shown) == {(row["id"], row["tier"]) for row in rows}
     many = shown["ST-9", "exact"]
@@ -29,7 +30,7 @@ def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(copy: Path
     assert shown["E04", "exact"]["status"] == "as expected"
     assert shown["LOSS-1", "mc"]["status"] == "undecided"
     assert shown["E25", "exact"]["status"] == "nothing to compute"
-    page = Page(write_report(copy))
+    page = Page(write_report(reported_copy))
     for row in rows:
         assert row["case"] in page.text
         assert row["reason"][1:] in page.text

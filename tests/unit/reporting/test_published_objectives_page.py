@@ -37,16 +37,16 @@ class TestWords:
     def test_nearly_all_is_not_all(self, minorant: str, said: str) -> None:
         assert table.share({"minorant": minorant}) == said
 
-    def test_summary_counts(self, committed: table.Field) -> None:
-        text = table.summary(list(committed.rows.values()))
-        certified = sum(row["bound"] == "certified" for row in committed.rows.values())
+    def test_summary_counts(self, published_table: table.Field) -> None:
+        text = table.summary(list(published_table.rows.values()))
+        certified = sum(row["bound"] == "certified" for row in published_table.rows.values())
         assert text.startswith(f"Of {len(ENTRIES)} objectives, {certified} are certified")
 
-    def test_equal_names_no_more_than_it_must(self, committed: table.Field) -> None:
-        said = table.equal(committed.rows["fm"], committed.rows)
+    def test_equal_names_no_more_than_it_must(self, published_table: table.Field) -> None:
+        said = table.equal(published_table.rows["fm"], published_table.rows)
         assert said.startswith("v-prediction, SNR + 1; SiT, GVP path; sigma_sqrt on x1; ")
         assert said.endswith(" more")
-        assert table.equal(committed.rows["jit"] | {"same": "", "registered": ""}, committed.rows) == "–"
+        assert table.equal(published_table.rows["jit"] | {"same": "", "registered": ""}, published_table.rows) == "–"
 
     def test_a_spark_breaks_where_there_is_nothing_and_stays_inside(self) -> None:
         points = [(-8.0, 9.0), (-4.0, 1.0), (0.0, float("nan")), (4.0, -1.0), (8.0, float("-inf"))]
@@ -63,9 +63,9 @@ class TestWords:
 class TestCommand:
     @pytest.mark.parametrize(("bound", "code"), [("certified", 0), ("not_representable", 3)])
     def test_it_judges_again_and_compares(
-        self, bound: str, code: int, committed: table.Field, monkeypatch: pytest.MonkeyPatch
+        self, bound: str, code: int, published_table: table.Field, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        other = table.Field("", committed.rows | {"fm": committed.rows["fm"] | {"bound": bound}})
+        other = table.Field("", published_table.rows | {"fm": published_table.rows["fm"] | {"bound": bound}})
         monkeypatch.setattr(table, "read", lambda: other)
         answer = CliRunner().invoke(checking.app, ["field", "fm"])
         assert answer.exit_code == code
@@ -78,21 +78,21 @@ class TestCommand:
         assert isinstance(answer.exception, UsageError)
 
 
-def test_the_report_shows_the_field(reported: Path, committed: table.Field) -> None:
+def test_the_report_shows_the_field(reported: Path, published_table: table.Field) -> None:
     source = (reported / "report.html").read_text()
     section = html.unescape(source[source.index('<section id="field">') :])
-    for row in committed.rows.values():
+    for row in published_table.rows.values():
         assert f"<summary>{row['name']}</summary>" in section
         assert row["source"] in section
-    assert section.count("<svg") == len(committed.rows)
-    assert committed.provenance in section
+    assert section.count("<svg") == len(published_table.rows)
+    assert published_table.provenance in section
 
 
-def test_a_report_without_the_table_says_so(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_without_the_table_says_so(reported_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise ReproflowError("field.csv cannot be read: No such file; run: reproflow check field --refresh")
 
     monkeypatch.setattr(table, "content", missing)
-    source = write_report(copy).read_text()
+    source = write_report(reported_copy).read_text()
     assert '<section id="field">' not in source
     assert "field.csv cannot be read" in source

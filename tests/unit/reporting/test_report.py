@@ -140,36 +140,36 @@ def test_head_counts_are_those_of_the_files(reported: Path) -> None:
     assert f"Of {len(cells)} training cells, {(cells['status'] == 'ok').sum()} ended well" in text
 
 
-def test_large_figures_go_in_as_png(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_figures_go_in_as_png(reported_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plates, "LARGEST_SVG", 60_000)
-    large = [name for name in figures() if (copy / "figures" / f"{name}.svg").stat().st_size > 60_000]
-    images = [a for tag, a in Page(write_report(copy)).tags if tag == "img"]
+    large = [name for name in figures() if (reported_copy / "figures" / f"{name}.svg").stat().st_size > 60_000]
+    images = [a for tag, a in Page(write_report(reported_copy)).tags if tag == "img"]
     assert 0 < len(images) == len(large)
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in images)
 
 
-def test_a_comparison_with_a_baseline_has_its_section(copy: Path) -> None:
+def test_a_comparison_with_a_baseline_has_its_section(reported_copy: Path) -> None:
     """Rows of regression.json stand in the page, the worse one marked; without the file there is no such section."""
-    assert "Regression</h2>" not in write_report(copy).read_text()
+    assert "Regression</h2>" not in write_report(reported_copy).read_text()
     row = {"what": "digits8 masked, mean of all", "metric": "fid_test", "cells": 5, "before": 0.39, "after": 0.44}
     row |= {"difference": 0.05, "margin": 0.02, "p": 0.028, "alarm_at": None, "verdict": "worse"}
     row |= {"low": 0.02, "high": None, "detectable": 0.06}
     found = {"baseline": "demo", "run": "demo", "paired": True, "seeds": [3, 3], "alpha": 0.05, "rows": [row]}
     found |= {"new": [], "vanished": ["toy fm"], "broken": [], "incomparable": [], "exit_code": 4}
-    (copy / "regression.json").write_text(json.dumps(found))
-    page = write_report(copy).read_text()
+    (reported_copy / "regression.json").write_text(json.dumps(found))
+    page = write_report(reported_copy).read_text()
     assert "digits8 masked, mean of all" in page
     assert "toy fm" in page
-    (copy / "regression.json").write_text(json.dumps({"exit_code": 5, "reason": "device cuda against cpu"}))
-    assert "device cuda against cpu" in write_report(copy).read_text()
+    (reported_copy / "regression.json").write_text(json.dumps({"exit_code": 5, "reason": "device cuda against cpu"}))
+    assert "device cuda against cpu" in write_report(reported_copy).read_text()
 
 
-def test_bounds_on_trained_networks_are_told_where_there_are_any(copy: Path) -> None:
-    write_report(copy)
-    page = Page(copy / "report.html")
+def test_bounds_on_trained_networks_are_told_where_there_are_any(reported_copy: Path) -> None:
+    write_report(reported_copy)
+    page = Page(reported_copy / "report.html")
     assert ("section", {"id": "cascade"}) in page.tags
     for words in ("Theorem 2: integral of gaps | weighted excess loss", "4 ± 0.1", "supported", "not representable"):
         assert words in page.text, words
-    (copy / "cascade.csv").unlink()
-    write_report(copy)
-    assert ("section", {"id": "cascade"}) not in Page(copy / "report.html").tags
+    (reported_copy / "cascade.csv").unlink()
+    write_report(reported_copy)
+    assert ("section", {"id": "cascade"}) not in Page(reported_copy / "report.html").tags

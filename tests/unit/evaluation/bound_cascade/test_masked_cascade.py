@@ -85,8 +85,8 @@ class TestMasked:
             same = np.array([(WORDS[label == LABELS] == w).all(1).sum() for w in WORDS[label == LABELS]])
             np.testing.assert_allclose(rows, model[label == LABELS.numpy()] / same, atol=4 * math.sqrt(0.1 / 60_000))
 
-    def test_theorem_2_holds_and_its_control_does_not(self, masked_rows: list[dict[str, Any]]) -> None:
-        sums = {row["at"]: row for row in masked_rows if row["quantity"] == "weighted_sum"}
+    def test_theorem_2_holds_and_its_control_does_not(self, masked_cascade_rows: list[dict[str, Any]]) -> None:
+        sums = {row["at"]: row for row in masked_cascade_rows if row["quantity"] == "weighted_sum"}
         for name in ("elbo", "sigmoid", "simple"):
             assert (sums[name]["verdict"], sums[name]["control_verdict"]) == ("supported", "refuted"), sums[name]
         for name in ("iddpm", "edm", "p2", "min_snr"):
@@ -97,31 +97,31 @@ class TestMasked:
         for side, error in (("value", "se"), ("reference", "reference_se")):
             assert abs(sums["sigmoid"][side] - exact) < 4 * sums["sigmoid"][error] + 1e-3
 
-    def test_the_terms_of_the_sum_are_those_of_fig_1(self, masked_rows: list[dict[str, Any]]) -> None:
+    def test_the_terms_of_the_sum_are_those_of_fig_1(self, masked_cascade_rows: list[dict[str, Any]]) -> None:
         """w = m: no atom, a quarter of nu in each quarter of the way; ELBO: the atom alone."""
         gaps = enumerated_gaps()
-        found = {row["at"]: row for row in masked_rows if row["quantity"] == "weighted_term"}
+        found = {row["at"]: row for row in masked_cascade_rows if row["quantity"] == "weighted_term"}
         for low in (0.0, 0.25, 0.5, 0.75):
             row = found[f"sigmoid, m={low:g} to {low + 0.25:g}"]
             exact = integrate.quad(lambda m: integrated(gaps, m), max(low, 1e-9), low + 0.25)[0]
             assert abs(row["value"] - exact) < 4 * row["se"] + 1e-4
             assert row["reference"] == pytest.approx(0.25, abs=2e-3)
         assert found["sigmoid, m=0 alone"]["reference"] == pytest.approx(0, abs=2e-3)
-        gap = next(row for row in masked_rows if row["quantity"] == "path_kl" and row["at"] == "m=0")
+        gap = next(row for row in masked_cascade_rows if row["quantity"] == "path_kl" and row["at"] == "m=0")
         assert found["elbo, m=0 alone"]["value"] == pytest.approx(gap["value"], rel=1e-12)
-        sums = {row["at"]: row["value"] for row in masked_rows if row["quantity"] == "weighted_sum"}
+        sums = {row["at"]: row["value"] for row in masked_cascade_rows if row["quantity"] == "weighted_sum"}
         for name, total in sums.items():
             parts = [row["value"] for at, row in found.items() if at.partition(",")[0] == name]
             assert len(parts) == 5
             assert sum(parts) == pytest.approx(total, rel=1e-10)
         assert min(row["reference"] for at, row in found.items() if at.startswith("iddpm")) < 0
 
-    def test_the_chain_of_bounds_falls_and_bounds_the_model(self, masked_rows: list[dict[str, Any]]) -> None:
-        assert monotone(masked_rows)
-        counted = [row for row in masked_rows if row["quantity"] == "data_model_kl"]
+    def test_the_chain_of_bounds_falls_and_bounds_the_model(self, masked_cascade_rows: list[dict[str, Any]]) -> None:
+        assert monotone(masked_cascade_rows)
+        counted = [row for row in masked_cascade_rows if row["quantity"] == "data_model_kl"]
         assert {row["verdict"] for row in counted} == {"supported"}
         entropy = 0.5 * (special.entr([2 / 3, 1 / 3]).sum() + math.log(3))
-        assert masked_rows[0]["value"] == pytest.approx(entropy, abs=1e-12)
+        assert masked_cascade_rows[0]["value"] == pytest.approx(entropy, abs=1e-12)
 
 
 def test_draws_do_not_depend_on_the_network() -> None:

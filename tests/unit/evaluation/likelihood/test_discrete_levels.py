@@ -107,6 +107,8 @@ def test_levels_are_read_off_where_noise_is_as_wide_as_a_bin(path: str) -> None:
 
 
 # -- cells -------------------------------------------------------------------------------------------------------------
+
+
 def experiment(**settings: object) -> config.Experiment:
     written = {
         "name": "digits",

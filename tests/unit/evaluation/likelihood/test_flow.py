@@ -24,6 +24,8 @@ def gaussian_points(n: int) -> Tensor:
 
 
 # -- densities ---------------------------------------------------------------------------------------------------------
+
+
 def test_flow_nll_of_a_gaussian_is_its_density() -> None:
     x = gaussian_points(50)
     expected = -stats.multivariate_normal(MEAN.numpy(), ((TURN * STD**2) @ TURN.T).numpy()).logpdf(x.numpy())
@@ -109,6 +111,8 @@ def test_a_route_steps_evenly_in_its_own_variable(path: str) -> None:
 
 
 # -- divergences -------------------------------------------------------------------------------------------------------
+
+
 def test_hutchinson_probes_are_unbiased_for_the_exact_divergence() -> None:
     x = gaussian_points(3).repeat_interleave(400, 0)
     exact = flow_nll(Swirl(), x, t_range=(0.0, 1.0), steps=4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_judge_paths import judged, refuted
+from judged_paths import judged, refuted
 
 from reproflow import judge
 from reproflow.foundation import registry

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from repository import schema
+from judged_paths import judged, refuted
 from scipy import integrate, special, stats
 
 from reproflow import judge
@@ -18,23 +17,10 @@ from reproflow.judge.paths import transport
 from reproflow.judge.paths.breaks import NONE, breaks
 from reproflow.judge.paths.course import Course
 from reproflow.judge.paths.differences import derivative
-from reproflow.judge.paths.judgement import ASKED, PathJudgement
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_path
 
-SCHEMA = schema("check-path")
 REGISTERED = [(entry.name, process) for process in registry.PROCESSES for entry in registry.entries("path", process)]
-
-
-def judged(spec: str, process: str = "gaussian") -> PathJudgement:
-    """The judgement; what it says must fit the schema."""
-    found = judge.path(spec, process)
-    SCHEMA.validate(json.loads(json.dumps(found.as_dict(), allow_nan=False)))
-    return found
-
-
-def refuted(found: PathJudgement) -> set[str]:
-    return {key for key in ASKED if getattr(found, key)["verdict"] == "refuted"}
 
 
 class TestRegistered:

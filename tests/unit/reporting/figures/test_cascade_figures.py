@@ -15,12 +15,12 @@ from reproflow.theory import bounds
 
 
 def test_the_figure_says_what_is_missing_and_draws_what_is_there(
-    tmp_path: Path, masked_rows: list[dict[str, Any]]
+    tmp_path: Path, masked_cascade_rows: list[dict[str, Any]]
 ) -> None:
     for missing in (st_cascade, st_terms):
         assert missing.draw(tmp_path)[1].empty
     about = {"cell": "c", "process": "masked", "dataset": "words", "path": "linear", "weighting": "elbo", "seed": 0}
-    rows = [about | row for row in masked_rows]
+    rows = [about | row for row in masked_cascade_rows]
     write_csv(tmp_path / "cascade.csv", COLUMNS, rows)
     read, why = read_cascade(tmp_path)
     assert (len(read), why) == (len(rows), "")

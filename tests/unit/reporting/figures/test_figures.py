@@ -169,21 +169,21 @@ def renamed(results: Path, old: str, new: str) -> None:
     (results / "cells.csv").write_text(text.replace(f",{old},", f",{new},").replace(f".{old}.", f".{new}."))
 
 
-def test_a_weighting_unknown_here_is_named_in_the_caption(copy: Path) -> None:
-    renamed(copy, "iddpm", "home_made")
-    _, frame, caption = figures()["gallery"](copy)
+def test_a_weighting_unknown_here_is_named_in_the_caption(reported_copy: Path) -> None:
+    renamed(reported_copy, "iddpm", "home_made")
+    _, frame, caption = figures()["gallery"](reported_copy)
     assert "Not drawn: home_made (unknown gaussian weighting" in caption
     assert "home_made" not in set(frame["weighting"])
 
 
-def test_a_users_own_weighting_is_in_the_gallery(copy: Path) -> None:
-    config = json.loads((copy / "config.json").read_text())
+def test_a_users_own_weighting_is_in_the_gallery(reported_copy: Path) -> None:
+    config = json.loads((reported_copy / "config.json").read_text())
     own = {"name": "home_made", "spec": "expr:exp(-lam)*t", "on": "x1"}
     experiment = next(each for each in config["experiments"] if each["name"] == "images")
     experiment["weightings"] = [own if each == "iddpm" else each for each in experiment["weightings"]]
-    (copy / "config.json").write_text(json.dumps(config))
-    renamed(copy, "iddpm", "home_made")
-    _, frame, caption = figures()["gallery"](copy)
+    (reported_copy / "config.json").write_text(json.dumps(config))
+    renamed(reported_copy, "iddpm", "home_made")
+    _, frame, caption = figures()["gallery"](reported_copy)
     curve = frame.query("weighting == 'home_made'")
     t = 1 / (1 + np.exp(-curve["lam"] / 2))
     # 2 c (sigma/alpha)² / dlam by hand: c = t e^-lam, (sigma/alpha)² = e^-lam, dlam = 2 / (t (1-t)) on the linear path.
@@ -231,12 +231,14 @@ def test_histograms_count_all_samples_in_the_square_and_the_density_is_one(repor
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_a_broken_sample_file_is_said_in_the_caption(copy: Path, share: float) -> None:
-    for path in (copy / "samples").glob("digits8.masked.linear.uniform.fm.*"):
+def test_a_broken_sample_file_is_said_in_the_caption(reported_copy: Path, share: float) -> None:
+    for path in (reported_copy / "samples").glob("digits8.masked.linear.uniform.fm.*"):
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
-    write_figures(copy, ["samples_masked"])
-    assert "Not shown, for want of samples: digits8 fm." in (copy / "figures" / "samples_masked.svg").read_text()
+    write_figures(reported_copy, ["samples_masked"])
+    assert (
+        "Not shown, for want of samples: digits8 fm." in (reported_copy / "figures" / "samples_masked.svg").read_text()
+    )
 
 
 def test_marginal_field_is_the_posterior_average_of_conditional_fields(reported: Path) -> None:
