@@ -18,7 +18,6 @@ from reproflow.reporting import field as table
 from reproflow.reporting.field_page import page
 
 LAM = np.array(table.LAM)
-
 ENTRIES = {entry.key: entry for entry in gallery.entries()}
 # One or two of every process, family and kind of verdict, without paths that need forward-mode differentiation.
 SAMPLE = ("score-g2", "debiased-eps", "min-snr-on-velocity", "rf-plus-plus", "mdlm", "masked-edm")
