@@ -13,9 +13,9 @@ demo: $(DEMO)
 	@TIMEFORMAT="%0R s wall, %0U s processor"; time snakemake --cores all --profile workflow/profiles/local
 	@echo "see results/demo/report.html"
 
-# Two processes, a file of tests each: fixtures of a module are made once.
+# Two processes, a file of tests each: fixtures of a module are made once. The times are for reading; nothing fails on them.
 test: .venv/ready
-	pytest -n 2 --dist loadfile
+	@TIMEFORMAT="%0R s wall, %0U s processor"; time pytest -n 2 --dist loadfile --durations=20
 
 test-slow: .venv/ready
 	pytest -m "slow and not gpu"

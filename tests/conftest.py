@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+# While modules are imported, too: some compute at their top level.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """One thread again, whatever the test before has set."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

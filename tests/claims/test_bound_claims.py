@@ -19,7 +19,6 @@ from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting, weighting
 
-torch.set_num_threads(1)
 CONTEXT = Context()
 
 

@@ -12,7 +12,6 @@ from reproflow.claims.errata.cascade import reduced_kl
 from reproflow.claims.policy import STATEMENT, Context
 from reproflow.exact import gaussian_chain, masked_chain
 
-torch.set_num_threads(1)
 CONTEXT = Context()
 CHAINS = ["gaussian linear", "masked cosine"]
 

@@ -14,7 +14,6 @@ from reproflow.claims.losses import matching as losses
 from reproflow.claims.policy import Context, Digits, Measurement, decide
 from reproflow.theory.paths import Path, get_path
 
-torch.set_num_threads(1)
 TOLERANCE = 1e-3
 BLOCKS, PARAMETERS = 64, 31
 

@@ -23,7 +23,6 @@ from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.weightings import weighting
 
-torch.set_num_threads(1)
 CONTEXT = Context()
 EXACT = [entry for entry in ledger.find() if entry.meta["claim"].tier == "exact"]
 

@@ -11,7 +11,6 @@ from reproflow.claims.generator_matching import edit_flows, manifolds, masked_we
 from reproflow.claims.policy import STATEMENT, Context
 from reproflow.exact.manifold import get_manifold, posterior
 
-torch.set_num_threads(1)
 SMALL = 1e-12
 
 

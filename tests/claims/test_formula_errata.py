@@ -19,7 +19,6 @@ from reproflow.theory.paths import Coefficients, get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 
-torch.set_num_threads(1)
 NORMAL = Mixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
 
 

@@ -12,7 +12,6 @@ from reproflow.exact.minimiser import loss_derivatives
 from reproflow.foundation import registry
 from reproflow.theory.divergences import get_divergence
 
-torch.set_num_threads(1)
 CONTEXT = Context()
 
 

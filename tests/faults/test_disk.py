@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from repository import ROOT
 
 from reproflow.foundation import config, grid
 from reproflow.foundation.errors import InterruptedRun, ReproflowError
@@ -21,7 +22,6 @@ from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.training import shard
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 NOBODY = 65534
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Cluster
+from repository import ROOT
+from workflow_clone import listed_files
 
-ROOT = Path(__file__).parents[2]
 TRAINING = """
 name: long
 experiments:
@@ -87,9 +88,7 @@ class Clone:
 def make_clone(folder: Path, cluster: Cluster) -> Clone:
     """A clone with what is not committed yet, the link `slurm` as the link that it is, and the long training."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
+    for name in listed_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).unlink(missing_ok=True)
         if os.path.lexists(ROOT / name):

@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import ROOT, Clone, by_hand, finished, make_clone, resumed, stop, training, until
+from clones import Clone, by_hand, finished, make_clone, resumed, stop, training, until
 from cluster import GRACE, NODES, Cluster
+from repository import ROOT
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.slurm

@@ -1,12 +1,16 @@
-"""One synthetic results folder with all its figures and its page, for the tests that read it."""
+"""What tests of several layers read: synthetic results with their page, a cascade, and the published objectives."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from synthetic_results import write_results
+
+if TYPE_CHECKING:
+    from reproflow.reporting import field as published_objectives
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,22 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(reported: Path, tmp_path: Path) -> Path:
+def reported_copy(reported: Path, tmp_path: Path) -> Path:
     """The same, to break."""
     return Path(shutil.copytree(reported, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def masked_cascade_rows() -> list[dict[str, Any]]:
+    """The cascade of bounds of `word_cascade`'s network; to be read, not changed."""
+    import word_cascade
+
+    return word_cascade.masked_rows()
+
+
+@pytest.fixture(scope="session")
+def published_table() -> published_objectives.Field:
+    """The committed table of published objectives."""
+    from reproflow.reporting import field
+
+    return field.read()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
+from workflow_clone import copy_workflow, snakemake
 
 from reproflow.foundation import config
 from reproflow.foundation.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
 OWN = """
 name: own
 experiments:
@@ -30,19 +27,14 @@ claims: {tier: exact, ids: [ST-9]}
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "workflow", "configs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    folder = copy_workflow(tmp_path_factory.mktemp("clone"))
     (folder / "own.yaml").write_text(OWN)
     return folder
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
     """Snakemake's exit status, and all it says."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    line = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = snakemake(folder, *arguments)
     return done.returncode, done.stdout + done.stderr
 
 

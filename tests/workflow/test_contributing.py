@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from repository import ROOT
 
 
 def test_adding_a_weighting_works_as_written(tmp_path: Path, tiny_config: dict) -> None:

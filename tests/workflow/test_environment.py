@@ -12,17 +12,14 @@ import venv
 from pathlib import Path
 
 import pytest
+from workflow_clone import copy_workflow
 
-ROOT = Path(__file__).parents[2]
 CI = ["--configfile", "configs/ci.yaml"]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "workflow", "configs", "reproflow"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    folder = copy_workflow(tmp_path_factory.mktemp("clone"), "reproflow")
     (folder / "slurm").symlink_to("workflow/profiles/slurm")
     return folder
 

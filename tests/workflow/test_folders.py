@@ -9,24 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
+from workflow_clone import TINY, copy_workflow
 
-ROOT = Path(__file__).parents[2]
 ODD = 'a b\'c$d *ü "q" [x] ;&'
-TINY = """
-name: tiny
-experiments:
-  - name: toy
-    process: gaussian
-    dataset: eight_gaussians
-    paths: [linear]
-    weightings: [elbo]
-    seeds: [0]
-    model: {width: 16, depth: 1}
-    training: {steps: 4, batch: 16, warmup: 2, log_every: 2, save_every: 2}
-    sampling: {solver: euler, steps: 2, n: 20}
-    likelihood: {points: 10, steps: 5}
-claims: {tier: exact, ids: [LOSS-2]}
-"""
 DATA = "results/tiny/data/eight_gaussians.safetensors"
 # Python runs this at its start where it finds it: what it writes was run with this PYTHONPATH.
 SITE = """
@@ -53,10 +39,7 @@ def odd(tmp_path: Path) -> Path:
     """An odd folder that holds a clone, a link to the environment, and a folder for PYTHONPATH."""
     folder = tmp_path / ODD
     clone = folder / "clone it"
-    clone.mkdir(parents=True)
-    for name in ("Snakefile", "workflow", "configs", "reproflow"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, clone / name)
+    copy_workflow(clone, "reproflow")
     (clone / "tiny.yaml").write_text(TINY)
     (folder / "my env").symlink_to(sys.prefix)
     (folder / "my modules").mkdir()

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from test_folders import TINY
+from repository import ROOT
+from workflow_clone import TINY, copy_workflow
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "CONTRIBUTING.md"
 
 
 @pytest.fixture
 def ran(tmp_path: Path) -> Path:
     """A clone in which the tiny configuration has run as far as its table of cells."""
-    for name in ("Snakefile", "workflow", "configs", "reproflow"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    copy_workflow(tmp_path, "reproflow")
     (tmp_path / "tiny.yaml").write_text(TINY)
     command(tmp_path, "snakemake", "--cores", "1", "--configfile", "tiny.yaml", "--", "results/tiny/cells.csv")
     return tmp_path

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/regression.md").read_text().partition("# A recipe for your own repository")[2]
 FINE = {"equal within the margin", "better", "not worse by more than the margin", "not separated"}
 ACTIONS = ROOT / "docs/recipes/regression.yml"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT
+from workflow_clone import copy_workflow
 
 from reproflow.reporting.figures import NAMES
 
-ROOT = Path(__file__).parents[2]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
 # No name resolves: what is fetched fails.
 OFFLINE = (
@@ -36,10 +36,7 @@ def snakemake(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The report on files that stand for results: what it shows follows from the rules, not from the numbers."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "workflow", "configs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    folder = copy_workflow(tmp_path_factory.mktemp("clone"))
     (folder / "offline").mkdir()
     (folder / "offline" / "sitecustomize.py").write_text(OFFLINE)
     for line in snakemake(folder, "--summary").splitlines()[1:]:

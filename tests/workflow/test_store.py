@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from repository import ROOT
+from workflow_clone import copy_workflow, snakemake
 
 from reproflow.foundation import config, files, fingerprint, grid
 from reproflow.foundation.run import Run
 
-ROOT = Path(__file__).parents[2]
 SMALL = """
 name: small
 experiments:
@@ -38,13 +39,10 @@ AFTER = {"collect": 1, "tables": 1, "figures": 1, "report": 1, "gate": 1, "defau
 DONE = {"status": "ok", "reason": ""}
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def small(folder: Path, *arguments: str) -> str:
+    """What Snakemake prints of the small configuration."""
     # `--configfile` takes every word up to the next option, so it is not the last one before the targets.
-    command = [sys.executable, "-m", "snakemake", "--configfile", "small.yaml", "--cores", "2", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
+    done = snakemake(folder, "--configfile", "small.yaml", "--cores", "2", *arguments, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -52,7 +50,7 @@ def snakemake(folder: Path, *arguments: str) -> str:
 def planned(folder: Path, *arguments: str) -> dict[str, int]:
     """Rule -> number of jobs of a dry run, which writes nothing."""
     before = stamps(folder / "results")
-    said = snakemake(folder, "--dry-run", *arguments)
+    said = small(folder, "--dry-run", *arguments)
     assert stamps(folder / "results") == before
     return dict(Counter(re.findall(r"^(?:local)?rule (\w+):$", said, re.M)))
 
@@ -68,10 +66,7 @@ def opened(folder: Path) -> Run:
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone whose run is done: every declared output is there, and the store bears the markers out."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "workflow", "configs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    folder = copy_workflow(tmp_path_factory.mktemp("clone"))
     (folder / "small.yaml").write_text(SMALL)
     run = opened(folder)
     for cell in grid.expand(run.config):
@@ -81,7 +76,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
             slot.finish(DONE, "payload")
     files.write_text(run.folder / "samples" / "a.npz", "samples")
     listed = {"a.npz": files.entry(run.folder / "samples" / "a.npz")}
-    outputs = re.findall(r"^    output: (.*)$", snakemake(folder, "--dry-run"), re.M)
+    outputs = re.findall(r"^    output: (.*)$", small(folder, "--dry-run"), re.M)
     for output in (folder / name for line in outputs for name in line.split(", ")):
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text("something\n")
@@ -174,30 +169,28 @@ def results_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_a_run_is_mended_by_running_it_again(tmp_path: Path) -> None:
     """A real run: a store that is deleted, damaged, or cleaned comes back in the same bytes."""
-    for name in ("Snakefile", "workflow", "configs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    copy_workflow(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
     run, wanted = opened(tmp_path), ("results/small/cells.csv", "results/small/samples/files.json")
-    snakemake(tmp_path, *wanted)
+    small(tmp_path, *wanted)
     before = results_of(tmp_path)
     assert len(before) == 2 + 7 + 18
     weights = run.slot("train", grid.expand(run.config)[3]).folder / "final.safetensors"
     os.truncate(weights, 100)
-    snakemake(tmp_path, *wanted)
+    small(tmp_path, *wanted)
     assert results_of(tmp_path) == before
     (run.folder / "cells.csv").unlink()
     shutil.rmtree(run.folder / "store")
-    snakemake(tmp_path, *wanted)
+    small(tmp_path, *wanted)
     assert results_of(tmp_path) == before
     with open(run.folder / "cells.csv") as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"ok"}
     trained = weights.stat().st_mtime_ns
-    snakemake(tmp_path, "--forceall", *wanted)
+    small(tmp_path, "--forceall", *wanted)
     assert weights.stat().st_mtime_ns == trained, "as docs/results.md says: forced jobs find their cells finished"
     command = [sys.executable, "-m", "reproflow", "clean", "--config", str(run.folder / "config.json")]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
     assert not list(run.folder.glob("store/*/*/*"))
-    snakemake(tmp_path, *wanted)
+    small(tmp_path, *wanted)
     assert results_of(tmp_path) == before
     assert planned(tmp_path, *wanted) == {}

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from pages import Inside, Shell, Step, missing, section, steps
+from repository import ROOT
+from workflow_clone import listed_files
 
 from reproflow.foundation import child
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 PARTS = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
 INSTALL, *AFTER = PARTS
@@ -57,9 +58,7 @@ def test_the_comparison_of_words_can_fail(said: str, heard: str, lacks: str) -> 
 
 def clone(folder: Path) -> Path:
     """A clone's files as they stand, those not committed yet included."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
+    for name in listed_files():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)

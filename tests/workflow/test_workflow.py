@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from repository import ROOT
+from workflow_clone import copy_workflow, snakemake
 
-ROOT = Path(__file__).parents[2]
 RULES = {
     "prepare", "features", "train", "sample", "evaluate", "collect", "claims", "tables", "figures", "report",
     "gate", "cascade", "default", "total",
@@ -23,23 +22,7 @@ RULES = {
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a fresh clone holds of the workflow."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "workflow", "configs"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-    return folder
-
-
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return copy_workflow(tmp_path_factory.mktemp("clone"))
 
 
 def planned(answer: subprocess.CompletedProcess[str]) -> dict[str, int]:

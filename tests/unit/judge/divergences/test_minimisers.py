@@ -1,0 +1,69 @@
+"""What a divergence's minimiser is, against scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import optimize
+
+from reproflow.exact.matching import Problem
+from reproflow.judge.divergences import facts, functional, losses
+from reproflow.theory.divergences import get_divergence
+
+
+class TestMinimiser:
+    @pytest.mark.parametrize(
+        "loss",
+        [
+            lambda a, b: (a - b) ** 2,
+            lambda a, b: np.abs(a - b),
+            lambda a, b: np.log(np.cosh(a - b)),
+            lambda a, b: (np.log(a) - np.log(b)) ** 2,
+            lambda a, b: np.where(a > b, 0.8, 0.2) * np.abs(a - b),
+        ],
+    )
+    def test_against_scipy(self, loss: Callable) -> None:
+        """One node with four targets on a line: scipy's bounded search from many brackets finds the same minimum."""
+        targets, weights = np.array([0.5, 0.8, 2.0, 3.5]), np.array([0.3, 0.25, 0.35, 0.1])
+        one = torch.ones(1, 1, dtype=torch.float64)
+        target = torch.from_numpy(targets).view(1, 4, 1)
+        problem = Problem("test", "positive", one[0], one, torch.from_numpy(weights)[None], target)
+
+        def tensors(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(loss(a.detach().numpy(), b.detach().numpy()))[:, 0] + 0 * b[:, 0]
+
+        found = functional.minimiser(problem, tensors)
+
+        def cost(b: float) -> float:
+            return float((weights * loss(targets, np.array(b))).sum())
+
+        pairs = itertools.pairwise(np.linspace(0.3, 4, 60))
+        local = [optimize.minimize_scalar(cost, bounds=p, method="bounded", options={"xatol": 1e-11}) for p in pairs]
+        best = min(local, key=lambda each: each.fun)
+        assert found.inside
+        assert float(found.value) == pytest.approx(best.x, abs=2e-6)
+
+    @pytest.mark.parametrize("domain", ["positive", "real"])
+    def test_curvature_is_the_hessians(self, domain: str) -> None:
+        """A quadratic form's: the least eigenvalue of its matrix with a unit diagonal."""
+        matrix = torch.tensor([[2.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 5.0]], dtype=torch.float64)
+
+        def loss(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("bi,ij,bj->b", a - b, matrix, a - b)
+
+        scale = np.diag(matrix.numpy()) ** -0.5
+        expected = np.linalg.eigvalsh(scale[:, None] * matrix.numpy() * scale).min()
+        assert facts.curvature(loss, domain) == pytest.approx(expected, rel=1e-9)
+
+    def test_units_keep_verdicts(self) -> None:
+        """l(k a, k b) is judged as l is, whatever k: here by hand."""
+        for unit in (1.0, 0.01, 30.0):
+            found = facts.facts(losses.Scaled(get_divergence("pearson"), unit), "positive")
+            assert found.name == "root mean square"
+            assert found.gap > 0.1
+            assert math.isfinite(found.gap)
