@@ -32,19 +32,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(source, tmp_path / "reproflow", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(sources, "PACKAGE", tmp_path / "reproflow")
     yield tmp_path
-    forget()
-
-
-def forget() -> None:
-    """Empties what is remembered of the sources by name; what is remembered by content stays true."""
-    for name in ("_read", "_imports", "_definitions", "_text", "_file"):
-        getattr(sources, name).cache_clear()
-    fingerprint._closure.cache_clear()
-    fingerprint._engine.cache_clear()
+    fingerprint.forget()
 
 
 def fingerprints(file: Path = CI) -> dict[str, list[str]]:
-    forget()
+    fingerprint.forget()
     checked = config.load(file)
     return {
         cell.key: [fingerprint.stage(checked, cell, stage).value for stage in fingerprint.STAGES]
@@ -161,10 +153,10 @@ def test_engine_files_change_their_stage_and_later_ones(
     ],
 )
 def test_claims_depend_on_their_source_and_on_what_they_judge(package: Path, file: str, old: str, new: str) -> None:
-    forget()
+    fingerprint.forget()
     before = fingerprint.claims()
     edit(package, file, old, new)
-    forget()
+    fingerprint.forget()
     assert fingerprint.claims() != before
 
 
