@@ -91,12 +91,16 @@ def _links(definition: Definition) -> tuple[Link, ...]:
         names = sorted(module.definitions.keys() | module.imports.keys())
         return tuple(link for name in names for link in (name, *_followed(definition.module, Reference("", (name,)))))
     links: list[Link] = []
+    text: list[str] = []
     for piece in normal_form.pieces(module, definition.name):
-        if isinstance(piece, str):
-            links.append(piece)
-        else:
-            links.extend(_followed(definition.module, piece))
-    return tuple(links)
+        for link in (piece,) if isinstance(piece, str) else _followed(definition.module, piece):
+            if isinstance(link, str):
+                text.append(link)
+            else:
+                # One text from definition to definition: what left no text in between leaves no trace.
+                links += ["".join(text), link]
+                text.clear()
+    return (*links, "".join(text))
 
 
 def _followed(module: str, reference: Reference) -> Iterator[Link]:

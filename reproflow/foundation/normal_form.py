@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
 
 from reproflow.foundation.syntax import Module, Reference, Role, Scope, bound, imported, is_text, typing_only
 
@@ -25,21 +24,8 @@ def pieces(module: Module, name: str) -> tuple[Piece, ...]:
         writer.write(module.definitions[name] if name else module.statements)
         if name in module.imports:
             writer.pieces.append(module.imports[name])  # imported, and then defined anew from what was imported
-        module.written[name] = tuple(_joined(writer.pieces))
+        module.written[name] = tuple(writer.pieces)
     return module.written[name]
-
-
-def _joined(parts: Sequence[Piece]) -> Iterator[Piece]:
-    """The pieces, with neighbouring texts in one."""
-    text: list[str] = []
-    for part in parts:
-        if isinstance(part, str):
-            text.append(part)
-        else:
-            yield "".join(text)
-            yield part
-            text.clear()
-    yield "".join(text)
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:
