@@ -51,7 +51,7 @@ def _starts(name: str) -> Iterable[Definition]:
 
 def forget() -> None:
     """Forgets what was read, for a process in which sources change."""
-    for function in (sources._text, sources._file, _links, _registers):
+    for function in (sources._text, sources._file, _links, _registers, _imported_by_name):
         function.cache_clear()
     _COMPUTES.clear()
 
@@ -72,6 +72,7 @@ def _reached(roots: Iterable[Definition]) -> set[Definition]:
             continue
         reached.add(definition)
         pending.extend(_targets(definition))
+        pending.extend(_imported_by_name(definition))
         if sources.read(definition.module).statements:
             pending.append(Definition(definition.module, STATEMENTS))
     for component in _components(reached):
@@ -103,12 +104,28 @@ def _links(definition: Definition) -> tuple[Link, ...]:
     return (*links, "".join(text))
 
 
+@functools.cache
+def _imported_by_name(definition: Definition) -> tuple[Definition, ...]:
+    """The definitions of modules that a definition names in strings, as for `importlib.import_module`."""
+    if definition.name == WHOLE:
+        return ()
+    pieces = normal_form.pieces(sources.read(definition.module), definition.name)
+    modules = (_named_module(definition.module, piece) for piece in pieces if isinstance(piece, Reference))
+    return tuple(each for module in modules if module for each in _starts(module))
+
+
+def _named_module(module: str, reference: Reference) -> str | None:
+    if reference.role != "module name":
+        return None
+    found = sources.resolve(module, Reference(reference.module.rstrip("."), ())).definition
+    return found.module if found else None
+
+
 def _followed(module: str, reference: Reference) -> Iterator[Link]:
     """A reference as the definition that it leads to, else as text."""
     if reference.role == "module name":
-        # A string that names a module of ours is an import to come; any other is a string.
-        named = sources.resolve(module, Reference(reference.module.rstrip("."), ())).definition
-        yield named or f"{reference.module!r},"
+        # A module's name is no text, so that it may change; what the module defines is reached.
+        yield "module," if _named_module(module, reference) else f"{reference.module!r},"
         return
     target, rest = sources.resolve(module, reference)
     counts = target is not None and sources.read(target.module).counts

@@ -70,6 +70,9 @@ def _own(module: str, names: tuple[str, ...], hops: int) -> Resolved | None:
     if first in content.definitions:
         return Resolved(Definition(module, first), tuple(rest))
     if source := content.imports.get(first):
+        if source.names and _imported_module(module, source.module) == module:  # an `__init__` that imports its modules
+            inner = _submodule(module, source.names[0])
+            return _attribute(inner, (*source.names[1:], *rest), hops) if inner else None
         return resolve(module, Reference(source.module, (*source.names, *rest)), hops)
     for star in content.stars if hops <= FARTHEST else ():
         target = _imported_module(module, star)

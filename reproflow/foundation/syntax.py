@@ -58,6 +58,8 @@ def read(text: str) -> Module:
     module = Module({}, {}, {}, [], [])
     for node in _statements(ast.parse(text).body, module.deferred):
         for name, source in bound([node]).items():
+            if name == "__all__":
+                continue  # what is exported computes nothing
             if source is None:
                 module.definitions.setdefault(name, []).append(node)
             elif name == "*":
