@@ -89,8 +89,7 @@ def _links(definition: Definition) -> tuple[Link, ...]:
     """The text of a definition with the definitions that it refers to."""
     module = sources.read(definition.module)
     if definition.name == WHOLE:
-        names = sorted(module.definitions.keys() | module.imports.keys())
-        return tuple(link for name in names for link in (name, *_followed(definition.module, Reference("", (name,)))))
+        return tuple(_contents(definition.module))
     links: list[Link] = []
     text: list[str] = []
     for piece in normal_form.pieces(module, definition.name):
@@ -102,6 +101,15 @@ def _links(definition: Definition) -> tuple[Link, ...]:
                 links += ["".join(text), link]
                 text.clear()
     return (*links, "".join(text))
+
+
+def _contents(module: str) -> Iterator[Link]:
+    """What a module that is handed on as a value may be asked for: its names, but for those of other modules."""
+    content = sources.read(module)
+    for name in sorted(content.definitions.keys() | content.imports.keys()):
+        found = sources.resolve(module, Reference("", (name,))).definition
+        if found is None or found.name != WHOLE:
+            yield from (name, *_followed(module, Reference("", (name,))))
 
 
 @functools.cache

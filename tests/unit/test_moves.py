@@ -132,10 +132,16 @@ def changed(before: dict[str, str], now: dict[str, str]) -> set[str]:
 @pytest.mark.parametrize(
     ("move", "file", "old", "new", "expected"),
     [
-        ("used as module.f", "theory/processes/normal_noise.py", "p * x1 + q * eps", "p * x1 - q * eps", EVERYTHING),
+        ("used as module.f", "theory/processes/normal_noise.py", "x1 + q[..., None]", "x1 - q[..., None]", EVERYTHING),
         ("used by from .. import f", "learning/training/together.py", "eps=1e-8", "eps=1e-9", STAGES),
         ("a definition", "learning/rows.py", "BLOCK = 256", "BLOCK = 128", {"sample", "evaluate"}),
-        ("a class", "evaluation/estimates.py", "value: float", "value: float = 0", {"evaluate", "claims"}),
+        (
+            "a class",
+            "evaluation/estimates.py",
+            "isfinite(self.low) and",
+            "isfinite(self.low) or",
+            {"evaluate", "claims"},
+        ),
         ("a module that does not count", "foundation/kept.py", '"record.json"', '"record.js"', set()),
         ("claims", "claims/errata/erratum.py", "expected={PRINTED: REFUTED}", "expected={}", {"claims"}),
     ],
