@@ -82,7 +82,7 @@ def used_as_module_and_alone(package: Path) -> None:
 
 MOVES: dict[str, Edit] = {
     "used as module.f": lambda p: move_module(p, "theory.processes.gaussian", "theory.processes.normal_noise"),
-    "used as module.f, renamed there": lambda p: move_module(p, "foundation.seeds", "foundation.purposes", plainly=True),
+    "renamed where it is used": lambda p: move_module(p, "foundation.seeds", "foundation.purposes", plainly=True),
     "used by from .. import f": lambda p: move_module(p, "learning.training.stack", "learning.training.together"),
     "nouns": lambda p: move_module(p, "theory.weightings", "theory.weights"),
     "data sets": lambda p: move_module(p, "learning.data.digits", "learning.data.numerals"),
