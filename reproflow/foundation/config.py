@@ -19,6 +19,8 @@ from reproflow.foundation.errors import ConfigError, did_you_mean
 from reproflow.foundation.schema import Config, Experiment, parse
 from reproflow.foundation.schema_entries import Likelihood, Model, Named, Sampling, Training
 
+CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
+
 __all__ = [
     "Config",
     "Experiment",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+CHANGES_NO_NUMBER = "messages and exit codes"
+
 
 class ReproflowError(Exception):
     """A fault that a user can act on."""

@@ -12,6 +12,8 @@ import math
 
 from reproflow.foundation.errors import UsageError, did_you_mean
 
+CHANGES_NO_NUMBER = "it refuses texts; what it lets through is a part of the fingerprint, as text"
+
 LONGEST = 500
 LARGEST = 200
 VARIABLES = {

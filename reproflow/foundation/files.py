@@ -13,6 +13,8 @@ from typing import Any
 
 from reproflow.foundation.errors import ReproflowError
 
+CHANGES_NO_NUMBER = "bytes are written and compared as they are"
+
 TEMPORARY = ".part-"
 
 

@@ -1,7 +1,9 @@
 """Fingerprints: what a stored result depends on, as named parts and one digest.
 
-A part is a config value, a noun's source, a source file of the stage, a library version, or the fingerprint of the
-stage before. Because parts are kept by name beside every result, `reproflow why` can say which of them changed.
+A part is a config value, a noun's source, all sources of the stage, a library version, or the fingerprint of the stage
+before. Each definition that the stage reaches is a part too, under its place: that one is for `reproflow why` alone and
+not digested, so that a definition may be moved. Because parts are kept by name beside every result, `why` can say which
+of them changed.
 """
 
 from __future__ import annotations
@@ -11,30 +13,46 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import expressions, names, pairing, sources
+from reproflow.foundation import closure, expressions, names, pairing
+from reproflow.foundation.closure import Closure
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
 from reproflow.foundation.grid import Cell, experiment_of
 from reproflow.foundation.specs import Spec, parse
 
+CHANGES_NO_NUMBER = "it says what a number depends on and computes none"
+
 STAGES = ("train", "sample", "evaluate")
+# What the verb of each stage calls. All that these reach counts, but for modules that say they change no number.
 ROOTS = {
-    "train": ("reproflow.learning.training.shard",),
-    "sample": ("reproflow.learning.sampling",),
-    "evaluate": ("reproflow.evaluation.cell",),
-    "features": ("reproflow.evaluation.features",),
+    "train": ("reproflow.learning.training.shard:train", "reproflow.learning.data:load"),
+    "sample": ("reproflow.learning.sampling:sample",),
+    # FID's feature network is shipped: the sum of its weights is checked where it is installed.
+    "evaluate": ("reproflow.evaluation.cell:evaluate", "reproflow.evaluation.features:install_features"),
+    "features": ("reproflow.evaluation.features:install_features", "reproflow.evaluation.features:train_features"),
 }
+EXPRESSION = ("reproflow.theory.expressions:function",)
+CLAIMS = ("reproflow.claims.policy", "reproflow.claims.erratum", "reproflow.claims.ledger")
 LIBRARIES = {"train": ("torch",), "sample": (), "evaluate": ("torch-fidelity",), "features": ("torch",)}
 # What changes how a run is cut up and saved, but not what it computes.
 INERT = {"save_every", "log_every", "invariant"}
+SOURCES = "sources"
+"""The part that holds the digest of all sources of a stage."""
+SOURCE = "source "
+"""How the part of a definition begins; these are not digested."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The digest of a stage's parts."""
+    """The digest of a stage's parts, but for those that only say where its definitions lie."""
 
     value: str
     parts: dict[str, str]
+
+    @classmethod
+    def of(cls, parts: dict[str, str]) -> Fingerprint:
+        counted = {name: value for name, value in parts.items() if not name.startswith(SOURCE)}
+        return cls(digest(counted)[:16], parts)
 
 
 def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
@@ -43,13 +61,12 @@ def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
     parts = dict(_settings(experiment, cell, name)) | dict(_engine(name))
     if name != "train":
         parts["stage before"] = stage(config, cell, STAGES[STAGES.index(name) - 1]).value
-    return Fingerprint(digest(parts)[:16], parts)
+    return Fingerprint.of(parts)
 
 
 def features() -> Fingerprint:
     """The fingerprint of the feature network."""
-    parts = dict(_engine("features"))
-    return Fingerprint(digest(parts)[:16], parts)
+    return Fingerprint.of(dict(_engine("features")))
 
 
 def dataset(name: str) -> str:
@@ -60,13 +77,12 @@ def dataset(name: str) -> str:
 
 def claims() -> str:
     """The digest of every claim's source, and of every noun's: claims run over all that is registered."""
-    policy = (f"reproflow.claims.{module}" for module in ("policy", "erratum", "ledger"))
-    return source(*policy, *sorted({known.where for known in names.known()}))
+    return source(*CLAIMS, *sorted({known.where for known in names.known()}))
 
 
 def source(*roots: str) -> str:
     """The digest of everything that these modules (or `module:definition`) reach."""
-    return digest(_closure(roots))[:16]
+    return _closure(roots).value[:16]
 
 
 def of_cells(config: Config, cells: list[Cell], name: str) -> str:
@@ -84,31 +100,43 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
 
 
 def _nouns(cell: Cell) -> dict[str, str]:
+    """Nouns are looked up by name when a cell runs, so no other source leads to them."""
     nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
-    if cell.process == "gaussian":
-        nouns |= {"target": Spec(cell.target), "divergence": cell.divergence}
-        nouns |= {} if pairing.is_file(cell.coupling) else {"coupling": parse(cell.coupling)}
     parts = {"seed": str(cell.seed), "process": cell.process}
-    parts |= {"coupling pairs": pairing.sha256(cell.coupling)} if pairing.is_file(cell.coupling) else {}
+    if cell.process == "gaussian":
+        given = pairing.is_file(cell.coupling)
+        nouns |= {"target": Spec(cell.target), "divergence": cell.divergence}
+        nouns |= {"coupling": parse(pairing.INDEPENDENT if given else cell.coupling)}
+        parts |= {"coupling pairs": pairing.sha256(cell.coupling)} if given else {}
+        # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
+        parts["targets"] = source(*(known.where for known in names.known() if known.kind == "target"))
     return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
 
 
 def _noun(kind: str, spec: Spec, process: str) -> str:
     """The digest of a noun: its source with everything it reaches, and what a user said of his own."""
     if spec.registered:
-        return digest(_closure((names.find(kind, spec.name, process).where,)))[:16]
+        return source(names.find(kind, spec.name, process).where)
     if spec.is_expression:
-        return digest([expressions.normal(spec.expression), spec.on, _closure(("reproflow.theory.expressions",))])[:16]
-    return digest([sources.closure([spec.source]), spec.params, spec.on])[:16]
+        return digest([expressions.normal(spec.expression), spec.on, source(*EXPRESSION)])[:16]
+    return digest([closure.reached([spec.source]).value, spec.params, spec.on])[:16]
 
 
 @functools.cache
 def _engine(name: str) -> dict[str, str]:
-    parts = {f"source {unit}": value for unit, value in _closure(ROOTS[name]).items()}
+    found = _closure(ROOTS[name])
+    parts = {SOURCES: found.value} | {f"{SOURCE}{place}": text for place, text in found.definitions.items()}
     parts |= {f"version {library}": importlib.metadata.version(library) for library in LIBRARIES[name]}
     return parts | {"version python": ".".join(platform.python_version_tuple()[:2])}
 
 
 @functools.cache
-def _closure(roots: tuple[str, ...]) -> dict[str, str]:
-    return sources.closure(roots)
+def _closure(roots: tuple[str, ...]) -> Closure:
+    return closure.reached(roots)
+
+
+def forget() -> None:
+    """Forgets what was read, for a process in which sources change."""
+    _closure.cache_clear()
+    _engine.cache_clear()
+    closure.forget()

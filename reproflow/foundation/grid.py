@@ -16,6 +16,8 @@ from reproflow.foundation.config import Config, Experiment, parse
 from reproflow.foundation.errors import ConfigError, did_you_mean
 from reproflow.foundation.specs import Spec
 
+CHANGES_NO_NUMBER = "all that a cell holds is a part of the fingerprint by itself"
+
 
 @dataclass(frozen=True)
 class Cell:

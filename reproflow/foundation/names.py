@@ -14,6 +14,8 @@ from typing import Any
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError, did_you_mean
 
+CHANGES_NO_NUMBER = "it says where nouns are defined; their definitions are parts of the fingerprint"
+
 FILE = Path(__file__).with_name("names.json")
 
 

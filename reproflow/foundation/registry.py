@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from reproflow.foundation.errors import UsageError, did_you_mean
 
+CHANGES_NO_NUMBER = "what is entered counts where it is defined"
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PROCESSES = ("gaussian", "masked")

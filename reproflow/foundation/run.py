@@ -17,6 +17,8 @@ from reproflow.foundation.errors import ReproflowError, UsageError, did_you_mean
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 
+CHANGES_NO_NUMBER = "it says where results lie"
+
 
 @dataclass(frozen=True)
 class Run:

@@ -21,6 +21,8 @@ from typing import Any
 
 from reproflow.foundation.errors import UsageError, did_you_mean
 
+CHANGES_NO_NUMBER = "a spec is a part of the fingerprint by itself, with its parameters"
+
 SLUG = re.compile(r"[a-z0-9_.~+-]{1,200}")
 EXPRESSION = "expr:"
 _REGISTERED = re.compile(r"(?P<name>[A-Za-z0-9_]+)(?::(?P<params>.*))?")

@@ -23,6 +23,8 @@ from reproflow.foundation import files
 from reproflow.foundation.errors import InterruptedRun
 from reproflow.foundation.fingerprint import Fingerprint
 
+CHANGES_NO_NUMBER = "files and records are kept as they were handed over"
+
 
 @dataclass(frozen=True)
 class Slot:

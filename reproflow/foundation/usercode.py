@@ -15,6 +15,8 @@ from reproflow.foundation import expressions, names, specs
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 
+CHANGES_NO_NUMBER = "it refuses user files before anything runs; their definitions are parts of the fingerprint"
+
 # What each kind's function is called with.
 ARGUMENTS = {
     "path": ("t",),

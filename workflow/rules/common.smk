@@ -169,6 +169,11 @@ def resolved(wildcards):
     return []
 
 
+# What is looked up by name in the registry, so that no source leads to it: the gallery, figures of paths and weightings and
+# the cascade show what is registered, trained or not.
+REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
+
+
 wildcard_constraints:
     shard=r"[a-z0-9_]+-\d{3}",
     dataset="[a-z0-9_]+",

@@ -1,8 +1,6 @@
 # From results to what people read: tables, figures, the page, and the gate.
 
 TABLES = ["cells", "comparison", "claims", "equivalence", "cascade", "ranking", "fid_by_weighting"]
-# The gallery, and the figures of paths and weightings, show what is registered, trained or not.
-REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 
 
 rule tables:

@@ -17,6 +17,8 @@ from reproflow.foundation.errors import UsageError
 from reproflow.foundation.files import refusals
 from reproflow.learning.data.prepared import read_tensors, write_tensors
 
+CHANGES_NO_NUMBER = "a state is loaded with the bits it was saved with (tests/faults/test_training.py)"
+
 FORMAT = 1
 CURRENT, PREVIOUS = "state.safetensors", "state.previous.safetensors"
 

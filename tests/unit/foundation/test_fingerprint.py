@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import reproflow
-from reproflow.foundation import config, fingerprint, grid, sources
+from reproflow.foundation import config, fingerprint, grid, sources, syntax
 
 CODE = """
 import json, sys
@@ -23,6 +24,7 @@ stages = {c.key: [fingerprint.stage(checked, c, s).value for s in fingerprint.ST
 print(json.dumps(stages))
 """
 CI = Path("configs/ci.yaml").resolve()
+ROOT = Path(reproflow.__file__).parent
 
 
 @pytest.fixture
@@ -32,19 +34,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(source, tmp_path / "reproflow", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(sources, "PACKAGE", tmp_path / "reproflow")
     yield tmp_path
-    forget()
-
-
-def forget() -> None:
-    """Empties what is remembered of the sources by name; what is remembered by content stays true."""
-    for name in ("_read", "_imports", "_definitions", "_text", "_file"):
-        getattr(sources, name).cache_clear()
-    fingerprint._closure.cache_clear()
-    fingerprint._engine.cache_clear()
+    fingerprint.forget()
 
 
 def fingerprints(file: Path = CI) -> dict[str, list[str]]:
-    forget()
+    fingerprint.forget()
     checked = config.load(file)
     return {
         cell.key: [fingerprint.stage(checked, cell, stage).value for stage in fingerprint.STAGES]
@@ -161,11 +155,75 @@ def test_engine_files_change_their_stage_and_later_ones(
     ],
 )
 def test_claims_depend_on_their_source_and_on_what_they_judge(package: Path, file: str, old: str, new: str) -> None:
-    forget()
+    fingerprint.forget()
     before = fingerprint.claims()
     edit(package, file, old, new)
-    forget()
+    fingerprint.forget()
     assert fingerprint.claims() != before
+
+
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+LEFT_OUT = [
+    "foundation/config.py",
+    "foundation/errors.py",
+    "foundation/expressions.py",
+    "foundation/files.py",
+    "foundation/fingerprint.py",
+    "foundation/grid.py",
+    "foundation/names.py",
+    "foundation/registry.py",
+    "foundation/run.py",
+    "foundation/schema.py",
+    "foundation/schema_entries.py",
+    "foundation/specs.py",
+    "foundation/store.py",
+    "foundation/usercode.py",
+    "learning/training/checkpoint.py",
+]
+
+
+def test_the_modules_that_are_left_out_are_these_and_give_a_reason() -> None:
+    """None computes: they import nothing that does, and the one that knows tensors only names their type."""
+    found = {}
+    for file in FILES:
+        content = syntax.read((ROOT / file).read_text())
+        if not content.counts:
+            (marked,) = content.definitions[syntax.MARKER]
+            assert isinstance(marked, ast.Assign)
+            found[str(file)] = ast.literal_eval(marked.value)
+            imported = {source.module.partition(".")[0] for source in content.imports.values()}
+            assert not imported & {"numpy", "scipy", "random", "pandas"}, file
+            assert "torch" not in imported or content.imports["Tensor"] == ("torch", ("Tensor",), "value"), file
+    assert sorted(found) == LEFT_OUT
+    assert all(len(reason) > 20 for reason in found.values())
+
+
+def test_the_modules_that_are_left_out_change_no_fingerprint(package: Path) -> None:
+    before, claims = fingerprints(), fingerprint.claims()
+    for file in LEFT_OUT:
+        path = package / "reproflow" / file
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.body.append(ast.parse("EXTRA = 1").body[0])
+        path.write_text(ast.unparse(tree))
+    assert fingerprints() == before
+    assert fingerprint.claims() == claims
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "processes"),
+    [
+        # What no source leads to is a part, or a root, by itself.
+        ("theory/targets.py", "return -c.sigma, c.alpha", "return c.sigma, c.alpha", {"gaussian"}),
+        ("evaluation/features.py", 'SHIPPED_SHA256 = "1', 'SHIPPED_SHA256 = "2', {"gaussian", "masked"}),
+    ],
+)
+def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, new: str, processes: set[str]) -> None:
+    before = fingerprints()
+    edit(package, file, old, new)
+    measured = {key for key, stages in changed(before, fingerprints()).items() if stages[-1]}
+    assert {key.split(".")[1] for key in measured} == processes
 
 
 def test_settings_count_and_bookkeeping_does_not(tmp_path: Path) -> None:

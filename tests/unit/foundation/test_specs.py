@@ -124,10 +124,7 @@ class TestInConfigurations:
 
 class TestFingerprints:
     def parts(self, tiny: dict, **values: object) -> list[str]:
-        from reproflow.foundation import sources
-
-        for name in ("_read", "_imports", "_definitions", "_text", "_file"):
-            getattr(sources, name).cache_clear()
+        fingerprint.forget()
         checked = change(tiny, **values)
         return [fingerprint.stage(checked, cell, "train").value for cell in grid.expand(checked)]
 

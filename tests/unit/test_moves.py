@@ -1,0 +1,169 @@
+"""Moving code leaves every fingerprint of the demo as it is; a change in what was moved does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from moving import move_definitions, move_module
+
+import reproflow
+
+ROOT = Path(reproflow.__file__).parents[1]
+CODE = """
+import json, sys
+from reproflow.foundation import config, fingerprint, grid, names
+assert fingerprint.__file__.startswith(sys.argv[2]), fingerprint.__file__
+checked = config.load(sys.argv[1])
+cells = grid.expand(checked)
+found = {f"{s} {c.key}": fingerprint.stage(checked, c, s).value for c in cells for s in fingerprint.STAGES}
+found |= {f"marker of {s}": fingerprint.of_cells(checked, cells, s) for s in fingerprint.STAGES}
+found |= {"claims": fingerprint.claims(), "features": fingerprint.features().value}
+found |= {f"dataset {n.name}": fingerprint.dataset(n.name) for n in names.known() if n.kind == "dataset"}
+print(json.dumps(found))
+"""
+Edit = Callable[[Path], object]
+STAGES = {"train", "sample", "evaluate"}
+EVERYTHING = STAGES | {"claims"}
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """All of the demo, by the package in a folder and in a process of its own."""
+    answer = subprocess.run(
+        [sys.executable, "-c", CODE, str(ROOT / "configs/demo.yaml"), str(folder)],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    return fingerprints(ROOT)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy to move things in."""
+    shutil.copytree(ROOT / "reproflow", tmp_path / "reproflow", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "reproflow"
+
+
+def edit(package: Path, file: str, old: str, new: str) -> None:
+    path = package / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def used_as_module_and_alone(package: Path) -> None:
+    """A call by `module.f` becomes one by `package.module.f`, or by `f` under another name."""
+    draws, stacked = "learning/training/draws.py", "learning/models/stacked.py"
+    edit(package, draws, "import pairing, seeds\n", "import pairing\nimport reproflow.foundation.seeds\n")
+    edit(package, draws, "seeds.generator(", "reproflow.foundation.seeds.generator(")
+    edit(
+        package,
+        stacked,
+        "from reproflow.foundation import seeds\n",
+        "from reproflow.foundation.seeds import generator as g\n",
+    )
+    edit(package, stacked, "generator = seeds.generator(", "generator = g(")
+
+
+MOVES: dict[str, Edit] = {
+    "used as module.f": lambda p: move_module(p, "theory.processes.gaussian", "theory.processes.normal_noise"),
+    "renamed where it is used": lambda p: move_module(p, "foundation.seeds", "foundation.purposes", plainly=True),
+    "used by from .. import f": lambda p: move_module(p, "learning.training.stack", "learning.training.together"),
+    "nouns": lambda p: move_module(p, "theory.weightings", "theory.weights"),
+    "data sets": lambda p: move_module(p, "learning.data.digits", "learning.data.numerals"),
+    "a root of a stage": lambda p: move_module(p, "learning.training.shard", "learning.training.shards", plainly=True),
+    "a module that does not count": lambda p: move_module(p, "foundation.store", "foundation.kept", plainly=True),
+    "to another package": lambda p: move_module(p, "exact.mixture", "theory.laws.mixtures"),
+    "named as its function": lambda p: move_module(p, "evaluation.floor", "evaluation.measures.irreducible"),
+    "claims": lambda p: move_module(p, "claims.erratum", "claims.errata.erratum"),
+    "a claim's helpers": lambda p: move_module(p, "claims.gradients", "claims.gradient_gap", plainly=True),
+    "a definition": lambda p: move_definitions(p, "learning.sampling", {"normal", "BLOCK"}, "learning.rows"),
+    "a class": lambda p: move_definitions(p, "evaluation.statistics", {"Estimate"}, "evaluation.estimates"),
+    "a noun": lambda p: move_definitions(p, "theory.weightings", {"elbo"}, "theory.bound"),
+    "style of import": used_as_module_and_alone,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_a_move_changes_no_fingerprint(package: Path, before: dict[str, str], move: Edit) -> None:
+    files = {path: path.read_text() for path in package.rglob("*.py")}
+    move(package)
+    assert {path: path.read_text() for path in package.rglob("*.py")} != files
+    assert fingerprints(package.parent) == before
+
+
+def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
+    """A package is taken apart, its readers follow, and remarks change as well."""
+    move_definitions(
+        package, "learning.training.draws", {"objective", "each_cell", "Objective"}, "learning.training.objectives"
+    )
+    move_module(package, "learning.training.draws", "learning.batches", plainly=True)
+    move_module(package, "learning.models.denoiser", "learning.networks.denoiser", plainly=True)
+    edit(package, "learning/sampling.py", 'r"""Samplers: from noise to data', 'r"""# Samplers: from data to noise')
+    edit(package, "evaluation/fid.py", "BLOCKS = 20", "BLOCKS = 20  # a remark")
+    assert fingerprints(package.parent) == before
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> set[str]:
+    """What changed: stages of which all cells did, and the rest by name."""
+    found = {key for key in before if now[key] != before[key]}
+    for stage in STAGES:
+        cells = {key for key in before if key.startswith(f"{stage} ")}
+        if cells <= found:
+            found = found - cells | {stage}
+    return {key for key in found if not key.startswith("marker")}
+
+
+@pytest.mark.parametrize(
+    ("move", "file", "old", "new", "expected"),
+    [
+        ("used as module.f", "theory/processes/normal_noise.py", "x1 + q[..., None]", "x1 - q[..., None]", EVERYTHING),
+        ("used by from .. import f", "learning/training/together.py", "eps=1e-8", "eps=1e-9", STAGES),
+        ("a definition", "learning/rows.py", "BLOCK = 256", "BLOCK = 128", {"sample", "evaluate"}),
+        (
+            "a class",
+            "evaluation/estimates.py",
+            "isfinite(self.low) and",
+            "isfinite(self.low) or",
+            {"evaluate", "claims"},
+        ),
+        ("a module that does not count", "foundation/kept.py", '"record.json"', '"record.js"', set()),
+        ("claims", "claims/errata/erratum.py", "expected={PRINTED: REFUTED}", "expected={}", {"claims"}),
+    ],
+)
+def test_a_change_in_what_was_moved_changes_what_reaches_it(
+    package: Path, before: dict[str, str], move: str, file: str, old: str, new: str, expected: set[str]
+) -> None:
+    MOVES[move](package)
+    edit(package, file, old, new)
+    assert changed(before, fingerprints(package.parent)) == expected
+
+
+def test_two_definitions_of_one_name_are_not_confused(package: Path, before: dict[str, str]) -> None:
+    """Both processes have an `Objective` and a `loss`: the one for the other, with every name as it was."""
+    one, other = package / "theory/processes/gaussian.py", package / "theory/processes/masked.py"
+    text = one.read_text()
+    one.write_text(other.read_text())
+    other.write_text(text)
+    assert changed(before, fingerprints(package.parent)) >= STAGES
+
+
+def test_what_is_two_calls_away_counts(package: Path, before: dict[str, str]) -> None:
+    """shard -> stack -> schedule."""
+    edit(package, "learning/training/schedule.py", "0.5 * training.lr", "0.4 * training.lr")
+    assert changed(before, fingerprints(package.parent)) == STAGES
