@@ -226,7 +226,7 @@ def test_bad_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_every_registered_name_is_asked_for() -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     asked = questions.of_check(root)
     known = json.loads((root / "reproflow/foundation/names.json").read_text())
     for entry in known:
