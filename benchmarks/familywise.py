@@ -30,10 +30,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy import stats
 
-from reproflow.evaluation.relabelling import Pairs, TwoSamples
-from reproflow.evaluation.shifts import FAILED, Change, Line, lines_of
-from reproflow.evaluation.simultaneous import BETTER, EQUAL, WORSE, compare_pairs, compare_samples, rejected, still_open
+from reproflow.analysis.shifts import FAILED, Change, Line, lines_of
 from reproflow.foundation import provenance
+from reproflow.numerics.relabelling import Pairs, TwoSamples
+from reproflow.numerics.simultaneous import BETTER, EQUAL, WORSE, compare_pairs, compare_samples, rejected, still_open
 
 LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
 WEIGHTINGS, PATHS, ARMS = 4, 6, 6

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reproflow.evaluation.paired import compare_seeds
-from reproflow.reporting.results import load_results
+from reproflow.analysis.results import load_results
+from reproflow.numerics.paired import compare_seeds
 
 STATED = 0.03  # nats
 POWER, RUNS = 0.8, 400

@@ -3,9 +3,10 @@
     python -m benchmarks.regression demo > benchmarks/results/regression.md
 
 Of the seeds that a committed baseline holds, some are drawn as the run and the rest are its baseline: nothing changed,
-so that every row called worse or better is a false alarm. Draws from one pool overlap, so that the shares are estimates
-without an interval of their own; benchmarks/familywise.py has simulated laws, with one. Then one group is made worse by
-a number of its standard deviations: how often it is found, and how often another group is called worse with it.
+so that every row called worse or better is a false alarm. Batches from one pool overlap, so that the shares are
+estimates without an interval of their own; benchmarks/familywise.py has simulated laws, with one. Then one group is
+made worse by a number of its standard deviations: how often it is found, and how often another group is called worse
+with it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from reproflow.evaluation import baselines
-from reproflow.evaluation.regression import compare
-from reproflow.evaluation.simultaneous import BETTER, WORSE
-from reproflow.evaluation.snapshot import Snapshot, label
+from reproflow.analysis import baselines
+from reproflow.analysis.regression_check import compare
+from reproflow.analysis.snapshot import Snapshot, label
+from reproflow.numerics.simultaneous import BETTER, WORSE
 
 DRAWS, SIZES, SHIFTS = 200, (3, 5), (2.0, 3.0, 5.0)
 

@@ -18,26 +18,26 @@ import torch
 from reproflow.foundation import config, grid, provenance
 from reproflow.foundation.config import Experiment
 from reproflow.learning import data
-from reproflow.learning.models.heads import head_for
-from reproflow.learning.models.stacked import initialise
-from reproflow.learning.training.draws import Draws
-from reproflow.learning.training.stack import Stack, fresh
+from reproflow.learning.networks.heads import head_for
+from reproflow.learning.networks.stacked_mlp import initialise
+from reproflow.learning.training.batches import Batches
+from reproflow.learning.training.stacked import StackedTrainer, fresh
 
 SIZES = {"toy": (1, 4, 8, 14, 27), "digits_masked": (1, 4, 8), "digits_gaussian": (1, 3, 6)}
 STEPS = {"toy": 60, "digits_masked": 12, "digits_gaussian": 12}
 ROUNDS = 5
 
 
-def prepare(experiment: Experiment, size: int) -> tuple[Stack, Draws]:
+def prepare(experiment: Experiment, size: int) -> tuple[StackedTrainer, Batches]:
     """A fresh stack of the experiment's first cells."""
     cells, points = grid.expand_experiment(experiment)[:size], data.get_dataset(experiment.dataset, experiment.process)
     head = head_for(points, experiment.process, cells[0].target, experiment.model)
     states = fresh(initialise(head.architecture, [("bench", cell.seed) for cell in cells]), experiment.training.steps)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Stack(head, experiment.training, states, device), Draws(cells, experiment, points, device)
+    return StackedTrainer(head, experiment.training, states, device), Batches(cells, experiment, points, device)
 
 
-def rate(stack: Stack, draws: Draws, steps: int) -> float:
+def rate(stack: StackedTrainer, draws: Batches, steps: int) -> float:
     """Cell-steps a second."""
     began = time.perf_counter()
     for _ in range(steps):

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reproflow import judge
+    from reproflow.analysis.results import load_results
     from reproflow.claims.policy import claim
-    from reproflow.reporting.results import load_results
-    from reproflow.theory.canonical import canonical
     from reproflow.theory.couplings import coupling
     from reproflow.theory.divergences import divergence
+    from reproflow.theory.log_snr import canonical
     from reproflow.theory.paths import get_path, path
     from reproflow.theory.targets import target
     from reproflow.theory.times import get_time_law, time_law
@@ -45,8 +45,8 @@ _HOMES = {
     "get_path": "theory.paths",
     "get_time_law": "theory.times",
     "get_weighting": "theory.weightings",
-    "canonical": "theory.canonical",
-    "load_results": "reporting.results",
+    "canonical": "theory.log_snr",
+    "load_results": "analysis.results",
 }
 
 __all__ = [

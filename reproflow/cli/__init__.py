@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from reproflow.cli import asking, baseline, checking, cleaning, common, running
-from reproflow.foundation import child
+from reproflow.cli import baseline, check, cleaning, common, queries, stages
+from reproflow.foundation import child_process
 from reproflow.foundation.errors import ReproflowError
 
 app = typer.Typer(
@@ -25,12 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Executed evidence for statements about flow-matching and diffusion losses.",
 )
-app.command("list")(asking.list_)
-for verb in (asking.verify, asking.why, asking.doctor, cleaning.clean):
+app.command("list")(queries.list_)
+for verb in (queries.verify, queries.why, queries.doctor, cleaning.clean):
     app.command()(verb)
-for stage in running.VERBS:
+for stage in stages.VERBS:
     app.command()(common.stoppable(stage))
-app.add_typer(checking.app, name="check")
+app.add_typer(check.app, name="check")
 app.add_typer(baseline.app, name="baseline")
 
 
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a hundred lines a PDF
     given = sys.argv[1:] if arguments is None else arguments
-    if child.inside():
+    if child_process.inside():
         _leave(given)
     sys.exit(run(given))
 
@@ -73,7 +73,7 @@ def _leave(arguments: list[str]) -> NoReturn:
     code = 1
     try:
         code = run(arguments)
-        child.finished()
+        child_process.finished()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:

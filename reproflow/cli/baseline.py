@@ -33,7 +33,7 @@ def update(
 
     Example: reproflow baseline update demo --reason "first release"
     """
-    from reproflow.evaluation import baselines, snapshot
+    from reproflow.analysis import baselines, snapshot
 
     run = snapshot.read_results(results or Path("results") / name)
     print(baselines.update(name, run, reason, folder, allow_failed, allow_few))
@@ -61,19 +61,19 @@ def compare(
     The level is that of the run's configuration (key `regression`), the margins are the baseline's own.
     Example: reproflow baseline compare demo --markdown -
     """
-    from reproflow.evaluation import baselines, regression, snapshot
-    from reproflow.reporting import regression as summary
+    from reproflow.analysis import baselines, regression_check, snapshot
+    from reproflow.reporting import regression_summary as summary
 
     if markdown == json_file == "-":
         raise UsageError("--markdown - and --json - would both write to standard output; name a file for one of them.")
-    if require not in (None, *regression.REQUIREMENTS):
-        raise UsageError(f"--require {require}: known is {', '.join(regression.REQUIREMENTS)}.")
+    if require not in (None, *regression_check.REQUIREMENTS):
+        raise UsageError(f"--require {require}: known is {', '.join(regression_check.REQUIREMENTS)}.")
     run = snapshot.read_results(results or Path("results") / name)
     settings = (run.about.get("config") or {}).get("regression") or {}
     level = alpha or settings.get("alpha") or 0.05
     answer: dict[str, Any] = {"baseline": name, "file": str(folder / f"{name}.csv")}
     try:
-        found = regression.compare(baselines.read(name, folder), run, level, looks or settings.get("looks") or 1)
+        found = regression_check.compare(baselines.read(name, folder), run, level, looks or settings.get("looks") or 1)
         text, code = summary.markdown(found, requirement=require), found.required(require)
         answer |= found.as_dict() | {"exit_code": code}
     except UndecidedError as error:
@@ -98,7 +98,7 @@ def config(
 
     Example: reproflow baseline config configs/demo.yaml --out build/demo_baseline.json
     """
-    from reproflow.evaluation import baselines
+    from reproflow.analysis import baselines
     from reproflow.foundation import config as configuration
 
     enlarged = baselines.enlarged(configuration.load(file), seeds)
@@ -118,7 +118,7 @@ def list_(
 
     Example: reproflow baseline list
     """
-    from reproflow.evaluation import baselines
+    from reproflow.analysis import baselines
 
     rows = [_about(each) for each in baselines.known_baselines(folder)]
     if as_json:

@@ -37,7 +37,7 @@ def open_run(config: Path, results: Path | None) -> Run:
     loaded = configuration.load(config)
     own = config.parent if config.name == "config.json" else Path("results") / loaded.name
     if any(experiment.dedupe and not experiment.merged for experiment in loaded.experiments):
-        from reproflow.theory.equivalence import dedupe
+        from reproflow.learning.deduplication import dedupe
 
         loaded = dedupe(loaded)
     return Run(loaded, results or own)
@@ -110,7 +110,7 @@ def claim_context(opened: Run) -> Any:
 
     from reproflow.claims.policy import Context, Digits
     from reproflow.foundation import grid
-    from reproflow.learning import data, sampling
+    from reproflow.learning import data, trained
 
     torch.set_num_threads(1)
     wanted = opened.config.claims.network
@@ -121,7 +121,7 @@ def claim_context(opened: Run) -> Any:
             loaded = data.load(opened.data_file(cell.dataset))
             if isinstance(loaded, data.ImageData):
                 experiment = grid.experiment_of(opened.config, cell.experiment)
-                denoiser = sampling.load_denoiser(
+                denoiser = trained.load_denoiser(
                     cell, experiment, opened.slot("train", cell), loaded, torch.device("cpu")
                 )
                 denoiser.network.requires_grad_(True)
@@ -136,7 +136,7 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
     """
     from reproflow.foundation import grid
     from reproflow.foundation.errors import did_you_mean
-    from reproflow.learning import data, sampling
+    from reproflow.learning import data, trained
 
     cells = {cell.key: cell for cell in grid.expand(opened.config)}
     if key not in cells:
@@ -150,7 +150,7 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
     opened.read([cell], "train")
     loaded = data.load(opened.data_file(cell.dataset))
     chosen = device(opened.config.device)
-    return cell, experiment, loaded, sampling.load_denoiser(cell, experiment, slot, loaded, chosen)
+    return cell, experiment, loaded, trained.load_denoiser(cell, experiment, slot, loaded, chosen)
 
 
 def write_json(target: str, value: Any) -> None:
@@ -180,15 +180,15 @@ def print_claims(rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from reproflow.reporting import ledger
+    from reproflow.reporting import claim_evidence
 
-    groups = ledger.groups(rows)
+    groups = claim_evidence.groups(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("claim", "tier", "verdict", "statistic", "tolerance", "controls", "statement"):
         table.add_column(column, overflow="fold")
     for group in groups:
-        near = ledger.nearest(group["cases"])
-        numbers = [ledger.short(near[key]) for key in ("statistic", "tolerance")]
+        near = claim_evidence.nearest(group["cases"])
+        numbers = [claim_evidence.short(near[key]) for key in ("statistic", "tolerance")]
         verdict = (
             group["verdict"] if group["verdict"] == group["expected"] else f"{group['verdict']}: {group['status']}"
         )
@@ -196,14 +196,14 @@ def print_claims(rows: list[dict[str, Any]]) -> None:
         for row in group["cases"]:
             if not row["ok"]:
                 said = escape(f"{row['case']}: {row['reason']}".lstrip(": "))
-                numbers = [ledger.short(row[key]) for key in ("statistic", "tolerance")]
+                numbers = [claim_evidence.short(row[key]) for key in ("statistic", "tolerance")]
                 table.add_row("", "", f"{row['verdict']} (expected {row['expected']})", *numbers, "", said)
     Console(width=None if sys.stdout.isatty() else 180).print(table)
-    print(f"\n{ledger.counted(groups)}")
+    print(f"\n{claim_evidence.counted(groups)}")
 
 
 def explain_claims(rows: list[dict[str, Any]]) -> None:
-    """Every claim in full, as `reporting.ledger.explain` words it."""
-    from reproflow.reporting import ledger
+    """Every claim in full, as `reporting.claim_evidence.explain` words it."""
+    from reproflow.reporting import claim_evidence
 
-    print("\n\n".join(ledger.explain(group) for group in ledger.groups(rows)))
+    print("\n\n".join(claim_evidence.explain(group) for group in claim_evidence.groups(rows)))

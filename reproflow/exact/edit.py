@@ -24,7 +24,8 @@ from torch import Tensor
 
 from reproflow.exact import ctmc
 from reproflow.exact.matching import Problem
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 
 LETTERS, LENGTH = "ab", 3
 STATES = tuple("".join(each) for n in range(LENGTH + 1) for each in itertools.product(LETTERS, repeat=n))

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reproflow.theory.paths import Coefficients
+from reproflow.theory.coefficients import Coefficients
 
 PosteriorMean = Callable[[Tensor, Coefficients], Tensor]
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
 POINTS = ((-1.4, 0.3), (-0.2, 1.1), (0.5, -0.9), (1.2, 0.8), (0.1, -0.1))

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.chain import Chain
-from reproflow.theory.canonical import invert_lam
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.paths import Path, get_path
 
 POINTS = torch.tensor([-1.2, 0.3, 1.1], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)

@@ -19,7 +19,7 @@ from numpy.polynomial import Chebyshev
 from torch import Tensor
 
 from reproflow.exact import gaussian_chain, masked_chain
-from reproflow.theory.canonical import elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.paths import get_path
 
 DEFAULT_PATH = {"gaussian": "linear", "masked": "cosine"}

@@ -18,7 +18,7 @@ from torch import Tensor
 from reproflow.exact.chain import Chain
 from reproflow.exact.discrete import Logits, TableDenoiser
 from reproflow.foundation import seeds
-from reproflow.theory.canonical import invert_lam
+from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import Path, get_path
 
 VOCABULARY, TOKENS = 3, 3

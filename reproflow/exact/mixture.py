@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.theory.paths import Coefficients
+from reproflow.theory.coefficients import Coefficients
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.mixture import Mixture
-from reproflow.theory.paths import Coefficients, Path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path
 
 REACH = 40.0
 """Quantiles are sought so many standard deviations around the means: beyond, float64 has no probability left."""

@@ -16,8 +16,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from reproflow.foundation.errors import ConfigError, did_you_mean
-from reproflow.foundation.schema import Config, Experiment, parse
-from reproflow.foundation.schema_entries import Likelihood, Model, Named, Sampling, Training
+from reproflow.foundation.experiment import Experiment
+from reproflow.foundation.schema import Config
+from reproflow.foundation.schema_entries import Likelihood, Model, Named, Sampling, Training, parse
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
 

@@ -24,11 +24,11 @@ class UsageError(ReproflowError):
     exit_code = 2
 
 
-class GuestError(UsageError):
+class UserFunctionError(UsageError):
     """A user's own function that raised or broke its promise at a call (exit 2; in a stage, its cell has failed)."""
 
 
-class CellsFailed(GuestError):
+class CellsFailed(UserFunctionError):
     """What a user's functions did wrong in cells that are worked on together: the reason of each, by its place."""
 
     def __init__(self, reasons: Mapping[int, str]) -> None:

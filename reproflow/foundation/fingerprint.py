@@ -13,7 +13,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import closure, expressions, names, pairing
+from reproflow.foundation import closure, coupled_pairs_file, expression_syntax, names
 from reproflow.foundation.closure import Closure
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
@@ -26,13 +26,16 @@ STAGES = ("train", "sample", "evaluate")
 # What the verb of each stage calls. All that these reach counts, but for modules that say they change no number.
 ROOTS = {
     "train": ("reproflow.learning.training.shard:train", "reproflow.learning.data:load"),
-    "sample": ("reproflow.learning.sampling:sample",),
+    "sample": ("reproflow.learning.sampling.samples:sample",),
     # FID's feature network is shipped: the sum of its weights is checked where it is installed.
-    "evaluate": ("reproflow.evaluation.cell:evaluate", "reproflow.evaluation.features:install_features"),
-    "features": ("reproflow.evaluation.features:install_features", "reproflow.evaluation.features:train_features"),
+    "evaluate": ("reproflow.evaluation.cells:evaluate", "reproflow.evaluation.features.extractors:install_features"),
+    "features": (
+        "reproflow.evaluation.features.extractors:install_features",
+        "reproflow.evaluation.features.digits_network:train_features",
+    ),
 }
-EXPRESSION = ("reproflow.theory.expressions:function",)
-CLAIMS = ("reproflow.claims.policy", "reproflow.claims.erratum", "reproflow.claims.ledger")
+EXPRESSION = ("reproflow.theory.expression_values:function",)
+CLAIMS = ("reproflow.claims.policy", "reproflow.claims.errata.erratum", "reproflow.claims.ledger")
 LIBRARIES = {"train": ("torch",), "sample": (), "evaluate": ("torch-fidelity",), "features": ("torch",)}
 # What changes how a run is cut up and saved, but not what it computes.
 INERT = {"save_every", "log_every", "invariant"}
@@ -104,10 +107,10 @@ def _nouns(cell: Cell) -> dict[str, str]:
     nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
     parts = {"seed": str(cell.seed), "process": cell.process}
     if cell.process == "gaussian":
-        given = pairing.is_file(cell.coupling)
+        given = coupled_pairs_file.is_file(cell.coupling)
         nouns |= {"target": Spec(cell.target), "divergence": cell.divergence}
-        nouns |= {"coupling": parse(pairing.INDEPENDENT if given else cell.coupling)}
-        parts |= {"coupling pairs": pairing.sha256(cell.coupling)} if given else {}
+        nouns |= {"coupling": parse(coupled_pairs_file.INDEPENDENT if given else cell.coupling)}
+        parts |= {"coupling pairs": coupled_pairs_file.sha256(cell.coupling)} if given else {}
         # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
         parts["targets"] = source(*(known.where for known in names.known() if known.kind == "target"))
     return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
@@ -118,7 +121,7 @@ def _noun(kind: str, spec: Spec, process: str) -> str:
     if spec.registered:
         return source(names.find(kind, spec.name, process).where)
     if spec.is_expression:
-        return digest([expressions.normal(spec.expression), spec.on, source(*EXPRESSION)])[:16]
+        return digest([expression_syntax.normal(spec.expression), spec.on, source(*EXPRESSION)])[:16]
     return digest([closure.reached([spec.source]).value, spec.params, spec.on])[:16]
 
 

@@ -11,7 +11,7 @@ import fnmatch
 import itertools
 from dataclasses import dataclass
 
-from reproflow.foundation import names, pairing, specs
+from reproflow.foundation import coupled_pairs_file, names, specs
 from reproflow.foundation.config import Config, Experiment, parse
 from reproflow.foundation.errors import ConfigError, did_you_mean
 from reproflow.foundation.specs import Spec
@@ -106,9 +106,9 @@ def experiment_of(config: Config, name: str) -> Experiment:
 
 def _cell(experiment: Experiment, nouns: tuple[Spec, ...], seed: int) -> Cell:
     path, time, weighting, target = nouns
-    coupling, divergence = pairing.slug(experiment.coupling), parse(experiment.divergence, "divergence")
+    coupling, divergence = coupled_pairs_file.slug(experiment.coupling), parse(experiment.divergence, "divergence")
     # Said in the key only where they are not the usual ones.
-    unusual = [coupling] if coupling != pairing.INDEPENDENT else []
+    unusual = [coupling] if coupling != coupled_pairs_file.INDEPENDENT else []
     unusual += [divergence.slug] if str(divergence) != "squared" else []
     key = ".".join([experiment.dataset, experiment.process, *(noun.slug for noun in nouns), *unusual, f"s{seed}"])
     if not specs.SLUG.fullmatch(key):

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reproflow.foundation import names, pairing
-from reproflow.foundation.errors import did_you_mean
+from reproflow.foundation import coupled_pairs_file, names
 
 if TYPE_CHECKING:
-    from reproflow.foundation.schema import Config, Experiment
+    pass
 
 USUAL_POINTS = 1000
 """`likelihood.points` where it is left out and the data set has as many."""
@@ -34,32 +33,7 @@ def sizes(dataset: Any) -> Mapping[str, int]:
     return next((known.sizes for known in names.known() if (known.kind, known.name) == ("dataset", dataset)), {})
 
 
-def check_experiment(experiment: Experiment) -> None:
-    """Samples, likelihood points, curves and given pairs of one experiment."""
-    known = sizes(experiment.dataset)
-    _check_samples(experiment, known)
-    for key in ("points", "ode_points"):
-        _check_points(key, getattr(experiment.likelihood, key), experiment.dataset, known)
-    training = experiment.training
-    if training.log_every > training.steps:
-        raise ValueError(
-            f"training.log_every {training.log_every} is more than training.steps {training.steps}: no point of the "
-            "learning curve would be written; lower it"
-        )
-    if pairing.is_file(experiment.coupling):
-        _check_pairs(experiment.coupling, experiment.dataset, known)
-
-
-def _check_samples(experiment: Experiment, known: Mapping[str, int]) -> None:
-    least = IMAGES_A_FEATURE * known.get("features", 0)
-    if experiment.sampling.n < least:
-        raise ValueError(
-            f"sampling.n {experiment.sampling.n}: FID on the {known['features']} features of {experiment.dataset} "
-            f"needs at least {least} samples"
-        )
-
-
-def _check_points(key: str, wanted: int, dataset: str, known: Mapping[str, int]) -> None:
+def check_points(key: str, wanted: int, dataset: str, known: Mapping[str, int]) -> None:
     if wanted > known.get("held_out", wanted):
         raise ValueError(
             f"likelihood.{key} {wanted}: {dataset} holds out {known['held_out']} points; give that or fewer"
@@ -68,9 +42,9 @@ def _check_points(key: str, wanted: int, dataset: str, known: Mapping[str, int])
         raise ValueError(f"likelihood.{key} 1: an error needs at least 2 points")
 
 
-def _check_pairs(coupling: str, dataset: str, known: Mapping[str, int]) -> None:
+def check_pairs(coupling: str, dataset: str, known: Mapping[str, int]) -> None:
     """The shapes of a file of pairs; their numbers and labels are read when training begins."""
-    shapes, wanted = pairing.shapes(coupling), known.get("dim")
+    shapes, wanted = coupled_pairs_file.shapes(coupling), known.get("dim")
     x0, x1 = shapes.get("x0"), shapes.get("x1")
     if x0 is None or x0 != x1 or len(x0) != 2 or not x0[0] or wanted not in (None, x0[1]):
         raise ValueError(
@@ -79,27 +53,3 @@ def _check_pairs(coupling: str, dataset: str, known: Mapping[str, int]) -> None:
         )
     if known.get("classes") and shapes.get("y") != x0[:1]:
         raise ValueError(f"coupling {coupling!r}: {dataset} has {known['classes']} classes, so y must have N = {x0[0]}")
-
-
-def check_cascade(config: Config) -> None:
-    """The cascade has networks to be about, and as many seeds as it asks for."""
-    if config.cascade is None:
-        return
-    seeds = [len(e.seeds) for e in config.experiments if names.find("dataset", e.dataset, e.process).images]
-    if not seeds:
-        raise ValueError("cascade: no experiment is on images; leave the key out, or add one")
-    if config.cascade.seeds > max(seeds):
-        raise ValueError(f"cascade.seeds {config.cascade.seeds}: experiments on images have {max(seeds)} at most")
-
-
-def check_claims(config: Config) -> None:
-    """The claims named exist, and at least one of them is of the tier."""
-    tiers, wanted = names.claims(), config.claims
-    for id in wanted.ids or ():
-        if id.upper() not in tiers:
-            raise ValueError(
-                f"claims.ids: unknown claim {id!r};{did_you_mean(id.upper(), tiers)} reproflow list claims"
-            )
-    chosen = set().union(*(tiers[id.upper()] for id in wanted.ids)) if wanted.ids else {"exact", "mc"}
-    if wanted.tier not in ("all", *chosen):
-        raise ValueError(f"claims.tier {wanted.tier!r}: none of {', '.join(wanted.ids or ())} has that tier; use all")

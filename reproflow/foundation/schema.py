@@ -10,116 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from reproflow.foundation import compatibility, limits, names, pairing, specs, usercode
-from reproflow.foundation.errors import UsageError, did_you_mean
+from reproflow.foundation import names, specs
+from reproflow.foundation.errors import did_you_mean
+from reproflow.foundation.experiment import Experiment
 from reproflow.foundation.schema_entries import (
     Closed,
-    Controls,
     Count,
     Fraction,
     Id,
-    Likelihood,
     Metric,
-    Model,
-    Named,
-    Sampling,
-    Seeds,
-    Specs,
-    Training,
-    Written,
+    parse,
 )
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
-
-
-def _uniform() -> list[str | Named]:
-    return ["uniform"]
-
-
-class Experiment(Closed):
-    """A product of nouns over one process and data set.
-
-    With `dedupe`, cells of one ideal objective that also share path, target and drawing scheme are trained once;
-    `merged` (cell -> the cell that stands for it) is filled in when the configuration is resolved.
-    """
-
-    name: Id
-    process: Literal["gaussian", "masked"]
-    dataset: str
-    paths: Specs
-    times: Specs = Field(default_factory=_uniform)
-    weightings: Specs
-    targets: Annotated[list[str], Field(min_length=1)] | None = None
-    drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
-    coupling: str = "independent"
-    divergence: Written = "squared"
-    seeds: Seeds
-    only: list[str] | None = None
-    dedupe: bool = False
-    merged: dict[str, str] = Field(default_factory=dict)
-    shard_size: Count = 32
-    model: Model = Model()
-    training: Training = Training()
-    sampling: Sampling = Sampling()
-    likelihood: Likelihood = Likelihood()
-    controls: Controls = Controls()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _points(cls, raw: Any) -> Any:
-        return limits.with_held_out_points(raw)
-
-    @model_validator(mode="after")
-    def _check(self) -> Experiment:
-        kinds: dict[str, Any] = {
-            "dataset": [self.dataset],
-            "path": self.paths,
-            "time": self.times,
-            "weighting": self.weightings,
-        }
-        if self.process == "gaussian":
-            kinds |= {"target": self.output_targets, "divergence": [self.divergence]}
-            kinds |= {} if pairing.is_file(self.coupling) else {"coupling": [self.coupling]}
-        elif self.output_targets != ["ce"]:
-            raise ValueError(f"targets {self.targets} of a masked process: the only one is 'ce'; leave the key out")
-        for kind, written in kinds.items():
-            _check_specs(kind, written, self.process)
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
-        self._check_compatibility()
-        self._check_invariance()
-        self._check_controls()
-        return self
-
-    @property
-    def output_targets(self) -> list[str]:
-        """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
-        return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
-
-    def _check_controls(self) -> None:
-        arms = [str(parse(item, "weighting")) for item in self.weightings]
-        for name in sorted(self.controls.names - set(arms)):
-            raise ValueError(f"controls name {name!r}, which is no weighting here;{did_you_mean(name, arms)}")
-        if self.dedupe and self.controls.same:
-            raise ValueError("controls.same with dedupe: one network stands for both names; set dedupe: false")
-
-    def _check_compatibility(self) -> None:
-        weightings = [parse(item, "weighting") for item in self.weightings]
-        try:
-            compatibility.check_coupling(self)
-            compatibility.check_divergence(self, parse(self.divergence, "divergence"), weightings)
-            compatibility.check_solver(self)
-            limits.check_experiment(self)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-
-    def _check_invariance(self) -> None:
-        size = self.training.batch * self.model.width
-        if self.training.invariant and (size % 16 or self.training.batch % 16 or self.model.width % 16):
-            raise ValueError(
-                f"batch {self.training.batch} and width {self.model.width} must be multiples of 16 for results that "
-                "do not depend on sharding; change them or set training.invariant: false"
-            )
 
 
 class Claims(Closed):
@@ -176,7 +79,7 @@ class Config(Closed):
     cascade: Cascade | None = None
 
     @property
-    def guests(self) -> list[specs.Spec]:
+    def user_functions(self) -> list[specs.Spec]:
         """The user's own nouns."""
         found = []
         for each in self.experiments:
@@ -197,37 +100,30 @@ class Config(Closed):
         for name in seen:
             if seen.count(name) > 1:
                 raise ValueError(f"two experiments are named {name!r}; give each its own name")
-        limits.check_cascade(self)
-        limits.check_claims(self)
+        check_cascade(self)
+        check_claims(self)
         return self
 
 
-def _check_specs(kind: str, written: Any, process: str) -> None:
-    parsed: list[specs.Spec] = []
-    for item in written:
-        try:
-            spec = parse(item, kind)
-            usercode.check(kind, spec, process)
-            if not spec.registered:
-                _check_own_name(kind, spec, process)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        if spec.name in [other.name for other in parsed if not (other.registered and spec.registered)]:
-            raise ValueError(f"{kind} {spec.name!r} names two things; give each its own name")
-        if spec in parsed:
-            raise ValueError(f"{kind} {str(spec)!r} is given twice")
-        parsed.append(spec)
+def check_cascade(config: Config) -> None:
+    """The cascade has networks to be about, and as many seeds as it asks for."""
+    if config.cascade is None:
+        return
+    seeds = [len(e.seeds) for e in config.experiments if names.find("dataset", e.dataset, e.process).images]
+    if not seeds:
+        raise ValueError("cascade: no experiment is on images; leave the key out, or add one")
+    if config.cascade.seeds > max(seeds):
+        raise ValueError(f"cascade.seeds {config.cascade.seeds}: experiments on images have {max(seeds)} at most")
 
 
-def parse(item: str | Named, kind: str) -> specs.Spec:
-    """The spec of a noun as a configuration holds it. Raises `UsageError`."""
-    return specs.parse(item if isinstance(item, str) else item.model_dump(), kind)
-
-
-def _check_own_name(kind: str, spec: specs.Spec, process: str) -> None:
-    if spec.name == spec.source or spec.name.startswith(f"{spec.source}:"):
-        raise UsageError(
-            f"{kind} {spec.name!r} is your own: give it a name for cell keys, {{name: mine, spec: {spec.name!r}}}."
-        )
-    if any((known.kind, known.name, known.process) == (kind, spec.name, process) for known in names.known()):
-        raise UsageError(f"{spec.name!r} is a registered {kind}; give yours another name.")
+def check_claims(config: Config) -> None:
+    """The claims named exist, and at least one of them is of the tier."""
+    tiers, wanted = names.claims(), config.claims
+    for id in wanted.ids or ():
+        if id.upper() not in tiers:
+            raise ValueError(
+                f"claims.ids: unknown claim {id!r};{did_you_mean(id.upper(), tiers)} reproflow list claims"
+            )
+    chosen = set().union(*(tiers[id.upper()] for id in wanted.ids)) if wanted.ids else {"exact", "mc"}
+    if wanted.tier not in ("all", *chosen):
+        raise ValueError(f"claims.tier {wanted.tier!r}: none of {', '.join(wanted.ids or ())} has that tier; use all")

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from reproflow.foundation import limits
+from reproflow.foundation import limits, names, specs, user_files
+from reproflow.foundation.errors import UsageError
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
 
@@ -125,3 +126,34 @@ class Controls(Closed):
     def names(self) -> set[str]:
         """Every arm that is named."""
         return {*self.separated, *(name for pair in self.same for name in pair)}
+
+
+def check_specs(kind: str, written: Any, process: str) -> None:
+    parsed: list[specs.Spec] = []
+    for item in written:
+        try:
+            spec = parse(item, kind)
+            user_files.check(kind, spec, process)
+            if not spec.registered:
+                _check_own_name(kind, spec, process)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if spec.name in [other.name for other in parsed if not (other.registered and spec.registered)]:
+            raise ValueError(f"{kind} {spec.name!r} names two things; give each its own name")
+        if spec in parsed:
+            raise ValueError(f"{kind} {str(spec)!r} is given twice")
+        parsed.append(spec)
+
+
+def parse(item: str | Named, kind: str) -> specs.Spec:
+    """The spec of a noun as a configuration holds it. Raises `UsageError`."""
+    return specs.parse(item if isinstance(item, str) else item.model_dump(), kind)
+
+
+def _check_own_name(kind: str, spec: specs.Spec, process: str) -> None:
+    if spec.name == spec.source or spec.name.startswith(f"{spec.source}:"):
+        raise UsageError(
+            f"{kind} {spec.name!r} is your own: give it a name for cell keys, {{name: mine, spec: {spec.name!r}}}."
+        )
+    if any((known.kind, known.name, known.process) == (kind, spec.name, process) for known in names.known()):
+        raise UsageError(f"{spec.name!r} is a registered {kind}; give yours another name.")

@@ -19,7 +19,7 @@ def derive(purpose: str, *parts: str | int) -> int:
 
 
 def generator(purpose: str, *parts: str | int) -> torch.Generator:
-    """A CPU generator at that seed. Draws are made on the CPU on every device, so that devices see the same numbers."""
+    """A CPU generator at that seed: batches are made on the CPU, so that every device sees the same numbers."""
     import torch
 
     return torch.Generator().manual_seed(derive(purpose, *parts))

@@ -3,7 +3,7 @@
 ===================================  =================================================================
 `min_snr` or `min_snr:gamma=3`       a registered name, with parameters
 `my.py:weight` or `my.py:weight:g=3` a function in a user's file, relative to the working directory
-`expr:exp(-lam/2)`                   an expression in the kind's variables (`foundation.expressions`)
+`expr:exp(-lam/2)`                   an expression in the kind's variables (`foundation.expression_syntax`)
 ===================================  =================================================================
 
 In a configuration the last two carry a name, `{name: mine, spec: my.py:weight, on: x1}`, under which they stand in cell

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reproflow.judge.divergences.judgement import DivergenceJudgement, divergence
+    from reproflow.judge.objectives.judgement import Judgement, weighting
     from reproflow.judge.paths.judgement import PathJudgement, path
-    from reproflow.judge.times import TimeJudgement, time
+    from reproflow.judge.time_laws import TimeJudgement, time
     from reproflow.judge.training.plan import SEEDS, Plan
-    from reproflow.judge.weightings.judgement import Judgement, weighting
 
 _HOMES = {
     "DivergenceJudgement": "divergences.judgement",
-    "Judgement": "weightings.judgement",
+    "Judgement": "objectives.judgement",
     "PathJudgement": "paths.judgement",
     "Plan": "training.plan",
     "SEEDS": "training.plan",
-    "TimeJudgement": "times",
+    "TimeJudgement": "time_laws",
     "divergence": "divergences.judgement",
     "path": "paths.judgement",
-    "time": "times",
-    "weighting": "weightings.judgement",
+    "time": "time_laws",
+    "weighting": "objectives.judgement",
 }
 
 __all__ = [

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.reporting.results import records
-from reproflow.reporting.wording import DASH, axis_word
+from reproflow.analysis.formatting import DASH, axis_word
+from reproflow.analysis.results import records
 
 _N = r"[+−-]?(?:\d+\.?\d*(?:e[+−-]?\d+)?|∞)"
 # A number as the tables print it: `3.16`, `3.16 ± 0.31`, `<0.001`, `+0.05 [−3.59, +3.69]`, an interval alone.

@@ -13,17 +13,18 @@ from typing import Any
 
 import jinja2
 
+from reproflow.analysis import bound_cascade as bounds
+from reproflow.analysis.claim_rows import claims_table
+from reproflow.analysis.formatting import HEADINGS, axis_word, interval, number, p_text, plural, text
+from reproflow.analysis.results import Results, load_results, records
+from reproflow.analysis.summary import summarise
+from reproflow.analysis.trained_equivalence import WHY, spoken
 from reproflow.foundation.files import write_text
-from reproflow.reporting import cascade as bounds
-from reproflow.reporting import field, sections
+from reproflow.reporting import published_objectives, sections
+from reproflow.reporting.claim_evidence import SOURCES, STATUSES, axis, groups
 from reproflow.reporting.columns import alike
-from reproflow.reporting.equivalence import WHY, spoken
-from reproflow.reporting.ledger import SOURCES, STATUSES, axis, groups
-from reproflow.reporting.plates import figure, figure_command
-from reproflow.reporting.results import Results, load_results, records
-from reproflow.reporting.summary import summarise
-from reproflow.reporting.tables import COMPARISON_NOTE, claims_table
-from reproflow.reporting.wording import HEADINGS, axis_word, interval, number, p_text, plural, text
+from reproflow.reporting.inline_figures import figure, figure_command
+from reproflow.reporting.tables import COMPARISON_NOTE
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = {
@@ -90,7 +91,7 @@ def _content(read: Results) -> dict[str, Any]:
         ],
         "cells": sections.cells(read.cells),
         "headings": HEADINGS,
-        "field": field.section(missing),
+        "field": published_objectives.section(missing),
         "has_provenance": bool(read.provenance),
         "provenance": dict.fromkeys(PROVENANCE, "") | read.provenance,
         "config": json.dumps(read.config, indent=1, sort_keys=True) if read.config else "",

@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.evaluation.shifts import UNTOUCHED
+from reproflow.analysis import bound_cascade as bounds
+from reproflow.analysis.comparison import METRICS, block_key, comparison_table
+from reproflow.analysis.fid_table import FID_NOTE, fid_table, head, show_fid
+from reproflow.analysis.formatting import HEADINGS, axis_word, number, text
+from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
+from reproflow.analysis.reading import Missing
+from reproflow.analysis.regression_file import standing
+from reproflow.analysis.results import Results, records
+from reproflow.analysis.shifts import UNTOUCHED
+from reproflow.analysis.summary import finding
+from reproflow.analysis.trained_equivalence import equivalence_table, sides, summary
 from reproflow.foundation.errors import ReproflowError
-from reproflow.reporting import cascade as bounds
 from reproflow.reporting.columns import Table, alike, arranged
-from reproflow.reporting.comparison import METRICS, block_key, comparison_table
-from reproflow.reporting.equivalence import equivalence_table, sides, summary
-from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
-from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
-from reproflow.reporting.reading import Missing
-from reproflow.reporting.regression import HEADS, lists, standing
-from reproflow.reporting.results import Results, records
-from reproflow.reporting.summary import finding
-from reproflow.reporting.wording import HEADINGS, axis_word, number, text
+from reproflow.reporting.regression_summary import HEADS, lists
 
 
 def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[str, Any]]]:

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
-from reproflow.claims.policy import row_ok
+from reproflow.analysis import bound_cascade
+from reproflow.analysis.claim_rows import claims_table
+from reproflow.analysis.comparison import AXES, comparison_table
+from reproflow.analysis.fid_table import FID_NOTE, fid_table, head, show_fid
+from reproflow.analysis.formatting import DASH, HEADINGS, axis_word, interval, number, p_text, text, with_error
+from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking, spoken
+from reproflow.analysis.results import Results, load_results, records, write_frame
+from reproflow.analysis.trained_equivalence import NOTE, equivalence_table, show_equivalence
 from reproflow.evaluation.collect import CELL_COLUMNS
-from reproflow.evaluation.relabelling import FEWEST_PAIRS
 from reproflow.foundation.files import write_text
-from reproflow.reporting import cascade
-from reproflow.reporting.comparison import AXES, comparison_table
-from reproflow.reporting.equivalence import NOTE, equivalence_table, show_equivalence
-from reproflow.reporting.fid_table import FID_NOTE, fid_table, head, show_fid
-from reproflow.reporting.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking, spoken
-from reproflow.reporting.results import Results, load_results, natural, records, write_frame
-from reproflow.reporting.wording import DASH, HEADINGS, axis_word, interval, number, p_text, text, with_error
+from reproflow.numerics.relabelling import FEWEST_PAIRS
 
 IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
 COMPARISON_NOTE = (
@@ -51,9 +50,9 @@ def write_tables(results: str | Path) -> list[Path]:
     equal = equivalence_table(read, unplaced)
     note = _joined(NOTE, f"Not placed: {'; '.join(unplaced)}." if unplaced else "", broken)
     written += write_table(equal, folder, "equivalence", show_equivalence(equal), note)
-    bounds, why = cascade.read_cascade(results)
-    note = _joined(cascade.NOTE, f"Missing: {why}." if why else "")
-    written += write_table(bounds.drop(columns="level"), folder, "cascade", cascade.shown(bounds), note)
+    bounds, why = bound_cascade.read_cascade(results)
+    note = _joined(bound_cascade.NOTE, f"Missing: {why}." if why else "")
+    written += write_table(bounds.drop(columns="level"), folder, "cascade", bound_cascade.shown(bounds), note)
     return written + _rankings(read, folder, broken)
 
 
@@ -70,14 +69,6 @@ def _rankings(read: Results, folder: Path, broken: str) -> list[Path]:
 def cells_table(cells: pd.DataFrame) -> pd.DataFrame:
     """Every cell, diverged and failed ones included, in the contract's columns and sorted order."""
     return cells[CELL_COLUMNS]
-
-
-def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
-    """The ledger in natural order of id, case, tier, with `ok`: verdict as expected and controls as they must be."""
-    frame = claims[list(CLAIM_COLUMNS)].copy()
-    frame["ok"] = pd.Series([row_ok(row) for row in records(frame)], index=frame.index, dtype=bool)
-    order = sorted(frame.index, key=lambda i: [natural(frame.at[i, key]) for key in ("id", "case", "tier")])
-    return frame.loc[order].reset_index(drop=True)
 
 
 def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,30 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reproflow.foundation.config import Config
 from reproflow.foundation.errors import UsageError
-from reproflow.foundation.grid import expand_experiment
 from reproflow.foundation.specs import Spec
-from reproflow.theory.canonical import coefficient
-from reproflow.theory.divergences import admit_divergence, get_divergence
-from reproflow.theory.paths import Path, get_path
-from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import Weighting, get_weighting
+from reproflow.theory.log_snr import coefficient
+from reproflow.theory.paths import Path
+from reproflow.theory.times import TimeLaw
+from reproflow.theory.weightings import Weighting
 
 POINTS = 8192
 CLOSE = 1e-6
 USUAL = Spec("squared")
 WANTED = {"alpha(0) > 0": 0.0, "sigma(0) < 1": 1.0, "alpha(1) < 1": 1.0, "sigma(1) > 0": 0.0}
-
-
-def admit_config(config: Config) -> None:
-    """Every combination of nouns in a configuration. Raises `UsageError` as `admit`."""
-    for experiment in config.experiments:
-        for cell in {(c.path, c.time, c.weighting): c for c in expand_experiment(experiment)}.values():
-            path, weighting = get_path(cell.path, cell.process), get_weighting(cell.weighting, cell.process)
-            admit(path, get_time_law(cell.time), weighting, experiment.training.t_range)
-            if cell.divergence != USUAL:
-                admit_divergence(get_divergence(cell.divergence), weighting.name, weighting.on, cell.target, dim=2)
 
 
 def admit(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:

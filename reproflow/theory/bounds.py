@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproflow.theory import monotone
-from reproflow.theory.monotone import Sampled
+from reproflow.numerics import monotonicity
+from reproflow.numerics.monotonicity import Sampled
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -69,8 +69,8 @@ def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_R
     w and lam are callables on float64 arrays of t, lam increasing. The grid has `points` times uniform in t and as many
     uniform in lam, and is refined where w bends.
     """
-    on = monotone.sample(w, grid(lam, t_range, points))
-    rises = [Rise((low, high), _pair(lam, low, high)) for low, high in monotone.rises(w, _finite(on))]
+    on = monotonicity.sample(w, grid(lam, t_range, points))
+    rises = [Rise((low, high), _pair(lam, low, high)) for low, high in monotonicity.rises(w, _finite(on))]
     on = _with_ends(w, on, rises)
     fault = _fault(on)
     reason = fault or _risen(rises) if fault or rises else "w is finite, not negative and nowhere rises with lam"

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from reproflow.foundation import registry
 from reproflow.foundation.errors import ReproflowError
 from reproflow.foundation.specs import Spec
-from reproflow.theory.nouns import resolve
+from reproflow.theory.components import resolve
 
 Coupling = Callable[[Tensor, Tensor, Generator], Tensor]
 

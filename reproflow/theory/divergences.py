@@ -24,7 +24,7 @@ from torch import Tensor
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.theory.nouns import Noun, resolve
+from reproflow.theory.components import Component, resolve
 
 POSITIVE = (0.0, math.inf)
 
@@ -38,7 +38,7 @@ def divergence(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Divergence(Noun):
+class Divergence(Component):
     """A divergence with its parameters bound."""
 
     def __call__(self, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> Tensor:

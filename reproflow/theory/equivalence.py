@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
-from reproflow.foundation.config import Config, Experiment
-from reproflow.foundation.grid import Cell, expand_experiment
-from reproflow.theory import guests
-from reproflow.theory.canonical import canonical, canonical_at, elbo_coefficient, error_factor, invert_lam
+from reproflow.theory import user_functions
+from reproflow.theory.log_snr import canonical_at, elbo_coefficient, error_factor, invert_lam
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import TimeLaw, get_time_law
@@ -82,7 +80,7 @@ def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
     What depends on the path alone, and on path and law, is computed once for all weightings.
     """
     names = {
-        kind: [e.name for e in registry.entries(kind, process) if not guests.is_guest(e.function)]
+        kind: [e.name for e in registry.entries(kind, process) if not user_functions.is_user_function(e.function)]
         for kind in ("path", "time", "weighting")
     }
     weightings = [get_weighting(name, process) for name in names["weighting"]]
@@ -108,41 +106,3 @@ def _of_path(path: Path, laws: list[TimeLaw], weightings: list[Weighting]) -> It
         shape = weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
         for law, density in zip(laws, densities, strict=True):
             yield Combination(path.name, law.name, weighting.name, 1.0), density * shape
-
-
-def dedupe(config: Config) -> Config:
-    """The configuration with `merged` filled in where an experiment asks for it: cell key -> key of the cell kept.
-
-    Cells are merged when their ideal objective is the same and so are data set, path, target, coupling, divergence and
-    seed (the drawing scheme is the experiment's); the first in the grid's order is kept. The time law may differ. Cells
-    with a noun from a user's file are left alone: to compare them his code would have to run.
-    """
-    experiments = [_deduped(each) if each.dedupe and not each.merged else each for each in config.experiments]
-    return config.model_copy(update={"experiments": experiments})
-
-
-def _deduped(experiment: Experiment) -> Experiment:
-    low, high = experiment.training.t_range
-    t = torch.linspace(low, high, 2001, dtype=torch.float64)
-    signatures: dict[tuple[object, ...], Tensor] = {}
-    kept: dict[tuple[object, ...], list[tuple[str, Tensor]]] = {}
-    merged = {}
-    for cell in expand_experiment(experiment):
-        nouns = (cell.path, cell.time, cell.weighting)
-        if any(noun.file for noun in nouns):
-            continue
-        if nouns not in signatures:
-            signatures[nouns] = _on_times(cell, t)
-        alike = kept.setdefault((cell.path, cell.target, cell.coupling, cell.divergence, cell.seed), [])
-        same = next((key for key, w in alike if proportional(signatures[nouns], w) is not None), None)
-        if same is None:
-            alike.append((cell.key, signatures[nouns]))
-        else:
-            merged[cell.key] = same
-    return experiment.model_copy(update={"merged": merged})
-
-
-def _on_times(cell: Cell, t: Tensor) -> Tensor:
-    weighting = get_weighting(cell.weighting, cell.process)
-    path, law = quick_path(get_path(cell.path, cell.process)), quick_law(get_time_law(cell.time))
-    return canonical(path, law, weighting, t)

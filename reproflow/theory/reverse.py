@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
-from reproflow.theory.paths import Coefficients, Path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path
 from reproflow.theory.times import TimeLaw
 
 

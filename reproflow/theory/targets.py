@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
-from reproflow.theory.nouns import Noun, resolve
-from reproflow.theory.paths import Coefficients
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.components import Component, resolve
 
 
 def target(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
@@ -31,7 +31,7 @@ def target(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Target(Noun):
+class Target(Component):
     """A target of a Gaussian process. x, x1, eps and predictions have shape (B, *D), the coefficients' t shape (B,)."""
 
     def coefficients(self, c: Coefficients) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec
-from reproflow.theory.nouns import Noun, resolve
+from reproflow.theory.components import Component, resolve
 
 GAP = 1e-9
 
@@ -32,7 +32,7 @@ def time_law(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class TimeLaw(Noun):
+class TimeLaw(Component):
     """A time law with its parameters bound."""
 
     def quantile(self, u: Tensor) -> Tensor:

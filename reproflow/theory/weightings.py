@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.foundation import registry, usercode
+from reproflow.foundation import registry, user_files
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.theory.nouns import Noun, resolve
-from reproflow.theory.paths import Coefficients
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.components import Component, resolve
 
 BOTH = ("gaussian", "masked")
 
@@ -37,7 +37,7 @@ def weighting(
 
 
 @dataclass(frozen=True, eq=False)
-class Weighting(Noun):
+class Weighting(Component):
     """A weighting with its parameters bound."""
 
     prediction: str = ""
@@ -60,8 +60,8 @@ def get_weighting(spec: str | Spec, process: str = "gaussian", on: str = "") -> 
     """
     noun = resolve("weighting", spec, process)
     found = Weighting(**vars(noun), prediction=on)
-    if found.on not in usercode.ON[process]:
-        known = ", ".join(usercode.ON[process])
+    if found.on not in user_files.ON[process]:
+        known = ", ".join(user_files.ON[process])
         raise UsageError(f"weighting {noun.name!r}: {found.on!r} is not a {process} prediction; known: {known}")
     return found
 

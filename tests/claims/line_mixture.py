@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from reproflow.claims import toy
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.exact import three_gaussians
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 
 DOUBLE = torch.float64
-WEIGHTS, MEANS, STDS = (each.numpy().ravel() for each in (toy.MIXTURE.weights, toy.MIXTURE.means, toy.MIXTURE.stds))
+WEIGHTS, MEANS, STDS = (
+    each.numpy().ravel()
+    for each in (three_gaussians.MIXTURE.weights, three_gaussians.MIXTURE.means, three_gaussians.MIXTURE.stds)
+)
 
 
 def tensor(values) -> torch.Tensor:

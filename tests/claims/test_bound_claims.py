@@ -14,7 +14,7 @@ from reproflow.claims.policy import Context
 from reproflow.exact import witness
 from reproflow.exact.ripple import Ripple
 from reproflow.foundation import registry
-from reproflow.theory.canonical import canonical, coefficient
+from reproflow.theory.log_snr import canonical, coefficient
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting, weighting

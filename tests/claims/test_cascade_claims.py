@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-from reproflow.claims.bounds import cascade, continuous, weighted_sum
-from reproflow.claims.errata.cascade import reduced_kl
+from reproflow.claims.bounds import continuous, improved_bounds, weighted_sum
+from reproflow.claims.errata.reduced_kl import reduced_kl
 from reproflow.claims.policy import STATEMENT, Context
 from reproflow.exact import gaussian_chain, masked_chain
 
@@ -30,7 +30,7 @@ def example(case: str):
 @pytest.mark.parametrize("case", CHAINS)
 def test_a_decoder_without_the_law_of_the_data_loses_a_kl_and_stays_a_bound(case: str) -> None:
     chain = example(case)
-    measured = cascade.optimal_decoder(case, cascade.NO_LAW, CONTEXT)
+    measured = improved_bounds.optimal_decoder(case, improved_bounds.NO_LAW, CONTEXT)
     flat = [given.log_softmax(0).nan_to_num(neginf=-1e300) for given in chain.given]
     lost = [
         float((z.exp() @ ((best.exp() * (best - other).nan_to_num()).sum(0))).item())
@@ -42,13 +42,13 @@ def test_a_decoder_without_the_law_of_the_data_loses_a_kl_and_stays_a_bound(case
 
 @pytest.mark.parametrize("case", CHAINS)
 def test_the_prior_left_out_is_missing_in_the_stated_sum(case: str) -> None:
-    measured = cascade.optimal_decoder(case, cascade.NO_PRIOR, CONTEXT)
+    measured = improved_bounds.optimal_decoder(case, improved_bounds.NO_PRIOR, CONTEXT)
     assert measured.statistic == pytest.approx(float(example(case).prior_terms.max()), rel=1e-6)
 
 
 @pytest.mark.parametrize("case", CHAINS)
 def test_the_posterior_given_x_adds_an_information_to_the_gain(case: str) -> None:
-    measured = cascade.improved_bounds(case, cascade.GIVEN_X, CONTEXT)
+    measured = improved_bounds.improved_bounds(case, improved_bounds.GIVEN_X, CONTEXT)
     assert measured.statistic == pytest.approx(float(example(case).floors.max()), rel=1e-9)
 
 
@@ -56,8 +56,10 @@ def test_the_posterior_given_x_adds_an_information_to_the_gain(case: str) -> Non
 def test_theorem_1_fails_for_single_x_where_it_holds_on_average(case: str) -> None:
     chain = example(case)
     steps = chain.bounds.diff(dim=0)
-    assert cascade.improved_bounds(case, STATEMENT, CONTEXT).statistic < 1e-12
-    assert cascade.improved_bounds(case, cascade.PER_X, CONTEXT).statistic == pytest.approx(-float(steps.min()))
+    assert improved_bounds.improved_bounds(case, STATEMENT, CONTEXT).statistic < 1e-12
+    assert improved_bounds.improved_bounds(case, improved_bounds.PER_X, CONTEXT).statistic == pytest.approx(
+        -float(steps.min())
+    )
 
 
 @pytest.mark.parametrize("case", CHAINS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reproflow.claims.gradients import NOT_RESOLVED, relative_gap
+from reproflow.claims.gradient_gap import NOT_RESOLVED, relative_gap
 from reproflow.claims.losses import matching as losses
 from reproflow.claims.policy import Context, Digits, Measurement, decide
 from reproflow.theory.paths import Path, get_path

@@ -11,15 +11,17 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from reproflow.claims import ledger, regression, toy
+from reproflow.claims import ledger
 from reproflow.claims.bounds import masked_matching as bounds
 from reproflow.claims.generator_matching import lemma as generator_matching
 from reproflow.claims.losses import conversions
 from reproflow.claims.losses import matching as losses
 from reproflow.claims.paths import transport, velocity
 from reproflow.claims.policy import Context, gate, run_claim
+from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import registry
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.weightings import weighting
 
@@ -52,39 +54,41 @@ def test_claims_cover_what_is_registered(id: str, kind: str, process: str) -> No
 
 # LOSS-1
 
-VELOCITY = regression.Regression(get_target("velocity"))
+VELOCITY = conditional_losses.Regression(get_target("velocity"))
 
 
 def test_the_toy_network_has_the_parameters_it_says() -> None:
-    theta = toy.parameters(0).requires_grad_()
-    value = toy.network(theta, torch.linspace(-1, 1, 5, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64))
+    theta = three_gaussians.parameters(0).requires_grad_()
+    value = three_gaussians.network(
+        theta, torch.linspace(-1, 1, 5, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    )
     (gradient,) = torch.autograd.grad(value.square().sum(), theta)
     assert theta.shape == (31,)
     assert bool((gradient != 0).all())
 
 
 def test_cfm_by_quadrature_agrees_with_monte_carlo() -> None:
-    theta, c = toy.parameters(0), get_path("linear").at(torch.tensor(0.6, dtype=torch.float64))
+    theta, c = three_gaussians.parameters(0), get_path("linear").at(torch.tensor(0.6, dtype=torch.float64))
     generator = torch.Generator().manual_seed(0)
-    z = toy.MIXTURE.sample(200_000, generator)
+    z = three_gaussians.MIXTURE.sample(200_000, generator)
     eps = torch.randn(z.shape, generator=generator, dtype=torch.float64)
     x = (c.alpha * z + c.sigma * eps)[:, 0]
-    loss = (toy.network(theta, x, c.t) - (z - eps)[:, 0]).square()
+    loss = (three_gaussians.network(theta, x, c.t) - (z - eps)[:, 0]).square()
     error = float(loss.std() / math.sqrt(len(loss)))
-    found = VELOCITY.conditional(functools.partial(toy.network, theta), c.map(lambda value: value[None]))
+    found = VELOCITY.conditional(functools.partial(three_gaussians.network, theta), c.map(lambda value: value[None]))
     assert abs(float(found) - float(loss.mean())) < 5 * error
 
 
 def test_fm_by_the_trapezoid_rule_agrees_with_adaptive_quadrature() -> None:
-    theta, c = toy.parameters(1), get_path("cosine").at(torch.tensor(0.7, dtype=torch.float64))
+    theta, c = three_gaussians.parameters(1), get_path("cosine").at(torch.tensor(0.7, dtype=torch.float64))
 
     def integrand(x: float) -> float:
         at = torch.tensor([[x]], dtype=torch.float64)
-        gap = toy.network(theta, at[:, 0], c.t) - toy.MIXTURE.marginal_velocity(at, c)[:, 0]
-        return float(toy.MIXTURE.log_density(at, c).exp() * gap**2)
+        gap = three_gaussians.network(theta, at[:, 0], c.t) - three_gaussians.MIXTURE.marginal_velocity(at, c)[:, 0]
+        return float(three_gaussians.MIXTURE.log_density(at, c).exp() * gap**2)
 
     expected = integrate.quad(integrand, -9, 9, epsabs=1e-11, epsrel=1e-11, limit=200)[0]
-    found = VELOCITY.marginal(functools.partial(toy.network, theta), c.map(lambda value: value[None]))
+    found = VELOCITY.marginal(functools.partial(three_gaussians.network, theta), c.map(lambda value: value[None]))
     assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
@@ -95,8 +99,8 @@ def test_loss_1_controls_break_the_gradient_itself(control: str) -> None:
 
 @pytest.mark.parametrize("kind", ["t", "z", "x"])
 def test_loss_1_quadrature_has_converged(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    finer = {**regression.NODES, kind: 3 * regression.NODES[kind] // 2}
-    monkeypatch.setattr(regression, "NODES", finer)
+    finer = {**conditional_losses.NODES, kind: 3 * conditional_losses.NODES[kind] // 2}
+    monkeypatch.setattr(conditional_losses, "NODES", finer)
     assert max(losses.fm_cfm_gap("vp", "statement", 1)) < 2e-14
 
 

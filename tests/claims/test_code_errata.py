@@ -12,11 +12,12 @@ from scipy import integrate, stats
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from reproflow.claims import defects, ledger, toy
-from reproflow.claims.errata import attention, averaging, listings, networks, reflow, training_loops
+from reproflow.claims import ledger
+from reproflow.claims.errata import attention, averaging, defects, listings, networks, reflow, training_loops
 from reproflow.claims.policy import Context, run_claim
 from reproflow.claims.tutorials import averaging as ema
 from reproflow.claims.tutorials import batches, noise
+from reproflow.exact import three_gaussians
 from reproflow.theory.paths import get_path
 
 CONTEXT = Context()
@@ -175,16 +176,16 @@ def test_the_mean_of_a_clipped_normal() -> None:
 def test_the_toy_networks_gradient_by_hand_is_autograds() -> None:
     x, target = torch.randn(2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     t = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
-    theta = toy.parameters(0).requires_grad_()
-    losses = (toy.network(theta, x, t) - target).square()
+    theta = three_gaussians.parameters(0).requires_grad_()
+    losses = (three_gaussians.network(theta, x, t) - target).square()
     expected = torch.stack([torch.autograd.grad(loss, theta, retain_graph=True)[0] for loss in losses])
     torch.testing.assert_close(batches.sample_gradients(x, target, t), expected)
 
 
 def test_the_variance_of_one_sample_by_monte_carlo_over_the_same_twelve() -> None:
-    c = get_path("linear").at(batches._times(toy.legendre(3, 0.0, 1.0)[0][:, None], "statement")[:, 0])
+    c = get_path("linear").at(batches._times(three_gaussians.legendre(3, 0.0, 1.0)[0][:, None], "statement")[:, 0])
     rows, weights = [], []
-    for t, alpha, sigma, weight in zip(c.t, c.alpha, c.sigma, toy.legendre(3, 0.0, 1.0)[1], strict=True):
+    for t, alpha, sigma, weight in zip(c.t, c.alpha, c.sigma, three_gaussians.legendre(3, 0.0, 1.0)[1], strict=True):
         for z in (-0.5, 1.5):
             for eps in (-1.0, 1.0):
                 x = (alpha * z + sigma * eps)[None]

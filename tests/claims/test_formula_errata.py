@@ -11,11 +11,12 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.errata import densities, fields, notation, weights, worked_numbers
 from reproflow.claims.policy import Context, Measurement
+from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 
@@ -56,7 +57,7 @@ def test_the_last_decade_over_the_first_is_the_power_law_s(power: float) -> None
 
 
 def test_the_vp_loss_of_normal_data_grows_like_the_inverse_hyperbolic_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toy, "MIXTURE", NORMAL)
+    monkeypatch.setattr(three_gaussians, "MIXTURE", NORMAL)
     path = get_path("vp_sigma_t")
     t = torch.tensor([1e-5, 1e-3, 0.1, 0.5, 0.9], dtype=torch.float64)
     expected = 1 / (1 - (1 - t) ** 2)  # Var(u|x) of N(0, 1) data
@@ -69,13 +70,13 @@ def test_the_vp_loss_of_normal_data_grows_like_the_inverse_hyperbolic_tangent(mo
 def test_the_score_variance_agrees_with_monte_carlo_and_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     c = get_path("linear").at(scalar(0.7).reshape(1))
     generator = torch.Generator().manual_seed(1)
-    z = toy.MIXTURE.sample(200_000, generator)
+    z = three_gaussians.MIXTURE.sample(200_000, generator)
     eps = torch.randn(z.shape, generator=generator, dtype=torch.float64)
     x = c.alpha * z + c.sigma * eps
-    error = (-eps / c.sigma - toy.MIXTURE.score(x, c)).square()
+    error = (-eps / c.sigma - three_gaussians.MIXTURE.score(x, c)).square()
     found = float(densities.toy_variance("score", c))
     assert abs(found - float(error.mean())) < 5 * float(error.std()) / math.sqrt(len(z))
-    monkeypatch.setattr(toy, "MIXTURE", NORMAL)
+    monkeypatch.setattr(three_gaussians, "MIXTURE", NORMAL)
     t = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
     assert torch.allclose(
         densities.toy_variance("score", get_path("linear").at(t)),
@@ -111,14 +112,17 @@ def test_what_leaves_a_logarithm_has_equal_decades() -> None:
 def test_the_velocity_that_carries_the_cdf_is_the_marginal_velocity() -> None:
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     for t in fields.TIMES:
-        expected = toy.MIXTURE.marginal_velocity(x, get_path("linear").at(t))[:, 0]
+        expected = three_gaussians.MIXTURE.marginal_velocity(x, get_path("linear").at(t))[:, 0]
         assert torch.allclose(fields._transport_velocity(x, t), expected, atol=1e-8)
 
 
 def test_the_printed_weights_do_not_integrate_to_one_and_the_posterior_s_do() -> None:
     x, t = 0.4, 0.5
     c = get_path("linear").at(scalar(t))
-    pi, mu, s = (each.flatten().numpy() for each in (toy.MIXTURE.weights, toy.MIXTURE.means, toy.MIXTURE.stds))
+    pi, mu, s = (
+        each.flatten().numpy()
+        for each in (three_gaussians.MIXTURE.weights, three_gaussians.MIXTURE.means, three_gaussians.MIXTURE.stds)
+    )
     prior = lambda z: float(pi @ stats.norm.pdf(z, mu, s))  # noqa: E731
     joint = lambda z: prior(z) * stats.norm.pdf(x, t * z, 1 - t)  # noqa: E731
     evidence = integrate.quad(joint, -6, 6, limit=200)[0]
@@ -143,7 +147,11 @@ def test_the_sign_misprint_is_off_by_twice_the_change_of_density() -> None:
     h = 1e-5
     path = get_path("linear")
     slopes = [
-        (toy.MIXTURE.log_density(x, path.at(t + h)).exp() - toy.MIXTURE.log_density(x, path.at(t - h)).exp()) / (2 * h)
+        (
+            three_gaussians.MIXTURE.log_density(x, path.at(t + h)).exp()
+            - three_gaussians.MIXTURE.log_density(x, path.at(t - h)).exp()
+        )
+        / (2 * h)
         for t in fields.TIMES
     ]
     expected = 2 * float(torch.stack(slopes).abs().max())
@@ -258,9 +266,9 @@ def test_one_over_snr_has_no_mean_and_the_corrected_factors_have_theirs() -> Non
 def test_the_fitted_gain_is_that_of_least_squares_on_samples() -> None:
     c = get_path("linear").at(scalar(0.5))
     generator = torch.Generator().manual_seed(3)
-    z = toy.MIXTURE.sample(200_000, generator)
+    z = three_gaussians.MIXTURE.sample(200_000, generator)
     eps = torch.randn(z.shape, generator=generator, dtype=torch.float64)
-    feature = -c.sigma * toy.MIXTURE.score(c.alpha * z + c.sigma * eps, c)
+    feature = -c.sigma * three_gaussians.MIXTURE.score(c.alpha * z + c.sigma * eps, c)
     gain = float(torch.linalg.lstsq(feature, eps).solution)
     assert notation._fitted_gain(c, -1) == pytest.approx(gain, abs=0.02)
     assert notation._fitted_gain(c, 1) == pytest.approx(-gain, abs=0.02)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy import integrate
 
-from reproflow.claims import ledger, regression, toy
+from reproflow.claims import ledger
 from reproflow.claims.generator_matching import linear_targets
 from reproflow.claims.losses import integrability, matching, minimisers, scores
 from reproflow.claims.policy import Context
+from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import registry
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
@@ -46,9 +47,9 @@ def test_claims_take_in_everything_registered(id: str, kind: str) -> None:
 
 
 def test_pairs_of_nodes_left_out_weigh_nothing() -> None:
-    _, weights = toy.hermite(regression.NODES["z"])
+    _, weights = three_gaussians.hermite(conditional_losses.NODES["z"])
     pairs = torch.outer(weights, weights)
-    assert float(pairs[pairs <= regression.LEAST].sum()) < 1e-20
+    assert float(pairs[pairs <= conditional_losses.LEAST].sum()) < 1e-20
 
 
 def test_the_posterior_mean_of_squared_noise_agrees_with_bayes_rule_by_quadrature() -> None:
@@ -56,8 +57,8 @@ def test_the_posterior_mean_of_squared_noise_agrees_with_bayes_rule_by_quadratur
     x = 0.7
 
     def joint(z: float) -> float:
-        data = (toy.MIXTURE.weights / toy.MIXTURE.stds) @ torch.exp(
-            -0.5 * ((z - toy.MIXTURE.means[:, 0]) / toy.MIXTURE.stds) ** 2
+        data = (three_gaussians.MIXTURE.weights / three_gaussians.MIXTURE.stds) @ torch.exp(
+            -0.5 * ((z - three_gaussians.MIXTURE.means[:, 0]) / three_gaussians.MIXTURE.stds) ** 2
         )
         eps = (x - float(c.alpha) * z) / float(c.sigma)
         return float(data) * math.exp(-0.5 * eps**2)
@@ -68,21 +69,21 @@ def test_the_posterior_mean_of_squared_noise_agrees_with_bayes_rule_by_quadratur
     total, squared = (
         integrate.quad(f, -6, 6, epsabs=1e-12, limit=200)[0] for f in (joint, lambda z: noise(z) * joint(z))
     )
-    found = regression.of_noise().mean(torch.tensor([[x]], dtype=torch.float64), c)
+    found = conditional_losses.of_noise().mean(torch.tensor([[x]], dtype=torch.float64), c)
     assert float(found) == pytest.approx(squared / total, rel=1e-8)
 
 
 def test_gradients_of_single_times_add_up_to_those_of_the_whole() -> None:
-    problem = regression.Regression(get_target("eps"), weight=regression.of_component())
-    _, conditional, marginal = regression.gradients(problem, LINEAR, 0)
+    problem = conditional_losses.Regression(get_target("eps"), weight=conditional_losses.of_component())
+    _, conditional, marginal = conditional_losses.gradients(problem, LINEAR, 0)
     gap = float((conditional - marginal).sum(0).norm() / conditional.sum(0).norm())
-    assert gap == pytest.approx(regression.gaps(problem, LINEAR, 0)[0], rel=1e-10)
+    assert gap == pytest.approx(conditional_losses.gaps(problem, LINEAR, 0)[0], rel=1e-10)
 
 
-@pytest.mark.parametrize("weight", [regression.of_component(), regression.of_noise()])
-def test_a_weight_and_its_posterior_mean_have_one_mean(weight: regression.Weight) -> None:
+@pytest.mark.parametrize("weight", [conditional_losses.of_component(), conditional_losses.of_noise()])
+def test_a_weight_and_its_posterior_mean_have_one_mean(weight: conditional_losses.Weight) -> None:
     """E[w] by both quadratures: the losses of a function that is one away from its target everywhere."""
-    one = regression.Regression(get_target("velocity"), lambda prediction, target: 1 + 0 * target, weight)
+    one = conditional_losses.Regression(get_target("velocity"), lambda prediction, target: 1 + 0 * target, weight)
     c = at("linear", 0.3, 0.8)
     both = [loss(lambda x, t: x, c) for loss in (one.conditional, one.marginal)]
     torch.testing.assert_close(both[0], both[1], rtol=1e-12, atol=0)
@@ -93,26 +94,29 @@ def test_a_weight_and_its_posterior_mean_have_one_mean(weight: regression.Weight
 
 def test_the_weight_of_loss_2_is_the_one_it_says() -> None:
     t, x = torch.tensor([[[0.5]]], dtype=torch.float64), torch.linspace(-2, 2, 5, dtype=torch.float64).view(1, 1, -1)
-    nodes = regression.Nodes(t, torch.zeros(1, 1, dtype=torch.long), x, x)
+    nodes = conditional_losses.Nodes(t, torch.zeros(1, 1, dtype=torch.long), x, x)
     torch.testing.assert_close(matching.state_weight().at(nodes), 1.5**3 * torch.exp(-(x**2) / 4))
 
 
 @pytest.mark.parametrize("control", [matching.ON_Z, matching.ON_EPS])
 def test_loss_2_controls_break_the_gradient_itself(control: str) -> None:
-    problem = {matching.ON_Z: regression.of_component, matching.ON_EPS: regression.of_noise}[control]()
-    assert regression.gaps(regression.Regression(get_target("velocity"), weight=problem), LINEAR, 0)[0] > 0.1
+    problem = {matching.ON_Z: conditional_losses.of_component, matching.ON_EPS: conditional_losses.of_noise}[control]()
+    assert (
+        conditional_losses.gaps(conditional_losses.Regression(get_target("velocity"), weight=problem), LINEAR, 0)[0]
+        > 0.1
+    )
 
 
 def test_the_marginal_score_of_loss_3_is_the_gradient_of_the_log_density() -> None:
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None].requires_grad_()
     c = at("vp", 0.7).map(lambda value: value.expand(9))
-    (gradient,) = torch.autograd.grad(toy.MIXTURE.log_density(x, c).sum(), x)
-    torch.testing.assert_close(toy.MIXTURE.score(x.detach(), c), gradient, rtol=1e-12, atol=1e-12)
+    (gradient,) = torch.autograd.grad(three_gaussians.MIXTURE.log_density(x, c).sum(), x)
+    torch.testing.assert_close(three_gaussians.MIXTURE.score(x.detach(), c), gradient, rtol=1e-12, atol=1e-12)
 
 
 def test_loss_3_sees_a_slightly_wrong_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = type(toy.MIXTURE).score
-    monkeypatch.setattr(type(toy.MIXTURE), "score", lambda self, x, c: right(self, x, c) * (1 + 1e-8))
+    right = type(three_gaussians.MIXTURE).score
+    monkeypatch.setattr(type(three_gaussians.MIXTURE), "score", lambda self, x, c: right(self, x, c) * (1 + 1e-8))
     assert scores.sm_equals_csm("linear, w = 1", "statement", CONTEXT).statistic > 1e-9
 
 

@@ -11,14 +11,15 @@ import torch
 from line_mixture import DOUBLE, MEANS, STDS, WEIGHTS, at, column, tensor
 from scipy import integrate, stats
 
-from reproflow.claims import exact_denoiser as denoisers
-from reproflow.claims import toy
 from reproflow.claims.paths import ends, stochastic, transport, velocity
 from reproflow.claims.policy import STATEMENT, Context
 from reproflow.claims.tutorials import solvers
-from reproflow.learning import sampling
+from reproflow.exact import three_gaussians
+from reproflow.learning.networks import exact_denoiser as denoisers
+from reproflow.learning.sampling import ode, sde
 from reproflow.theory import targets
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 
 CONTEXT = Context()
 
@@ -27,18 +28,20 @@ CONTEXT = Context()
 def test_the_exact_denoiser_is_the_posterior_mean_whatever_it_predicts(target: str) -> None:
     x, t, c = column(-1.0, 0.3, 2.0), torch.full((3,), 0.4, dtype=DOUBLE), at("cosine", 0.4)
     denoiser = denoisers.exact_denoiser("cosine", target)
-    torch.testing.assert_close(denoiser.velocity(x, t), toy.MIXTURE.marginal_velocity(x, c), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(denoiser.x1(x, t), toy.MIXTURE.posterior_mean(x, c), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        denoiser.velocity(x, t), three_gaussians.MIXTURE.marginal_velocity(x, c), rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(denoiser.x1(x, t), three_gaussians.MIXTURE.posterior_mean(x, c), rtol=1e-12, atol=1e-12)
 
 
 # PATH-1, PATH-2
 
 
 def test_a_wrong_variance_integrates_to_one_and_is_seen_all_the_same() -> None:
-    x, dx = toy.line(2001)
+    x, dx = three_gaussians.line(2001)
     c = at("linear", 0.6)
     narrow = Coefficients(c.t, c.alpha, c.sigma**2, c.dalpha, c.dsigma)
-    assert float(toy.MIXTURE.log_density(x, narrow).exp().sum()) * dx == pytest.approx(1, abs=1e-12)
+    assert float(three_gaussians.MIXTURE.log_density(x, narrow).exp().sum()) * dx == pytest.approx(1, abs=1e-12)
     assert ends._deviation(c, ends.VARIANCE) > 0.01
 
 
@@ -121,8 +124,8 @@ def test_the_widened_variance_is_its_closed_form() -> None:
 
 
 def test_a_wrong_share_of_noise_in_the_sampler_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = sampling.sde_shares
-    monkeypatch.setattr(sampling, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
+    honest = sde.sde_shares
+    monkeypatch.setattr(sde, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
     assert stochastic.any_diffusion(stochastic.SAMPLER, STATEMENT, CONTEXT).statistic > 0.1
 
 
@@ -146,6 +149,6 @@ def test_a_slightly_wrong_conversion_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_method_of_lower_order_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    heun = sampling.Tableau((0.0, 1.0), ((), (1.0,)), (0.4, 0.6))
-    monkeypatch.setitem(sampling.TABLEAUS, "heun", heun)
+    heun = ode.Tableau((0.0, 1.0), ((), (1.0,)), (0.4, 0.6))
+    monkeypatch.setitem(ode.TABLEAUS, "heun", heun)
     assert solvers.solver_orders("heun linear", STATEMENT, CONTEXT).statistic > 0.5

@@ -11,14 +11,15 @@ import torch
 from line_mixture import DOUBLE, MEANS, STDS, WEIGHTS, at, column, tensor
 from scipy import optimize, stats
 
-from reproflow.claims import exact_denoiser as denoisers
-from reproflow.claims import toy
 from reproflow.claims.paths import transport
 from reproflow.claims.tutorials import straightness
+from reproflow.exact import three_gaussians
 from reproflow.exact import transport as exact
 from reproflow.exact.mixture import Mixture
-from reproflow.learning import reflow, sampling
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.learning.networks import exact_denoiser as denoisers
+from reproflow.learning.sampling import ode, reflow
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 
 
 def scales(c: Coefficients) -> np.ndarray:
@@ -41,13 +42,13 @@ def test_log_odds_keep_their_digits_in_both_tails() -> None:
     c, x = at("cosine", 0.4), column(-9.0, -2.0, 0.1, 8.5)
     low, high = (f(x.numpy(), float(c.alpha) * MEANS, scales(c)) @ WEIGHTS for f in (stats.norm.cdf, stats.norm.sf))
     torch.testing.assert_close(
-        exact.log_odds(toy.MIXTURE, x, c), tensor(np.log(low) - np.log(high)), rtol=1e-12, atol=0
+        exact.log_odds(three_gaussians.MIXTURE, x, c), tensor(np.log(low) - np.log(high)), rtol=1e-12, atol=0
     )
 
 
 def test_quantiles_are_roots_of_the_distribution_function() -> None:
     c, u = at("vp", 0.6), np.array([1e-7, 0.03, 0.5, 0.9])
-    found = exact.quantile(toy.MIXTURE, tensor(np.log(u / (1 - u))), c)[:, 0]
+    found = exact.quantile(three_gaussians.MIXTURE, tensor(np.log(u / (1 - u))), c)[:, 0]
     wanted = [optimize.brentq(lambda x, p=p: cdf(x, c) - p, -20, 20, xtol=1e-14) for p in u]
     torch.testing.assert_close(found, tensor(wanted), rtol=1e-9, atol=1e-9)
 
@@ -77,9 +78,9 @@ def test_flux_velocity_is_a_difference_quotient_of_distribution_functions(stds: 
 
 def test_the_monotone_map_its_inverse_and_the_cost() -> None:
     e = torch.linspace(-6, 6, 13, dtype=DOUBLE)[:, None]
-    mapped = exact.monotone_map(toy.MIXTURE, e)
+    mapped = exact.monotone_map(three_gaussians.MIXTURE, e)
     torch.testing.assert_close(mapped[2:-2, 0], tensor([to_data(float(each)) for each in e[2:-2]]), rtol=1e-10, atol=0)
-    torch.testing.assert_close(exact.monotone_inverse(toy.MIXTURE, mapped), e, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(exact.monotone_inverse(three_gaussians.MIXTURE, mapped), e, rtol=1e-12, atol=1e-12)
 
 
 def test_the_optimal_cost_is_that_of_sorted_quantiles() -> None:
@@ -87,14 +88,16 @@ def test_the_optimal_cost_is_that_of_sorted_quantiles() -> None:
     u = (np.arange(4000) + 0.5) / 4000
     grid, end = np.linspace(-6, 6, 3000), at("linear", 1.0)
     y = np.interp(u, [cdf(x, end) for x in grid], grid)
-    assert exact.squared_wasserstein(toy.MIXTURE) == pytest.approx(((y - stats.norm.ppf(u)) ** 2).mean(), abs=1e-3)
+    assert exact.squared_wasserstein(three_gaussians.MIXTURE) == pytest.approx(
+        ((y - stats.norm.ppf(u)) ** 2).mean(), abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("t", [0.0, 0.3, 0.5, 0.8, 1.0])
 def test_the_reflowed_field_is_the_slope_of_the_line_through_the_point(t: float) -> None:
     e = torch.linspace(-4, 4, 9, dtype=DOUBLE)[:, None]
-    y = exact.monotone_map(toy.MIXTURE, e)
-    found = exact.reflow_velocity(toy.MIXTURE, (1 - t) * e + t * y, t)
+    y = exact.monotone_map(three_gaussians.MIXTURE, e)
+    found = exact.reflow_velocity(three_gaussians.MIXTURE, (1 - t) * e + t * y, t)
     torch.testing.assert_close(found, y - e, rtol=0, atol=1e-12)
 
 
@@ -107,21 +110,23 @@ def test_data_in_the_plane_have_no_quantiles() -> None:
 
 
 def test_crossing_is_what_conditional_flow_matching_cannot_reduce() -> None:
-    z = toy.MIXTURE.sample(20_000, torch.Generator().manual_seed(0))
+    z = three_gaussians.MIXTURE.sample(20_000, torch.Generator().manual_seed(0))
     eps = torch.randn(z.shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
     t = torch.rand(len(z), generator=torch.Generator().manual_seed(2), dtype=DOUBLE)
     c = get_path("linear").at(t)
     x = c.alpha[:, None] * z + c.sigma[:, None] * eps
-    loss = (z - eps - toy.MIXTURE.marginal_velocity(x, c)).square()
+    loss = (z - eps - three_gaussians.MIXTURE.marginal_velocity(x, c)).square()
     assert abs(straightness.crossing() - float(loss.mean())) < 5 * float(loss.std()) / math.sqrt(len(z))
 
 
 def test_bending_is_measured_along_the_paths_that_a_solver_walks() -> None:
     ends_, times = column(-1.2, 0.4, 1.9), torch.linspace(0, 1, 201, dtype=DOUBLE).tolist()
-    start = exact.monotone_inverse(toy.MIXTURE, ends_)
+    start = exact.monotone_inverse(three_gaussians.MIXTURE, ends_)
     x, speeds = start, []
     for a, b in itertools.pairwise(times):
-        new, _ = sampling.integrate(lambda x, t: toy.MIXTURE.marginal_velocity(x, at_linear(t)), x, [a, b], "heun")
+        new, _ = ode.integrate(
+            lambda x, t: three_gaussians.MIXTURE.marginal_velocity(x, at_linear(t)), x, [a, b], "heun"
+        )
         speeds.append((new - x) / (b - a))
         x = new
     walked = float((torch.stack(speeds) - (x - start)).square().mean())
@@ -137,7 +142,9 @@ def at_linear(t: float) -> Coefficients:
 def test_the_package_measures_straightness_at_second_order_from_below() -> None:
     x0 = straightness._starts(10)
     denoiser = denoisers.exact_denoiser("linear")
-    limit = straightness.bending((exact.monotone_map(toy.MIXTURE, x0), torch.full((10,), 0.1, dtype=DOUBLE)))
+    limit = straightness.bending(
+        (exact.monotone_map(three_gaussians.MIXTURE, x0), torch.full((10,), 0.1, dtype=DOUBLE))
+    )
     gaps = [limit - reflow.straightness(denoiser, x0, None, (0.0, 1.0), steps) for steps in (24, 48)]
     assert min(gaps) > 0
     assert gaps[0] / gaps[1] == pytest.approx(4, rel=0.1)

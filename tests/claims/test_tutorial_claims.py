@@ -10,11 +10,11 @@ import torch
 from scipy import integrate
 from torch import Tensor
 
-from reproflow.claims import regression, toy
 from reproflow.claims.generator_matching import linear_targets, scope
 from reproflow.claims.policy import Context
 from reproflow.claims.tutorials import monitoring, times, weights
-from reproflow.theory import drawing
+from reproflow.exact import conditional_losses, three_gaussians
+from reproflow.theory import time_sampling
 from reproflow.theory.paths import get_path
 
 CONTEXT = Context()
@@ -34,7 +34,7 @@ def test_the_moments_of_bins_agree_with_adaptive_quadrature() -> None:
 def test_the_gain_of_strata_is_the_catalogues_and_what_draws_have() -> None:
     assert [round(1 / times._bins(batch, "")["share"], 1) for batch in (8, 32, 128)] == [13.9, 216.8, 3462.8]
     u = torch.rand(32, 50_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    variance = float(times._loss(drawing.stratify(u)).mean(0).var())
+    variance = float(times._loss(time_sampling.stratify(u)).mean(0).var())
     assert variance == pytest.approx(times._bins(32, "")["share"] * times._whole_variance() / 32, rel=0.03)
 
 
@@ -45,13 +45,13 @@ def test_the_noisier_schemes_are_so_in_draws_too(scheme: str, excess: float) -> 
         "low_discrepancy": (8, lambda t: 1 + torch.cos(16 * math.pi * t)),
     }[scheme]
     u = torch.rand(batch, 100_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ratio = float(loss(drawing.SCHEMES[scheme](u)).mean(0).var() / loss(u).mean(0).var())
+    ratio = float(loss(time_sampling.SCHEMES[scheme](u)).mean(0).var() / loss(u).mean(0).var())
     assert ratio - 1 == pytest.approx(excess, rel=0.05)
     assert times.stratified(scheme, "statement", CONTEXT).statistic == pytest.approx(excess, rel=1e-9)
 
 
 def test_tut_1_sees_strata_that_are_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = {**drawing.SCHEMES, "stratified": lambda u: (drawing.stratify(u) + 1e-9).clamp(max=1)}
+    moved = {**time_sampling.SCHEMES, "stratified": lambda u: (time_sampling.stratify(u) + 1e-9).clamp(max=1)}
     monkeypatch.setattr(times, "SCHEMES", moved)
     assert times.stratified("stratified", "statement", CONTEXT).statistic > 1e-11
 
@@ -94,8 +94,8 @@ def test_tut_4_sees_a_weighting_on_another_prediction_or_with_another_gamma(monk
 
 
 def test_the_floor_of_tut_11_is_the_constant_of_loss_1() -> None:
-    t, weight = toy.legendre(regression.NODES["t"], *monitoring.TIMES)
-    f = functools.partial(toy.network, toy.parameters(0))
+    t, weight = three_gaussians.legendre(conditional_losses.NODES["t"], *monitoring.TIMES)
+    f = functools.partial(three_gaussians.network, three_gaussians.parameters(0))
     c = LINEAR.at(t)
     constant = weight @ (monitoring.VELOCITY.conditional(f, c) - monitoring.VELOCITY.marginal(f, c))
     assert monitoring.losses("linear", 1.0)[1] == pytest.approx(float(constant), rel=1e-12)
@@ -120,7 +120,7 @@ def test_training_is_what_gradient_steps_by_hand_are() -> None:
     weighted, reweighted = scope._losses()
 
     def by_hand(loss, step: float) -> Tensor:
-        theta = toy.parameters(0)
+        theta = three_gaussians.parameters(0)
         for _ in range(scope.STEPS):
             theta = theta - step * torch.func.grad(loss)(theta)
         return theta

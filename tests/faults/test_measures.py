@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from reproflow.evaluation import cell as evaluation
+from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
-from reproflow.evaluation.features import DigitsNetwork
+from reproflow.evaluation.features.digits_network import DigitsNetwork
 from reproflow.foundation import config, grid
 from reproflow.foundation.errors import InterruptedRun
 from reproflow.foundation.run import Run
-from reproflow.learning import data, sampling
-from reproflow.learning.data.prepared import write_tensors
+from reproflow.learning import data
+from reproflow.learning.data.tensor_files import write_tensors
+from reproflow.learning.sampling import samples as sampling
 from reproflow.learning.training import shard
 
 CPU = torch.device("cpu")

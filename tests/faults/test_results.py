@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from reproflow.evaluation import cell as evaluation
+from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
 from reproflow.foundation import config, explain, files, grid
 from reproflow.foundation.errors import ReproflowError, UsageError
 from reproflow.foundation.run import Run
-from reproflow.learning import data, sampling
+from reproflow.learning import data
+from reproflow.learning.sampling import samples
 from reproflow.learning.training import shard
 
 CPU = torch.device("cpu")
@@ -30,7 +31,7 @@ def run_all(raw: dict, folder: Path) -> Run:
     cells = grid.expand(results.config)
     slots = [[results.slot(stage, cell) for stage in ("train", "sample", "evaluate")] for cell in cells]
     shard.train(experiment, [(cell, s[0]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
-    sampling.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
+    samples.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
     evaluation.evaluate(experiment, [(cell, *s) for cell, s in zip(cells, slots, strict=True)], points, CPU)
     collect(results)
     return results

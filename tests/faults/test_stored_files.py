@@ -13,17 +13,18 @@ import pytest
 import torch
 
 from reproflow import cli
-from reproflow.evaluation import cell as evaluation
+from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
 from reproflow.foundation import cleaning, config, files, grid, store
 from reproflow.foundation.errors import InterruptedRun, ReproflowError, UsageError
 from reproflow.foundation.run import Run
-from reproflow.learning import data, sampling
-from reproflow.learning.training import shard, stack
+from reproflow.learning import data
+from reproflow.learning.sampling import samples
+from reproflow.learning.training import shard, training_loss
 
 CPU = torch.device("cpu")
 STAGES = ("train", "sample", "evaluate")
-PAYLOAD = dict(zip(STAGES, (shard.FINAL, sampling.SAMPLES, evaluation.MEASURES), strict=True))
+PAYLOAD = dict(zip(STAGES, (shard.FINAL, samples.SAMPLES, evaluation.MEASURES), strict=True))
 
 
 def run_all(results: Run) -> None:
@@ -32,7 +33,7 @@ def run_all(results: Run) -> None:
     cells = grid.expand(results.config)
     slots = [[results.slot(stage, cell) for stage in STAGES] for cell in cells]
     shard.train(experiment, [(cell, s[0]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
-    sampling.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
+    samples.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
     evaluation.evaluate(experiment, [(cell, *s) for cell, s in zip(cells, slots, strict=True)], points, CPU)
 
 
@@ -188,7 +189,7 @@ def test_shown_samples_are_listed_and_the_same_bytes_every_time(results: Run) ->
 
 
 def loss_times(factor: float) -> Callable[..., torch.Tensor]:
-    honest = stack.loss
+    honest = training_loss.loss
     return lambda *arguments: honest(*arguments) * factor
 
 
@@ -196,7 +197,7 @@ def test_what_is_cleaned_is_trained_anew_to_the_same_bytes(results: Run, monkeyp
     """The check of reproducibility, and its control: training that differs, unseen by any fingerprint, is noticed."""
     before = payloads(results)
     with monkeypatch.context() as changed:
-        changed.setattr(stack, "loss", loss_times(1.001))
+        changed.setattr(training_loss, "loss", loss_times(1.001))
         run_all(results)
         assert payloads(results) == before, "merely run again, nothing is trained and nothing would be noticed"
         assert len(cleaning.clean(results)) == 6

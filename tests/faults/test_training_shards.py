@@ -56,23 +56,23 @@ def test_a_diverging_cell_leaves_the_others_unharmed(
     undisturbed: dict, tiny_config: dict, tmp_path: Path, monkeypatch
 ) -> None:
     """From step 12 on, the second cell's loss is NaN."""
-    from reproflow.learning.training import stack
+    from reproflow.learning.training import stacked, training_loss
 
-    honest = stack.loss
+    honest = training_loss.loss
 
     def poisoned(head, network, batch, *rest):
         losses = honest(head, network, batch, *rest)
         return losses * torch.tensor([1.0, torch.nan, 1.0]) if len(losses) == 3 and poisoned.step >= 12 else losses
 
     poisoned.step = 0
-    advance = stack.Stack.advance
+    advance = stacked.StackedTrainer.advance
 
     def counted(self, batch):
         poisoned.step = self.step
         return advance(self, batch)
 
-    monkeypatch.setattr(stack, "loss", poisoned)
-    monkeypatch.setattr(stack.Stack, "advance", counted)
+    monkeypatch.setattr(training_loss, "loss", poisoned)
+    monkeypatch.setattr(stacked.StackedTrainer, "advance", counted)
     results = open_run(tiny_config, tmp_path / "diverged")
     train(results)
     first, second, third = grid.expand(results.config)

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from reproflow import cli
-from reproflow.foundation import child
+from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError
 
 
 def test_a_child_that_takes_too_long_is_stopped() -> None:
     with pytest.raises(UsageError, match=r"w\.py:f did not come back within 0\.01 s and was stopped"):
-        child.run(["list"], "w.py:f", seconds=0.01)
+        child_process.run(["list"], "w.py:f", seconds=0.01)
 
 
 def test_a_child_that_comes_back_gives_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
-    assert child.run(["list", "paths", "--json"], "w.py:f") == 0
+    assert child_process.run(["list", "paths", "--json"], "w.py:f") == 0
     assert {row["kind"] for row in json.loads(capfd.readouterr().out)} == {"path"}
-    assert child.run(["list", "nonsense"], "w.py:f") == 2
+    assert child_process.run(["list", "nonsense"], "w.py:f") == 2
 
 
 def test_a_function_that_leaves_is_no_success(

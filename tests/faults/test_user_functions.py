@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from reproflow.evaluation import cell as evaluation
+from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
 from reproflow.foundation import config, grid
 from reproflow.foundation.errors import InterruptedRun
 from reproflow.foundation.run import Run
-from reproflow.learning import data, sampling
-from reproflow.learning.models import denoiser
+from reproflow.learning import data
+from reproflow.learning.networks import denoiser
+from reproflow.learning.sampling import samples
 from reproflow.learning.training import shard
-from reproflow.learning.training.draws import Draws
+from reproflow.learning.training.batches import Batches
 from reproflow.theory.processes import gaussian
 
 CPU = torch.device("cpu")
@@ -86,7 +87,7 @@ def breaks_at(name: str, step: int):
 def weights(run: Run, key: str) -> bytes:
     """Tensors without the description."""
     cell = next(cell for cell in grid.expand(run.config) if cell.key == key)
-    tensors = data.prepared.read_tensors(run.slot("train", cell).folder / shard.FINAL)[0]
+    tensors = data.tensor_files.read_tensors(run.slot("train", cell).folder / shard.FINAL)[0]
     return b"".join(tensors[name].numpy().tobytes() for name in sorted(tensors))
 
 
@@ -166,7 +167,7 @@ def test_a_divergence_fails_for_the_cells_that_it_fails_for(tiny_config: dict) -
 def most_at_every_step(run: Run) -> list[list[float]]:
     """The largest first coordinate of x_t that each seed's cell shows its divergence, step by step."""
     experiment, cells = run.config.experiments[0], grid.expand(run.config)
-    draws = Draws(cells, experiment, data.get_dataset("eight_gaussians"), CPU)
+    draws = Batches(cells, experiment, data.get_dataset("eight_gaussians"), CPU)
     found = []
     for step in range(experiment.training.steps):
         batch = draws.batch(step)
@@ -205,7 +206,7 @@ def test_sampling_and_measuring_go_on_with_the_other_cells(tiny_config: dict, st
     train(run)
     if stage == "sample":
         Path("path").touch()
-    sampling.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
+    samples.sample(experiment, [(cell, *s[:2]) for cell, s in zip(cells, slots, strict=True)], points, CPU)
     Path("path").touch()
     denoiser.coefficients_at.cache_clear()
     fit = [(cell, *s) for cell, s in zip(cells, slots, strict=True) if s[1].record()["status"] == "ok"]

@@ -30,7 +30,7 @@ def train(results: Run, shard_size: int = 64, should_stop=lambda: False) -> None
 
 def weights(results: Run) -> dict[str, dict[str, torch.Tensor]]:
     return {
-        cell.key: data.prepared.read_tensors(results.slot("train", cell).folder / shard.FINAL)[0]
+        cell.key: data.tensor_files.read_tensors(results.slot("train", cell).folder / shard.FINAL)[0]
         for cell in grid.expand(results.config)
     }
 

@@ -22,6 +22,6 @@ def test_training_agrees_with_the_cpu(tiny_config: dict, tmp_path: Path) -> None
         cells, experiment = grid.expand(results.config), results.config.experiments[0]
         work = [(cell, results.slot("train", cell)) for cell in cells]
         shard.train(experiment, work, data.get_dataset("eight_gaussians"), torch.device(device))
-        found[device] = [data.prepared.read_tensors(slot.folder / shard.FINAL)[0]["history"] for _, slot in work]
+        found[device] = [data.tensor_files.read_tensors(slot.folder / shard.FINAL)[0]["history"] for _, slot in work]
     for cpu, cuda in zip(found["cpu"], found["cuda"], strict=True):
         torch.testing.assert_close(cpu, cuda, rtol=1e-3, atol=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 from repository import schema
 from scipy import stats
 
-from reproflow.judge.weightings.objective import Objective
+from reproflow.judge.objectives.numeric_objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import ReverseLaw, ReversePath, quick_law, quick_path
 from reproflow.theory.times import get_time_law

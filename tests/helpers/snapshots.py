@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reproflow.evaluation import regression
-from reproflow.evaluation.snapshot import Series, Snapshot
+from reproflow.analysis import regression_check
+from reproflow.analysis.snapshot import Series, Snapshot
 
 SETTING = ("cpu", "float32", "demo")
 METRIC = "bound_bits_per_dim"
@@ -42,6 +42,6 @@ def pair(seed: int, groups: int = 6, run: int = 5) -> tuple[np.ndarray, np.ndarr
     return drawn(generator, 20, groups), drawn(generator, run, groups)
 
 
-def single(found: regression.Comparison) -> dict[str, str]:
+def single(found: regression_check.Comparison) -> dict[str, str]:
     """Verdicts of the single groups by weighting."""
     return {row.what.split()[4]: row.verdict for row in found.rows if row.cells == 1 and row.metric == METRIC}

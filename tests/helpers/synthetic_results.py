@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
-from reproflow.evaluation.cascade.columns import COLUMNS as CASCADE_COLUMNS
+from reproflow.evaluation.bound_cascade.columns import COLUMNS as CASCADE_COLUMNS
 from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS, TIMING_COLUMNS
 from reproflow.foundation import config as configuration
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.evaluation.cascade import table
-from reproflow.evaluation.cascade.masked import Masked
+from reproflow.evaluation.bound_cascade import table
+from reproflow.evaluation.bound_cascade.masked import Masked
 from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
 from reproflow.learning.data import ImageData

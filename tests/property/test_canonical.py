@@ -13,7 +13,7 @@ from torch import Tensor
 
 import reproflow.theory  # noqa: F401
 from reproflow.foundation import registry
-from reproflow.theory import canonical
+from reproflow.theory import log_snr
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import TimeLaw, get_time_law
@@ -94,9 +94,9 @@ class TestEveryCombination:
             value = noun.function(T, lam) * torch.ones_like(T)
             for time, law in LAWS.items():
                 wanted = value if noun.on == "canonical" else DENSITIES[time] * value * factors[noun.on] / elbo
-                close(canonical.canonical(path, law, noun, T), wanted)
+                close(log_snr.canonical(path, law, noun, T), wanted)
                 # What training puts on the loss, where the law has to cancel for a canonical weighting.
-                close(canonical.coefficient(path, law, noun, T) * DENSITIES[time] / elbo, wanted)
+                close(log_snr.coefficient(path, law, noun, T) * DENSITIES[time] / elbo, wanted)
 
     def test_is_the_same_on_every_target(self, process: str, name: str) -> None:
         """The loss's coefficient, carried to another prediction, is another weighting with the same w."""
@@ -104,10 +104,10 @@ class TestEveryCombination:
         factors = own_factors(path)
         for weighting, law in itertools.product(names("weighting", process), LAWS.values()):
             noun = get_weighting(weighting, process)
-            w, on_eps = canonical.canonical(path, law, noun, T), canonical.coefficient(path, law, noun, T)
+            w, on_eps = log_snr.canonical(path, law, noun, T), log_snr.coefficient(path, law, noun, T)
             for target, factor in factors.items():
                 moved = Weighting("moved", process, noun.entry, lambda t, lam, v=on_eps / factor: v, target)
-                close(canonical.canonical(path, law, moved, T), w)
+                close(log_snr.canonical(path, law, moved, T), w)
 
     def test_derivative_agrees_with_finite_differences(self, process: str, name: str) -> None:
         """Where two step sizes agree to 1e-8 of the scale w + |dw/dlam|, so that the function is smooth there."""
@@ -121,10 +121,10 @@ class TestEveryCombination:
     @staticmethod
     def check_derivative(path: Path, law: TimeLaw, noun: Weighting, dlam: Tensor) -> None:
         def w(t: Tensor) -> Tensor:
-            return canonical.canonical(quick_path(path), law, noun, t)
+            return log_snr.canonical(quick_path(path), law, noun, t)
 
         wide, narrow = (difference(w, T, h) / dlam for h in (1e-3, 5e-4))
-        found = canonical.slope(path, get_time_law(law.name), noun, T)
+        found = log_snr.slope(path, get_time_law(law.name), noun, T)
         scale = w(T) + narrow.abs()
         smooth = (wide - narrow).abs() <= 1e-8 * scale
         assert smooth.sum() >= len(T) - 2, (law.name, noun.name)
@@ -135,8 +135,8 @@ class TestEveryCombination:
         path = get_path(name, process)
         for weighting in names("weighting", process):
             noun = get_weighting(weighting, process)
-            found = canonical.canonical_at(path, LAWS["uniform"], noun, own_lam(path, T))
-            close(found, canonical.canonical(path, LAWS["uniform"], noun, T), 1e-9)
+            found = log_snr.canonical_at(path, LAWS["uniform"], noun, own_lam(path, T))
+            close(found, log_snr.canonical(path, LAWS["uniform"], noun, T), 1e-9)
 
     def test_reverse_mode_gives_the_same_coefficients(self, process: str, name: str) -> None:
         path = get_path(name, process)
@@ -164,14 +164,14 @@ def test_expectation_is_the_integral_over_log_snr(process: str, name: str) -> No
 
         def by_quantile(u: np.ndarray, law: TimeLaw = law, noun: Weighting = noun) -> np.ndarray:
             t = law.quantile(torch.from_numpy(u))
-            return (canonical.coefficient(path, law, noun, t) * torch.cos(t)).numpy()
+            return (log_snr.coefficient(path, law, noun, t) * torch.cos(t)).numpy()
 
         def by_lam(lam: np.ndarray, law: TimeLaw = law, noun: Weighting = noun) -> np.ndarray:
             at = torch.from_numpy(lam)
-            t = canonical.invert_lam(path, at)
+            t = log_snr.invert_lam(path, at)
             # Masked: d lam = d alpha / (alpha (1 - alpha)), so d alpha / (1 - alpha) = alpha d lam.
             unit = path(t)[0] if process == "masked" else 0.5
-            return (canonical.canonical_at(path, law, noun, at) * unit * torch.cos(t)).numpy()
+            return (log_snr.canonical_at(path, law, noun, at) * unit * torch.cos(t)).numpy()
 
         lams = own_lam(path, law.quantile(torch.tensor(ends, dtype=torch.float64)))
         wanted = integrate.fixed_quad(by_quantile, *ends, n=40)[0]
@@ -184,6 +184,6 @@ def test_is_zero_where_the_law_never_goes(weighting: str, spec: str) -> None:
     law, u = get_time_law(spec), torch.linspace(1e-6, 1 - 1e-6, 100001, dtype=torch.float64)
     drawn = np.histogram(law.quantile(u).numpy(), 100, (0, 1))[0] > 10
     t = (torch.arange(100) + 0.5).double() / 100
-    w = canonical.canonical(get_path("linear"), law, get_weighting(weighting), t)
+    w = log_snr.canonical(get_path("linear"), law, get_weighting(weighting), t)
     assert ((w > 0).numpy() == drawn).all()
     assert not drawn.all()

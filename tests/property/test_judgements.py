@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from reproflow.judge.weightings import moments, restated, verdicts
-from reproflow.judge.weightings.mass import mass
-from reproflow.judge.weightings.objective import Objective
+from reproflow.judge.objectives import restatements, time_agnostic, verdicts
+from reproflow.judge.objectives.integrability import mass
+from reproflow.judge.objectives.numeric_objective import Objective
 from reproflow.theory import bounds
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
@@ -196,7 +196,7 @@ class TestWhatMustNotMatter:
     def test_the_law_that_replaces_a_weight(self, a: float, b: float, power: float) -> None:
         """t^p under Beta(a, b) is Beta(a + p, b), and K the ratio of beta functions."""
         subject = objective(f"t**({power!r})", time=f"beta:a={a!r},b={b!r}", on="velocity")
-        law, _ = restated.replacement(subject, mass(subject, (0.0, 1.0)), [], (0.0, 1.0))
+        law, _ = restatements.replacement(subject, mass(subject, (0.0, 1.0)), [], (0.0, 1.0))
         assert law["K"] == pytest.approx(special.beta(a + power, b) / special.beta(a, b), rel=1e-6)
         exact = stats.beta(a + power, b)
         np.testing.assert_allclose(law["density"], exact.pdf(law["t"]), rtol=1e-6)
@@ -227,7 +227,7 @@ class TestMoments:
         """The means of mixtures of steps, where scipy's beta law is the oracle."""
         k = np.arange(1, tokens + 1)
         y = sum(mass * stats.beta.sf(min(c, 0.9), k, tokens - k + 1) for c, mass in steps)
-        assert moments.nearest(k, y, tokens).distance <= moments.TOLERANCE
+        assert time_agnostic.nearest(k, y, tokens).distance <= time_agnostic.TOLERANCE
 
     @FEW
     @given(
@@ -244,6 +244,6 @@ class TestMoments:
             for a, b, share in terms
         )
         sign = hausdorff(y)
-        distance = moments.nearest(k, y, tokens).distance
+        distance = time_agnostic.nearest(k, y, tokens).distance
         assume(abs(sign) > 1e-7 and not 1e-8 < distance < 1e-5)
-        assert (distance <= moments.TOLERANCE) == (sign > 0)
+        assert (distance <= time_agnostic.TOLERANCE) == (sign > 0)

@@ -13,10 +13,10 @@ from scipy import integrate
 import reproflow.theory
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
-from reproflow.theory import canonical
-from reproflow.theory.drawing import stratify
+from reproflow.theory import log_snr
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
+from reproflow.theory.time_sampling import stratify
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -57,10 +57,10 @@ class TestPaths:
 
     def test_log_snr_is_inverted(self, process: str, name: str) -> None:
         path = get_path(name, process)
-        torch.testing.assert_close(canonical.invert_lam(path, path.at(T).lam), T, rtol=0, atol=1e-10)
+        torch.testing.assert_close(log_snr.invert_lam(path, path.at(T).lam), T, rtol=0, atol=1e-10)
 
     def test_out_of_reach_is_nan(self, process: str, name: str) -> None:
-        t = canonical.invert_lam(get_path(name, process), torch.tensor([-500.0, 500.0]))
+        t = log_snr.invert_lam(get_path(name, process), torch.tensor([-500.0, 500.0]))
         assert t.isnan().all()
 
 
@@ -144,15 +144,15 @@ def test_a_canonical_weighting_is_its_canonical_form_under_every_law(process: st
         p, law, weighting = get_path(path, process), get_time_law(time), get_weighting("sigmoid:k=1", process)
         wanted = 1 / (1 + (p.at(T).lam - 1).exp())
         # By the loss that training draws, since `canonical` itself never asks the law.
-        drawn = law.density(T) * canonical.coefficient(p, law, weighting, T)
+        drawn = law.density(T) * log_snr.coefficient(p, law, weighting, T)
         torch.testing.assert_close(drawn, wanted * own_elbo(p), rtol=1e-5, atol=0)
-        torch.testing.assert_close(canonical.canonical(p, law, weighting, T), wanted, rtol=1e-10, atol=0)
+        torch.testing.assert_close(log_snr.canonical(p, law, weighting, T), wanted, rtol=1e-10, atol=0)
 
 
 def test_uniform_velocity_on_the_linear_path_is_fm() -> None:
     """ST-8: flow matching with the OT path is exp(-lam/2), that is (1 - t)/t."""
     path, law = get_path("linear"), get_time_law("uniform")
-    found = canonical.canonical(path, law, get_weighting("uniform"), T)
+    found = log_snr.canonical(path, law, get_weighting("uniform"), T)
     torch.testing.assert_close(found, (1 - T) / T, rtol=1e-12, atol=0)
 
 

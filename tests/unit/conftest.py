@@ -10,7 +10,7 @@ import pytest
 from synthetic_results import write_results
 
 if TYPE_CHECKING:
-    from reproflow.reporting import field as published_objectives
+    from reproflow.reporting import published_objectives
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +42,6 @@ def masked_cascade_rows() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def published_table() -> published_objectives.Field:
     """The committed table of published objectives."""
-    from reproflow.reporting import field
+    from reproflow.judge import published_objectives_table
 
-    return field.read()
+    return published_objectives_table.read()

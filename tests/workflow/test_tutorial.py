@@ -16,7 +16,7 @@ from pages import Inside, Shell, Step, missing, section, steps
 from repository import ROOT
 from workflow_clone import listed_files
 
-from reproflow.foundation import child
+from reproflow.foundation import child_process
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 PARTS = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
@@ -34,7 +34,7 @@ def test_the_page_says_what_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(child, "inside", lambda: True)
+    monkeypatch.setattr(child_process, "inside", lambda: True)
     todo = steps(section(PAGE, *AFTER))
     assert sum(step.command.startswith("reproflow check") for step in todo) == 5
     follow(Inside(capsys), todo)
@@ -86,7 +86,7 @@ def test_from_a_wheel_outside_the_clone_offline(tmp_path: Path) -> None:
     made = tmp_path / "wheel"
     made.mkdir()
     built = wheel(clone(tmp_path / "reproflow"), made)
-    assert {"reproflow/foundation/names.json", "reproflow/judge/weightings/judgement.py"} <= set(
+    assert {"reproflow/foundation/names.json", "reproflow/judge/objectives/judgement.py"} <= set(
         zipfile.ZipFile(built).namelist()
     )
     home = tmp_path / "sound"

@@ -67,6 +67,6 @@ rule cascade:
     params:
         config=str(RESOLVED),
         settings=str(CONFIG.cascade),
-        source=fingerprint.source("reproflow.evaluation.cascade.table", *REGISTERED),
+        source=fingerprint.source("reproflow.evaluation.bound_cascade.table", *REGISTERED),
     shell:
         "python -m reproflow cascade --config {params.config:q} &> {log:q}"

@@ -19,7 +19,7 @@ rule regress:
     params:
         name=BASELINE.stem,
         settings=str(CONFIG.regression),
-        source=fingerprint.source("reproflow.reporting.regression"),
+        source=fingerprint.source("reproflow.reporting.regression_summary"),
     shell:
         'python -m reproflow baseline compare {params.name:q} --results "$(dirname {input.cells:q})" '
         "--json {output.json:q} --markdown {output.markdown:q} --evidence &> {log:q}"

@@ -10,12 +10,11 @@ import torch
 from scipy.special import beta, betainc
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
-from reproflow.exact import discrete, gaussian_chain, masked_chain
+from reproflow.exact import discrete, gaussian_chain, masked_chain, three_gaussians
 from reproflow.exact.chain import Chain
 from reproflow.foundation import registry
-from reproflow.theory.canonical import elbo_coefficient
+from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes import masked
 from reproflow.theory.targets import get_target
@@ -29,7 +28,7 @@ STEPS = tuple(2**k for k in range(4, 11))
 
 
 def _gaussian_cases() -> tuple[str, ...]:
-    return tuple(f"{path} {what}" for path in toy.gaussian_paths() for what in ("limit", "order"))
+    return tuple(f"{path} {what}" for path in three_gaussians.gaussian_paths() for what in ("limit", "order"))
 
 
 @claim(
@@ -107,7 +106,7 @@ def _integral(name: str, variant: str, form: str = "eps") -> float:
     """PKL at the data end by errors of eps, or of x1 in their own form."""
     path = get_path(name)
     times = gaussian_chain.levels(path, 1, LAM_RANGE)
-    t, weights = toy.legendre(96, float(times[1]), float(times[0]))
+    t, weights = three_gaussians.legendre(96, float(times[1]), float(times[0]))
     c, values = path.at(t), gaussian_chain.losses(path, t)
     error = values[0 if variant == RAW else 2]
     if form == "eps":
@@ -176,7 +175,7 @@ def _network(tokens: Tensor) -> Tensor:
 
 def _schedule_gaps(case: str, variant: str) -> dict[str, float]:
     path, q = get_path(case, "masked"), masked_chain.table().flatten()
-    t, weights = toy.legendre(128, 0.0, 1.0)
+    t, weights = three_gaussians.legendre(128, 0.0, 1.0)
     c = path.at(t)
     rate = elbo_coefficient(c) * _hidden_cross_entropy(c.alpha, c.sigma, variant)
     by_time = float(weights @ (-rate if variant == NO_MINUS else rate))

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import registry
-from reproflow.theory.canonical import coefficient, elbo_coefficient, invert_lam, log_snr
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import coefficient, elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import TimeLaw, get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 

@@ -15,7 +15,7 @@ from reproflow.exact.witness import SIGNIFICANT, Witness
 from reproflow.foundation import registry
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED
-from reproflow.theory.canonical import canonical, log_snr
+from reproflow.theory.log_snr import canonical, log_snr
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting

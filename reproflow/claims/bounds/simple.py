@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.exact import three_gaussians
 from reproflow.foundation import registry
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.canonical import canonical, log_snr, slope
+from reproflow.theory.log_snr import canonical, log_snr, slope
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -95,7 +95,7 @@ def log_derivatives(path: Path, t: Tensor, h: float = 1e-3) -> tuple[Tensor, Ten
     def log_m(step: float) -> Tensor:
         return path(t - step)[1].log()
 
-    return toy.difference(log_m, h), toy.second_difference(log_m, h)
+    return three_gaussians.difference(log_m, h), three_gaussians.second_difference(log_m, h)
 
 
 def _monotone(name: str, variant: str) -> Measurement:

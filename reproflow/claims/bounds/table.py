@@ -15,7 +15,7 @@ from torch import Tensor
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.canonical import canonical, error_factor, invert_lam, log_snr
+from reproflow.theory.log_snr import canonical, error_factor, invert_lam, log_snr
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -16,13 +16,13 @@ import itertools
 import torch
 from torch import Tensor
 
-from reproflow.claims.bounds.cascade import chains
+from reproflow.claims.bounds.improved_bounds import chains
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, expected
 from reproflow.exact.integrals import DEFAULT_PATH, over_least, panels, path_kl, stieltjes
 from reproflow.foundation import registry
-from reproflow.theory.canonical import canonical, coefficient
+from reproflow.theory.log_snr import canonical, coefficient
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reproflow.claims import defects
-from reproflow.claims.erratum import erratum
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
 ARGUMENTS, ANSWER, AXES = "attention of one argument", "attention returns a pair", "tokens first"

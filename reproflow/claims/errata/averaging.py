@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from reproflow.claims import defects
-from reproflow.claims.erratum import erratum
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
 ALIAS, TWICE, BUFFERS = "shared storage", "applied twice", "buffers left out"

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
+from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
+from reproflow.exact import three_gaussians
 from reproflow.exact.empirical import posterior_mean
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -136,7 +137,7 @@ def _worse(found: list[tuple[float, str]]) -> tuple[float, str]:
 
 
 def _decades(f: Callable[[Coefficients], Tensor], path: str, end: int) -> tuple[float, str]:
-    nodes, weights = toy.legendre(NODES, 0.0, 1.0)
+    nodes, weights = three_gaussians.legendre(NODES, 0.0, 1.0)
     decade = torch.arange(1, DECADES + 1, dtype=torch.float64)[:, None]
     distance = 10.0 ** -(decade + nodes)
     values = f(get_path(path).at((end - distance).abs().flatten())).view_as(distance)
@@ -146,16 +147,16 @@ def _decades(f: Callable[[Coefficients], Tensor], path: str, end: int) -> tuple[
 
 def toy_variance(target: str, c: Coefficients) -> Tensor:
     """E tr Var(target | x_t) of the toy mixture at the times of c (B,), by the trapezoid rule over x, (B,)."""
-    x, spacing = toy.line(LINE)
+    x, spacing = three_gaussians.line(LINE)
     each = c.map(lambda value: value.repeat_interleave(LINE))
     x = x.repeat(len(c.t), 1)
-    variance = toy.MIXTURE.target_variance(x, each, *get_target(target).coefficients(each))
-    return spacing * (toy.MIXTURE.log_density(x, each).exp() * variance).view(-1, LINE).sum(1)
+    variance = three_gaussians.MIXTURE.target_variance(x, each, *get_target(target).coefficients(each))
+    return spacing * (three_gaussians.MIXTURE.log_density(x, each).exp() * variance).view(-1, LINE).sum(1)
 
 
 def _finite_set_variance(c: Coefficients) -> Tensor:
     """E tr Var(score | x_t) at the times of c (B,) where the data are three points, by their exact posterior."""
-    eps, weights = toy.hermite(64)
+    eps, weights = three_gaussians.hermite(64)
     z, noise = DATA.repeat_interleave(len(eps), 0), eps.repeat(len(DATA))[:, None]
     rows = len(z)
     each = c.map(lambda value: value.repeat_interleave(rows))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
+from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
+from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
 PRIOR, OUTWARD = "weights p_data", "w = 0.1 x"
@@ -117,7 +118,7 @@ def divergences_do_not_cancel(form: str, context: Context) -> Measurement:
         c = path.at(t)
         if form == PRINTED:
             return flux(x, c) - PLANE.log_density(x, c).exp()[:, None] * PLANE.marginal_velocity(x, c)
-        dp = toy.difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp(), STEP)
+        dp = three_gaussians.difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp(), STEP)
         return dp + divergence(lambda at: flux(at, c), x)
 
     return Measurement(worst(float(gap(t).abs().max()) for t in TIMES))
@@ -128,7 +129,7 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     unit = torch.eye(x.shape[1], dtype=x.dtype)
 
     def along(axis: int) -> Tensor:
-        return toy.difference(lambda h: field(x + h * unit[axis])[:, axis], STEP)
+        return three_gaussians.difference(lambda h: field(x + h * unit[axis])[:, axis], STEP)
 
     return torch.stack([along(axis) for axis in range(x.shape[1])]).sum(0)
 
@@ -140,16 +141,18 @@ def _turned_score(x: Tensor, c: Coefficients) -> Tensor:
 
 def _posterior(x: Tensor, c: Coefficients) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z (Z,), p_data(z) (Z,), p_t(z|x) (B, Z) and p_t(x) (B, 1), the latter two by the trapezoid rule over z."""
-    column, spacing = toy.line(1201, 6.0)
+    column, spacing = three_gaussians.line(1201, 6.0)
     z = column[:, 0]
-    prior = toy.MIXTURE.log_density(column, get_path("linear").at(torch.ones((), dtype=torch.float64))).exp()
+    prior = three_gaussians.MIXTURE.log_density(
+        column, get_path("linear").at(torch.ones((), dtype=torch.float64))
+    ).exp()
     joint = torch.exp(torch.distributions.Normal(c.alpha * z, c.sigma).log_prob(x)) * prior
     density = joint.sum(1, keepdim=True) * spacing
     return z, prior, joint / density, density
 
 
 def _flux(x: Tensor, c: Coefficients) -> Tensor:
-    return toy.MIXTURE.log_density(x, c).exp()[:, None] * toy.MIXTURE.marginal_velocity(x, c)
+    return three_gaussians.MIXTURE.log_density(x, c).exp()[:, None] * three_gaussians.MIXTURE.marginal_velocity(x, c)
 
 
 def _conditional_flux(x: Tensor, c: Coefficients) -> Tensor:
@@ -161,11 +164,11 @@ def _conditional_flux(x: Tensor, c: Coefficients) -> Tensor:
 
 def _transport_velocity(x: Tensor, t: Tensor) -> Tensor:
     """-dF_t/dt / p_t at x (B, 1), (B,): on a line the one velocity that carries the toy mixture."""
-    mixture, path = toy.MIXTURE, get_path("linear")
+    mixture, path = three_gaussians.MIXTURE, get_path("linear")
 
     def cdf(step: float) -> Tensor:
         alpha, sigma = path(t + step)
         std = (alpha**2 * mixture.stds**2 + sigma**2).sqrt()
         return torch.special.ndtr((x - alpha * mixture.means[:, 0]) / std) @ mixture.weights
 
-    return -toy.difference(cdf, 1e-3) / mixture.log_density(x, path.at(t)).exp()
+    return -three_gaussians.difference(cdf, 1e-3) / mixture.log_density(x, path.at(t)).exp()

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from reproflow.claims import defects, toy
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.errata.networks import sinusoid
-from reproflow.claims.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement
+from reproflow.exact import three_gaussians
 from reproflow.theory.paths import get_path
 
 STAR, QUOTES, INDENTATION, DENSITY = "star before #", "typographic quotes", "indentation lost", "density at t = 1"
@@ -54,7 +55,7 @@ def _compiled(printed: str, corrected: str, faulty: bool) -> Measurement:
 def _mass_at_the_end(faulty: bool) -> Measurement:
     z = 0.7
     alpha, sigma = get_path("linear")(torch.ones((), dtype=torch.float64))
-    x, spacing = toy.line(2001)
+    x, spacing = three_gaussians.line(2001)
     standard = (x + z - alpha * z) / sigma
     if faulty:
         mass = float((spacing * torch.exp(-(standard**2) / 2) / (sigma * (2 * torch.pi) ** 0.5)).sum())

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from reproflow.claims import defects
-from reproflow.claims.erratum import erratum
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
 ENCODER, BOTTLENECK, DECODER = "encoder widths", "bottleneck without time", "decoder widths"

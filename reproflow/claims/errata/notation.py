@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.claims import defects, toy
-from reproflow.claims.erratum import PRINTED, erratum
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
+from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -48,11 +50,11 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
 
 def _fitted_gain(c: Coefficients, sign: int) -> float:
     """The g that minimises E|-sigma g score(x) + sign eps|² at one time."""
-    nodes, weights = toy.hermite(NODES)
-    z = toy.MIXTURE.means + toy.MIXTURE.stds[:, None] * nodes
-    joint = toy.MIXTURE.weights[:, None, None] * weights[:, None] * weights
+    nodes, weights = three_gaussians.hermite(NODES)
+    z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
+    joint = three_gaussians.MIXTURE.weights[:, None, None] * weights[:, None] * weights
     x = c.alpha * z[:, :, None] + c.sigma * nodes
-    score = toy.MIXTURE.score(x.reshape(-1, 1), c).view_as(x)
+    score = three_gaussians.MIXTURE.score(x.reshape(-1, 1), c).view_as(x)
     low, zero, high = (float((joint * (-c.sigma * g * score + sign * nodes) ** 2).sum()) for g in (-1.0, 0.0, 1.0))
     return (low - high) / (2 * (low + high - 2 * zero))
 

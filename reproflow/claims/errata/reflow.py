@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reproflow.claims import defects, toy
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.errata.training_loops import Descent
-from reproflow.claims.erratum import erratum
 from reproflow.claims.policy import Context, Measurement, worst
+from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
-from reproflow.learning.sampling import integrate
+from reproflow.learning.sampling.ode import integrate
 from reproflow.theory.paths import get_path
 
 DATA, OPTIMIZER, ROUNDS = "starts from data", "optimizer of another model", "a round too few"
@@ -65,7 +66,7 @@ def carried(starts: Tensor, steps: int = 20) -> Tensor:
 
 
 def _made(faulty: bool) -> Measurement:
-    nodes, weights = toy.hermite(8)
+    nodes, weights = three_gaussians.hermite(8)
     ends = carried((MEAN + STD * nodes if faulty else nodes)[:, None])[:, 0]
     mean = float(weights @ ends)
     std = float(weights @ (ends - mean) ** 2) ** 0.5

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
-from reproflow.claims import defects
-from reproflow.claims.erratum import PRINTED, erratum
+from reproflow.claims.errata import defects
+from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement
 
 LOADER, RETURNED = "loader yields pairs", "raw weights returned"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reproflow.claims import toy
 from reproflow.claims.errata.densities import toy_variance
-from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
+from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
-from reproflow.theory import quadrature
+from reproflow.exact import three_gaussians
+from reproflow.numerics import quadrature
 from reproflow.theory.bounds import analyse
-from reproflow.theory.canonical import canonical
+from reproflow.theory.log_snr import canonical
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import TimeLaw, get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
@@ -42,7 +42,7 @@ def rand_squared(form: str, context: Context) -> Measurement:
     Refuted by: a value above 1e-8. The line copied into this package's time (u_squared), with 1/pi, must show one.
     """
     path, law = get_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
-    (u, weights), (t, lengths) = toy.legendre(40, 0.0, 1.0), toy.legendre(40, 0.0, 1.0)
+    (u, weights), (t, lengths) = three_gaussians.legendre(40, 0.0, 1.0), three_gaussians.legendre(40, 0.0, 1.0)
     drawn = law.quantile(u)
     correction = torch.ones_like(u) if form == PRINTED else 1 / law.density(drawn)
     sampled = float(weights @ (correction * toy_variance("velocity", path.at(drawn))))
@@ -76,7 +76,7 @@ def endpoint_emphasis(form: str, context: Context) -> Measurement:
     path, law, weighting = get_path("linear"), get_time_law("uniform"), get_weighting(name)
     shares = []
     for low, high in ((0.0, 0.5), (0.5, 1.0)):
-        t, lengths = toy.legendre(8, low, high)
+        t, lengths = three_gaussians.legendre(8, low, high)
         shares.append(float(lengths @ weighting.at(path.at(t))))
     share = shares[0] / sum(shares)
     bound = analyse(
@@ -116,7 +116,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
         so must each of 003's factors alone.
     """
     law = get_time_law("uniform")
-    t = torch.linspace(*toy.T_RANGE, 999, dtype=torch.float64)
+    t = torch.linspace(*three_gaussians.T_RANGE, 999, dtype=torch.float64)
     spreads, said = [], []
     for name in ("linear", "cosine"):
         path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"

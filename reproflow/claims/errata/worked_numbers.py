@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reproflow.claims.erratum import CORRECTED, PRINTED, erratum
+from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.processes.gaussian import blend, loss

@@ -11,8 +11,8 @@ from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact import ctmc
 from reproflow.exact.minimiser import loss_derivatives, minimise
 from reproflow.foundation import registry, seeds
-from reproflow.theory.canonical import elbo_coefficient
 from reproflow.theory.divergences import get_divergence
+from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes import masked
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
+from reproflow.exact import three_gaussians
 from reproflow.foundation import registry
 from reproflow.theory.times import TimeLaw, get_time_law
 
@@ -135,7 +135,7 @@ def _mixed() -> Law:
         return 0.7 + 0.2 * 30 * t * (1 - t) ** 4
 
     def mass_between(w: Function, a: float, t: Tensor) -> Tensor:
-        nodes, weights = toy.legendre(40, 0.0, 1.0)
+        nodes, weights = three_gaussians.legendre(40, 0.0, 1.0)
         s = a + (t[..., None] - a) * nodes
         return (t - a) * (weights * w(s) * density(s)).sum(-1)
 

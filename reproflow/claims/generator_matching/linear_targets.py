@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.claims import regression, toy
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
+from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.empirical import posterior_mean
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
-from reproflow.theory.canonical import coefficient
+from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.log_snr import coefficient
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -39,7 +40,7 @@ class Chart:
 
 
 def _cases() -> tuple[str, ...]:
-    return (*(f"{DATA_POINT}, {path}" for path in toy.gaussian_paths()), f"{FRAME}, linear")
+    return (*(f"{DATA_POINT}, {path}" for path in three_gaussians.gaussian_paths()), f"{FRAME}, linear")
 
 
 @claim(
@@ -214,8 +215,10 @@ def _weighted_gap(case: str, name: str, variant: str) -> float:
 @functools.cache
 def _gradients(name: str, on_eps: bool) -> tuple[Coefficients, Tensor, Tensor]:
     """The two gradients of a network that predicts `name` at each quadrature time, with its weight, each (T, P)."""
-    weight = regression.of_noise() if on_eps else regression.ONE
-    return regression.gradients(regression.Regression(get_target(name), weight=weight), get_path("linear"), 0)
+    weight = conditional_losses.of_noise() if on_eps else conditional_losses.ONE
+    return conditional_losses.gradients(
+        conditional_losses.Regression(get_target(name), weight=weight), get_path("linear"), 0
+    )
 
 
 def _same_loss(case: str, variant: str) -> float:
@@ -239,13 +242,13 @@ def _zero_set(case: str, variant: str) -> float:
 @functools.cache
 def _drift_gap() -> float:
     """Distance from u + grad log p / 2 of the drifts that the posterior means of eps and of x1 give, relative."""
-    x, _ = toy.line(101, 4.0)
+    x, _ = three_gaussians.line(101, 4.0)
     gaps = []
     for t in torch.linspace(0.1, 0.9, 9, dtype=torch.float64):
         c = get_path("linear").at(t)
-        drift = toy.MIXTURE.marginal_velocity(x, c) + 0.5 * toy.MIXTURE.score(x, c)
+        drift = three_gaussians.MIXTURE.marginal_velocity(x, c) + 0.5 * three_gaussians.MIXTURE.score(x, c)
         for name in ("eps", "x1"):
-            mean = toy.MIXTURE.target_mean(x, c, *get_target(name).coefficients(c))
+            mean = three_gaussians.MIXTURE.target_mean(x, c, *get_target(name).coefficients(c))
             u, s = (convert(mean, x, c, get_target(name), get_target(to)) for to in ("velocity", "score"))
             gaps.append(float((u + 0.5 * s - drift).abs().max() / drift.abs().max()))
     return worst(gaps)

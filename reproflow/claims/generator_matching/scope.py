@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
@@ -75,15 +75,15 @@ def _adam(eps: float, decay: float) -> Optimiser:
 
 def _losses() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """The loss of parameters under the weight t² and uniform times, and without weight under Beta(3, 1) times."""
-    t, weights = toy.legendre(TIMES, 0.0, 1.0)
+    t, weights = three_gaussians.legendre(TIMES, 0.0, 1.0)
     c = get_path("linear").at(t[:, None])
     generator = seeds.generator("BIL-12")
-    z = toy.MIXTURE.sample(TIMES * DRAWS, generator).view(TIMES, DRAWS)
+    z = three_gaussians.MIXTURE.sample(TIMES * DRAWS, generator).view(TIMES, DRAWS)
     eps = torch.randn(TIMES, DRAWS, generator=generator, dtype=torch.float64)
     x, u = c.alpha * z + c.sigma * eps, get_target("velocity").of(z[..., None], eps[..., None], c)[..., 0]
 
     def loss(theta: Tensor, in_time: Tensor) -> Tensor:
-        return weights * in_time @ (toy.network(theta, x, c.t) - u).square().mean(1)
+        return weights * in_time @ (three_gaussians.network(theta, x, c.t) - u).square().mean(1)
 
     factor = get_weighting("t_squared").at(get_path("linear").at(t))
     density = get_time_law("beta:a=3,b=1").density(t)
@@ -92,7 +92,7 @@ def _losses() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
 
 def train(loss: Callable[[Tensor], Tensor], optimiser: Optimiser, clip: float | None = None) -> Tensor:
     """The parameters after each step, (STEPS + 1, 31)."""
-    theta = toy.parameters(0).requires_grad_()
+    theta = three_gaussians.parameters(0).requires_grad_()
     steps, seen = optimiser([theta]), [theta.detach().clone()]
     for _ in range(STEPS):
         steps.zero_grad()

@@ -13,8 +13,8 @@ from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
 from reproflow.exact import ctmc, edit, flows, manifold, matching
 from reproflow.exact.matching import Comparison, Loss, Problem
 from reproflow.foundation import registry
-from reproflow.theory.canonical import coefficient
 from reproflow.theory.divergences import Divergence, get_divergence
+from reproflow.theory.log_snr import coefficient
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.exact import three_gaussians
 from reproflow.foundation import registry, seeds
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 
 SWAPPED, DROPPED, WRONG_X = "(alpha/sigma)² for (sigma/alpha)²", "1/(1-t)² dropped", "x of another sample"
@@ -35,7 +36,7 @@ TABLE: dict[str, tuple[Factor, Factor]] = {
     source="002; 003; 004",
     kind="exact",
     tolerance=1e-14,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(SWAPPED, DROPPED, WRONG_X),
 )
 def conversion_table(case: str, variant: str, context: Context) -> Measurement:
@@ -91,7 +92,7 @@ def _samples(path_name: str) -> tuple[Tensor, Tensor, Tensor, Coefficients, tupl
     """64 times x 64 samples in 8 dimensions; eps-hat differs from eps by 1, 1e-2, 1e-4 or 1e-6."""
     generator = seeds.generator("LOSS-5")
     times, samples = 64, 64
-    t = torch.linspace(*toy.T_RANGE, times, dtype=torch.float64).repeat_interleave(samples)
+    t = torch.linspace(*three_gaussians.T_RANGE, times, dtype=torch.float64).repeat_interleave(samples)
     x1, eps, step = torch.randn(3, times * samples, 8, generator=generator, dtype=torch.float64)
     size = 10.0 ** (-2 * (torch.arange(times * samples) % 4)).double()
     return x1, eps, eps + size[:, None] * step, get_path(path_name).at(t), (times, samples)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
-from reproflow.theory.canonical import coefficient
+from reproflow.numerics.quadrature import Integral, integral
+from reproflow.theory.log_snr import coefficient
 from reproflow.theory.paths import get_path
-from reproflow.theory.quadrature import Integral, integral
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.claims import regression, toy
-from reproflow.claims.gradients import relative_gap
+from reproflow.claims.gradient_gap import relative_gap
 from reproflow.claims.policy import STATEMENT, Context, Digits, Measurement, claim, worst
+from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UndecidedError
+from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
 L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
@@ -33,7 +34,7 @@ TOLERANCE = 1e-4
     source="002; 004 eq. 6",
     kind="exact",
     tolerance=1e-12,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(L1, WEIGHT, PRIOR),
 )
 def fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
@@ -62,11 +63,11 @@ def worst_of(pairs: Iterable[tuple[float, float]], variant: str) -> Measurement:
 
 def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:
     """Relative gaps of grad L_FM and grad L_CFM, and of L_CFM - L_FM and E tr Var(u|x), on the toy problem."""
-    loss = regression.absolute if variant == L1 else regression.squared
-    weight = regression.of_component() if variant == WEIGHT else regression.ONE
-    mean = regression.prior_mean("velocity") if variant == PRIOR else None
-    problem = regression.Regression(get_target("velocity"), loss, weight, mean)
-    return regression.gaps(problem, get_path(path_name), seed)
+    loss = conditional_losses.absolute if variant == L1 else conditional_losses.squared
+    weight = conditional_losses.of_component() if variant == WEIGHT else conditional_losses.ONE
+    mean = conditional_losses.prior_mean("velocity") if variant == PRIOR else None
+    problem = conditional_losses.Regression(get_target("velocity"), loss, weight, mean)
+    return conditional_losses.gaps(problem, get_path(path_name), seed)
 
 
 ON_Z, ON_EPS = "weight depends on z", "weight depends on eps"
@@ -78,7 +79,7 @@ ON_Z, ON_EPS = "weight depends on z", "weight depends on eps"
     source="000, abstract; 003, 'Weighted Loss'",
     kind="exact",
     tolerance=1e-12,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(ON_Z, ON_EPS),
 )
 def weighted_fm_equals_cfm(case: str, variant: str, context: Context) -> Measurement:
@@ -94,12 +95,14 @@ def weighted_fm_equals_cfm(case: str, variant: str, context: Context) -> Measure
     Refuted by: a relative gap above 1e-12. A weight that depends on the component of z and the weight eps² must show
         one in the gradient.
     """
-    weight = {ON_Z: regression.of_component(), ON_EPS: regression.of_noise()}.get(variant, state_weight())
-    problem = regression.Regression(get_target("velocity"), weight=weight)
-    return worst_of((regression.gaps(problem, get_path(case), seed) for seed in range(2)), variant)
+    weight = {ON_Z: conditional_losses.of_component(), ON_EPS: conditional_losses.of_noise()}.get(
+        variant, state_weight()
+    )
+    problem = conditional_losses.Regression(get_target("velocity"), weight=weight)
+    return worst_of((conditional_losses.gaps(problem, get_path(case), seed) for seed in range(2)), variant)
 
 
-def state_weight() -> regression.Weight:
+def state_weight() -> conditional_losses.Weight:
     """(1 + t)³ exp(-x²/4), read off the registered divergence: it is that divergence of 1 from 0 on a line."""
     divergence = get_divergence("weighted_squared")
 
@@ -108,7 +111,7 @@ def state_weight() -> regression.Weight:
         at = t.expand_as(x).flatten()
         return divergence(torch.ones_like(points), torch.zeros_like(points), at, points).view_as(x)
 
-    return regression.of_state(w)
+    return conditional_losses.of_state(w)
 
 
 @claim(
@@ -162,7 +165,7 @@ def _block(digits: Digits, case: str, variant: str, size: int, seed: int, index:
     marginal = _class_means(data, labels)[y] if variant == PRIOR else posterior_mean(x, data, c, y, labels)
     weight = _data_weight(data)[chosen] if variant == WEIGHT else torch.ones_like(t)
     scale, prediction = _scale(case, c), _predict(digits.denoiser, x, t, y)
-    loss = regression.absolute if variant == L1 else regression.squared
+    loss = conditional_losses.absolute if variant == L1 else conditional_losses.squared
     conditional, averaged = (
         (weight * loss(scale * prediction, scale * target).sum(1)).mean() for target in (data[chosen], marginal)
     )

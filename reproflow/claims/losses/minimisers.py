@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim
+from reproflow.exact import three_gaussians
 from reproflow.foundation import registry, seeds
-from reproflow.theory.canonical import coefficient
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import coefficient
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import Target, convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -37,7 +38,7 @@ class Nodes:
     source="000; 002; 003, 'Weighted Loss'",
     kind="exact",
     tolerance=1e-10,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(RESTRICTED, WEIGHT, HOLE),
 )
 def one_minimiser(case: str, variant: str, context: Context) -> Measurement:

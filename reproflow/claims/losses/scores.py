@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from reproflow.claims import regression, toy
 from reproflow.claims.losses.matching import L1, PRIOR, WEIGHT, worst_of
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told, worst
+from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.canonical import coefficient
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import coefficient
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -20,7 +21,7 @@ PLAIN, SCALED = "w = 1", "w = sigma²"
 
 
 def _score_cases() -> tuple[str, ...]:
-    return tuple(f"{path}, {weight}" for path in toy.gaussian_paths() for weight in (PLAIN, SCALED))
+    return tuple(f"{path}, {weight}" for path in three_gaussians.gaussian_paths() for weight in (PLAIN, SCALED))
 
 
 @claim(
@@ -48,13 +49,13 @@ def sm_equals_csm(case: str, variant: str, context: Context) -> Measurement:
         conditional score at the data mean in place of the posterior average must show one in the gradient.
     """
     name, scale = case.split(", ")
-    loss = regression.absolute if variant == L1 else regression.squared
-    mean = regression.prior_mean("score") if variant == PRIOR else toy.MIXTURE.score
-    weight = regression.of_component() if variant == WEIGHT else regression.ONE
-    problem = regression.Regression(get_target("score"), loss, weight, mean)
+    loss = conditional_losses.absolute if variant == L1 else conditional_losses.squared
+    mean = conditional_losses.prior_mean("score") if variant == PRIOR else three_gaussians.MIXTURE.score
+    weight = conditional_losses.of_component() if variant == WEIGHT else conditional_losses.ONE
+    problem = conditional_losses.Regression(get_target("score"), loss, weight, mean)
     in_time = (lambda c: c.sigma**2) if scale == SCALED else None
     networks = range(2 if variant == STATEMENT else 1)
-    return worst_of((regression.gaps(problem, get_path(name), seed, in_time) for seed in networks), variant)
+    return worst_of((conditional_losses.gaps(problem, get_path(name), seed, in_time) for seed in networks), variant)
 
 
 PRINTED, UNSCALED = "+ for - in the noise loss", "1/sigma² left out"
@@ -66,7 +67,7 @@ PRINTED, UNSCALED = "+ for - in the noise loss", "1/sigma² left out"
     source="002, 'Score Matching'; Ho et al. 2020",
     kind="exact",
     tolerance=1e-12,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(PRINTED, UNSCALED),
 )
 def score_is_noise(case: str, variant: str, context: Context) -> Measurement:
@@ -92,7 +93,7 @@ def score_is_noise(case: str, variant: str, context: Context) -> Measurement:
 
 
 def _times() -> Tensor:
-    return torch.linspace(*toy.T_RANGE, 64, dtype=torch.float64).repeat_interleave(64)
+    return torch.linspace(*three_gaussians.T_RANGE, 64, dtype=torch.float64).repeat_interleave(64)
 
 
 def _forms(c: Coefficients, variant: str) -> float:
@@ -110,7 +111,7 @@ def _forms(c: Coefficients, variant: str) -> float:
 
 def _ddpm(case: str) -> float:
     """Distance from 1 of the coefficient that `snr` on x1 puts on the eps error under uniform times."""
-    t = torch.linspace(*toy.T_RANGE, 64, dtype=torch.float64)
+    t = torch.linspace(*three_gaussians.T_RANGE, 64, dtype=torch.float64)
     return float((coefficient(get_path(case), get_time_law("uniform"), get_weighting("snr"), t) - 1).abs().max())
 
 
@@ -119,13 +120,16 @@ def _gain(case: str, variant: str) -> float:
 
     Given x and the component, eps has the mean of a linear regression, which knows nothing of a score.
     """
-    x, spacing = toy.line(401)
+    x, spacing = three_gaussians.line(401)
     gaps = []
     for t in torch.linspace(0.1, 0.9, 9, dtype=torch.float64):
         c = get_path(case).at(t)
-        best = -c.sigma * toy.MIXTURE.score(x, c)
-        mean, variance = c.alpha * toy.MIXTURE.means[:, 0], c.alpha**2 * toy.MIXTURE.stds**2 + c.sigma**2
-        density = spacing * toy.MIXTURE.weights * Normal(mean, variance.sqrt()).log_prob(x).exp()
+        best = -c.sigma * three_gaussians.MIXTURE.score(x, c)
+        mean, variance = (
+            c.alpha * three_gaussians.MIXTURE.means[:, 0],
+            c.alpha**2 * three_gaussians.MIXTURE.stds**2 + c.sigma**2,
+        )
+        density = spacing * three_gaussians.MIXTURE.weights * Normal(mean, variance.sqrt()).log_prob(x).exp()
         cross = (density * c.sigma * (x - mean) / variance * best).sum()
         cross = -cross if variant == PRINTED else cross
         gaps.append(float((cross / (density * best.square()).sum() - 1).abs()))

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from reproflow.claims import toy
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.exact import three_gaussians
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 
 HEAVY, VARIANCE, INSIDE = "weights of q not summing to 1", "variance entered as std", "t = 1/2"
 HALF, REVERSED = "half of the noise kept", "time from data to noise"
@@ -26,7 +27,7 @@ NEAR = 1e-12
     source="004 condition 1",
     kind="exact",
     tolerance=1e-10,
-    cases=lambda: (*toy.gaussian_paths(), DIRAC),
+    cases=lambda: (*three_gaussians.gaussian_paths(), DIRAC),
     controls=lambda case: (INSIDE,) if case == DIRAC else (HEAVY, VARIANCE),
     expected={DIRAC: REFUTED},
 )
@@ -54,21 +55,21 @@ def valid_density(case: str, variant: str, context: Context) -> Measurement:
 
 def _deviation(c: Coefficients, variant: str) -> float:
     """The largest of |int p - 1| for both forms of p_t and of their distance."""
-    x, dx = toy.line(181)
-    z, dz = toy.line(1201, 6.0)
+    x, dx = three_gaussians.line(181)
+    z, dz = three_gaussians.line(1201, 6.0)
     q = _law(z, torch.ones_like(c.t), torch.zeros_like(c.t), HEAVY if variant == HEAVY else STATEMENT)
     scale = c.sigma**2 if variant == VARIANCE else c.sigma
     averaged = torch.exp(Normal(c.alpha * z[:, 0], scale).log_prob(x)) @ q * dz
-    closed = toy.MIXTURE.log_density(x, c).exp()
+    closed = three_gaussians.MIXTURE.log_density(x, c).exp()
     masses = [abs(float(p.sum()) * dx - 1) for p in (averaged, closed)]
     return worst(*masses, float((averaged - closed).abs().max()))
 
 
 def _law(x: Tensor, alpha: Tensor, sigma: Tensor, variant: str = STATEMENT) -> Tensor:
     """Density at x (B, 1) of alpha x1 + sigma eps, with the data's second weight halved for the control; (B,)."""
-    weights = toy.MIXTURE.weights * torch.tensor([1.0, 0.5 if variant == HEAVY else 1.0, 1.0])
-    scales = (alpha**2 * toy.MIXTURE.stds**2 + sigma**2).sqrt()
-    return torch.exp(Normal(alpha * toy.MIXTURE.means[:, 0], scales).log_prob(x)) @ weights
+    weights = three_gaussians.MIXTURE.weights * torch.tensor([1.0, 0.5 if variant == HEAVY else 1.0, 1.0])
+    scales = (alpha**2 * three_gaussians.MIXTURE.stds**2 + sigma**2).sqrt()
+    return torch.exp(Normal(alpha * three_gaussians.MIXTURE.means[:, 0], scales).log_prob(x)) @ weights
 
 
 @claim(
@@ -77,7 +78,7 @@ def _law(x: Tensor, alpha: Tensor, sigma: Tensor, variant: str = STATEMENT) -> T
     source="004 condition 2",
     kind="exact",
     tolerance=1e-5,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(HALF, REVERSED),
 )
 def boundary(case: str, variant: str, context: Context) -> Measurement:
@@ -116,13 +117,13 @@ def by_design(path: Path) -> set[float]:
 
 def _distances(path: Path, end: float, limit: Tensor, variant: str) -> list[float]:
     """Near an end, largest |p_t - limit|, and how far the conditional laws are from theirs."""
-    x, _ = toy.line(241, 6.0)
+    x, _ = three_gaussians.line(241, 6.0)
     t = torch.tensor(abs(end - NEAR), dtype=torch.float64)
     alpha, sigma = path(1 - t if variant == REVERSED else t)
     if variant == HALF:
         sigma = 0.5 * (1 + sigma)
     c = Coefficients(t, alpha, sigma, torch.zeros_like(t), torch.zeros_like(t))
-    found = [(toy.MIXTURE.log_density(x, c).exp() - _law(x, *limit)).abs().max()]
+    found = [(three_gaussians.MIXTURE.log_density(x, c).exp() - _law(x, *limit)).abs().max()]
     if end == 0:
         z = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)
         conditional, wanted = (Normal(a * z, s).log_prob(x).exp() for a, s in ((alpha, sigma), limit))
@@ -133,7 +134,7 @@ def _distances(path: Path, end: float, limit: Tensor, variant: str) -> list[floa
 
 
 def _missed(end: float, limit: Tensor, required: Tensor) -> str:
-    x, _ = toy.line(241, 6.0)
+    x, _ = three_gaussians.line(241, 6.0)
     gap = float((_law(x, *limit) - _law(x, *required)).abs().max())
     what = "noise" if end == 0 else "data"
     return f"misses the {what} end by design: alpha {limit[0]:.4g}, sigma {limit[1]:.4g}, {gap:.2g} from the {what}"

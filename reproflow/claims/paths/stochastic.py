@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import exact_denoiser
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
-from reproflow.exact import transport
+from reproflow.exact import three_gaussians, transport
 from reproflow.exact.mixture import Mixture
-from reproflow.learning import sampling
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.learning.networks.exact_denoiser import exact_denoiser
+from reproflow.learning.sampling import ode, sde
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 from reproflow.theory.targets import convert, get_target
 
 NO_X, MINUS, PAIRED = "alpha'/alpha x dropped", "sign of the score flipped", "noise paired with data"
@@ -32,7 +32,7 @@ STANDARD = Mixture(*(torch.tensor(each, dtype=torch.float64) for each in ([1.0],
     source="002, 'Recall the SDE'",
     kind="exact",
     tolerance=1e-12,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(NO_X, MINUS, PAIRED),
 )
 def score_and_velocity(case: str, variant: str, context: Context) -> Measurement:
@@ -57,7 +57,11 @@ def score_and_velocity(case: str, variant: str, context: Context) -> Measurement
 
 
 def _score_distances(path: Path, t: Tensor, variant: str) -> Iterator[float]:
-    c, m, at = path.at(t), toy.MIXTURE, torch.linspace(-3, 3, 31, dtype=torch.float64)[:, None].requires_grad_()
+    c, m, at = (
+        path.at(t),
+        three_gaussians.MIXTURE,
+        torch.linspace(-3, 3, 31, dtype=torch.float64)[:, None].requires_grad_(),
+    )
     score = torch.autograd.grad(m.log_density(at, c).sum(), at)[0]
     x = at.detach()
     u = transport.flux_velocity(x, t, path, m.weights, m.means[:, 0], m.stds)
@@ -111,7 +115,7 @@ def _share(variant: str) -> float:
     source="002, 'Recall the SDE'",
     kind="exact",
     tolerance=1e-6,
-    cases=lambda: (*toy.gaussian_paths(), SAMPLER, VARIANCE),
+    cases=lambda: (*three_gaussians.gaussian_paths(), SAMPLER, VARIANCE),
     controls=(NO_SCORE, FULL),
 )
 def any_diffusion(case: str, variant: str, context: Context) -> Measurement:
@@ -148,7 +152,7 @@ def _residuals(path: Path, variant: str) -> dict[str, float]:
     """Largest Fokker-Planck residual by diffusion coefficient."""
     times, line = torch.linspace(0.1, 0.9, 7, dtype=torch.float64), torch.linspace(-4, 4, 201, dtype=torch.float64)
     t, x = times.repeat_interleave(len(line)), line.repeat(len(times))[:, None]
-    m, c = toy.MIXTURE, path.at(t)
+    m, c = three_gaussians.MIXTURE, path.at(t)
 
     def density(step: float) -> Tensor:
         return m.log_density(x + step, c).exp()
@@ -156,9 +160,9 @@ def _residuals(path: Path, variant: str) -> dict[str, float]:
     def flux(field: Callable[[Tensor, Coefficients], Tensor]) -> Callable[[float], Tensor]:
         return lambda step: density(step) * field(x + step, c)[:, 0]
 
-    change = toy.difference(lambda step: m.log_density(x, path.at(t + step)).exp(), T_STEP)
-    flow, drift = (toy.difference(flux(field), X_STEP) for field in (m.marginal_velocity, m.score))
-    spread = toy.second_difference(density, X_STEP)
+    change = three_gaussians.difference(lambda step: m.log_density(x, path.at(t + step)).exp(), T_STEP)
+    flow, drift = (three_gaussians.difference(flux(field), X_STEP) for field in (m.marginal_velocity, m.score))
+    spread = three_gaussians.second_difference(density, X_STEP)
     found = {}
     for name, diffusion in DIFFUSIONS.items():
         squared = diffusion(c) ** 2
@@ -170,22 +174,22 @@ def _sampler_distances(variant: str) -> dict[str, float]:
     """By eta: largest relative distance of the sampler's drift and noise from those of the SDE, over all paths."""
     return {
         f"eta {eta:g}": worst(
-            _step_distance(path, t, eta, variant) for path in toy.gaussian_paths() for t in (0.3, 0.7)
+            _step_distance(path, t, eta, variant) for path in three_gaussians.gaussian_paths() for t in (0.3, 0.7)
         )
         for eta in ETAS
     }
 
 
 def _step_distance(name: str, t: float, eta: float, variant: str) -> float:
-    denoiser, m = exact_denoiser(name, "x1"), toy.MIXTURE
+    denoiser, m = exact_denoiser(name, "x1"), three_gaussians.MIXTURE
     c = denoiser.path.at(torch.tensor(t, dtype=torch.float64))
     x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    base = x / sampling.base_scale(denoiser.path, t)
+    base = x / ode.base_scale(denoiser.path, t)
 
     def step(h: float) -> tuple[Tensor, Tensor]:
         """Mean and variance of the step, per unit of time."""
         draws = (torch.stack([base, fresh * torch.ones_like(x)]) for fresh in (0.0, 1.0))
-        still, moved = (sampling.sample_sde(denoiser, z.__getitem__, None, (t, t + h), 1, eta)[0] for z in draws)
+        still, moved = (sde.sample_sde(denoiser, z.__getitem__, None, (t, t + h), 1, eta)[0] for z in draws)
         return (still - x) / h, (moved - still) ** 2 / h
 
     # Twice the half step minus the whole one: the error of first order in h goes.
@@ -210,4 +214,4 @@ def _carried_variance(variant: str, steps: int = 100) -> float:
         return 2 * slope * v + squared
 
     times = torch.linspace(0, 0.95, steps + 1, dtype=torch.float64).tolist()
-    return float(sampling.integrate(field, one, times, "rk4")[0])
+    return float(ode.integrate(field, one, times, "rk4")[0])

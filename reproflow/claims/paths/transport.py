@@ -9,13 +9,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import exact_denoiser
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
-from reproflow.exact import transport
+from reproflow.exact import three_gaussians, transport
 from reproflow.exact.mixture import Mixture
-from reproflow.learning import sampling
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.learning.networks.exact_denoiser import exact_denoiser
+from reproflow.learning.sampling import ode
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 
 SINE, SIGN = "u + 0.05 sin x", "sign of u flipped"
 UNROTATED, ON_A_LINE = "score not rotated", "data on a line"
@@ -30,7 +30,7 @@ PLANE = Mixture(
 
 
 def _continuity_cases() -> tuple[str, ...]:
-    return tuple(f"{path} {what}" for path in toy.gaussian_paths() for what in ("residual", "order"))
+    return tuple(f"{path} {what}" for path in three_gaussians.gaussian_paths() for what in ("residual", "order"))
 
 
 def _tolerance(case: str) -> float:
@@ -72,18 +72,18 @@ def continuity_residual(path: Path, variant: str, h: float, k: float) -> float:
     line, times = torch.linspace(-4, 4, 401, dtype=torch.float64), torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     x, t = line.repeat(len(times))[:, None], times.repeat_interleave(len(line))
     c = path.at(t)
-    dp = toy.difference(lambda step: toy.MIXTURE.log_density(x, path.at(t + step)).exp(), k)
-    flux = toy.difference(lambda step: _flux(x + step, c, variant), h)
+    dp = three_gaussians.difference(lambda step: three_gaussians.MIXTURE.log_density(x, path.at(t + step)).exp(), k)
+    flux = three_gaussians.difference(lambda step: _flux(x + step, c, variant), h)
     return float((dp + flux).abs().max())
 
 
 def _flux(x: Tensor, c: Coefficients, variant: str) -> Tensor:
-    u = toy.MIXTURE.marginal_velocity(x, c)
+    u = three_gaussians.MIXTURE.marginal_velocity(x, c)
     if variant == SINE:
         u = u + 0.05 * torch.sin(x)
     if variant == SIGN:
         u = -u
-    return toy.MIXTURE.log_density(x, c).exp() * u[:, 0]
+    return three_gaussians.MIXTURE.log_density(x, c).exp() * u[:, 0]
 
 
 @claim(
@@ -92,7 +92,7 @@ def _flux(x: Tensor, c: Coefficients, variant: str) -> Tensor:
     source="004, 'following the learned flow'; 002",
     kind="exact",
     tolerance=1e-4,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(SINE, SIGN),
 )
 def flow_transports(case: str, variant: str, context: Context) -> Measurement:
@@ -127,9 +127,9 @@ def flow_error(name: str, variant: str, steps: int, solver: str = "rk4") -> floa
     x = start
     gaps: list[float] = []
     for first, last in itertools.pairwise(range(0, steps + 1, steps // 4)):
-        x, _ = sampling.integrate(field, x, times[first : last + 1].tolist(), solver)
+        x, _ = ode.integrate(field, x, times[first : last + 1].tolist(), solver)
         ends = (denoiser.path.at(times[k]) for k in (0, last))
-        gaps.append(float((x - transport.flow_map(toy.MIXTURE, start, *ends)).abs().max()))
+        gaps.append(float((x - transport.flow_map(three_gaussians.MIXTURE, start, *ends)).abs().max()))
     return worst(gaps)
 
 
@@ -161,7 +161,7 @@ def many_fields(case: str, variant: str, context: Context) -> Measurement:
         Control of the others: the score itself in the place of its quarter turn.
     """
     measure = {MOVES: _plane_residual, UNIQUE: _distance_of_fields, ENERGY: _energy_overlap}[case]
-    paths = [get_path(name) for name in toy.gaussian_paths()]
+    paths = [get_path(name) for name in three_gaussians.gaussian_paths()]
     times = torch.tensor([0.3, 0.7], dtype=torch.float64)
     return Measurement(worst(measure(path, t, variant) for path in paths for t in times))
 
@@ -179,8 +179,8 @@ def _plane_residual(path: Path, t: Tensor, variant: str) -> float:
     def flux(unit: Tensor) -> Callable[[float], Tensor]:
         return lambda step: _plane_flux(x + step * unit, c, variant) @ unit
 
-    change = toy.difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp(), T_STEP)
-    across, up = (toy.difference(flux(unit), X_STEP) for unit in torch.eye(2, dtype=torch.float64))
+    change = three_gaussians.difference(lambda step: PLANE.log_density(x, path.at(t + step)).exp(), T_STEP)
+    across, up = (three_gaussians.difference(flux(unit), X_STEP) for unit in torch.eye(2, dtype=torch.float64))
     return float((change + across + up).abs().max())
 
 
@@ -193,7 +193,7 @@ def _distance_of_fields(path: Path, t: Tensor, variant: str) -> float:
     """Largest distance of two fields of the same p_t; not a number where one of them is none."""
     c = path.at(t)
     if variant == ON_A_LINE:
-        x, mixture = torch.linspace(-3, 3, 31, dtype=torch.float64)[:, None], toy.MIXTURE
+        x, mixture = torch.linspace(-3, 3, 31, dtype=torch.float64)[:, None], three_gaussians.MIXTURE
         other = transport.flux_velocity(x, t, path, mixture.weights, mixture.means[:, 0], mixture.stds)
         return float((mixture.marginal_velocity(x, c) - other).abs().max())
     if _plane_residual(path, t, variant) > 1e-6:

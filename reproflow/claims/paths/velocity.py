@@ -6,12 +6,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reproflow.claims import toy
 from reproflow.claims.policy import Context, Measurement, claim, worst
-from reproflow.exact import transport
+from reproflow.exact import three_gaussians, transport
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
-from reproflow.theory.paths import Coefficients, Path, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import Path, get_path
 from reproflow.theory.targets import convert, get_target
 
 FLIPPED, MISSING = "sign of dsigma flipped", "dsigma missing"
@@ -33,7 +33,7 @@ def _controls(case: str) -> tuple[str, ...]:
     source="004 step 5; 002; 003",
     kind="exact",
     tolerance=1e-8,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=_controls,
 )
 def conditional_velocity(case: str, variant: str, context: Context) -> Measurement:
@@ -82,7 +82,7 @@ def _forms(c: Coefficients, z: Tensor, eps: Tensor, variant: str) -> list[Tensor
     source="004 eqs. 10-12",
     kind="exact",
     tolerance=1e-12,
-    cases=toy.gaussian_paths,
+    cases=three_gaussians.gaussian_paths,
     controls=(PRIOR, PRINTED),
 )
 def marginal_velocity(case: str, variant: str, context: Context) -> Measurement:
@@ -113,7 +113,7 @@ def _field_distance(path: Path, t: Tensor, variant: str) -> float:
     attended = convert(mean, x, c, get_target("x1"), get_target("velocity"))
     flux = transport.flux_velocity(x, t, path, COUNTS / COUNTS.sum(), POINTS, torch.zeros_like(POINTS))
     averaged = _average(x, c, variant)
-    mixture = toy.MIXTURE
+    mixture = three_gaussians.MIXTURE
     smooth = transport.flux_velocity(x, t, path, mixture.weights, mixture.means[:, 0], mixture.stds)
     pairs = ((averaged, flux), (attended, flux), (mixture.marginal_velocity(x, c), smooth))
     return worst(float(((a - b).abs() / (1 + b.abs())).max()) for a, b in pairs)

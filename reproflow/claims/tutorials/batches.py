@@ -8,12 +8,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from reproflow.claims import toy
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
+from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.drawing import SCHEMES
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
+from reproflow.theory.time_sampling import SCHEMES
 
 BOUNDED, MEAN, KEPT = "norm at most 1", "E clip(g) = clip(E g)", "LOSS-1 survives"
 UNCLIPPED, SYMMETRIC, AFTER, FAR = "not clipped", "gradient without bias", "clipped after averaging", "threshold 1e6"
@@ -75,7 +75,7 @@ def mean_clipped(mean: float, std: float, threshold: float) -> float:
     ends = [low, *(end for end in (-threshold, threshold) if low < end < high), high]
     total = 0.0
     for a, b in itertools.pairwise(ends):
-        g, weights = toy.legendre(60, a, b)
+        g, weights = three_gaussians.legendre(60, a, b)
         density = torch.exp(-(((g - mean) / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
         total += float((weights * density * g.clamp(-threshold, threshold)).sum())
     return total
@@ -84,14 +84,17 @@ def mean_clipped(mean: float, std: float, threshold: float) -> float:
 def _sides() -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], ...]:
     """Points x, targets, weights and the time of the conditional and of the marginal quadrature at t = 0.5."""
     c = get_path("linear").at(torch.tensor(0.5, dtype=torch.float64))
-    nodes, weights = toy.hermite(48)
-    z = toy.MIXTURE.means + toy.MIXTURE.stds[:, None] * nodes
+    nodes, weights = three_gaussians.hermite(48)
+    z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
     x1, eps = torch.broadcast_tensors(z[:, :, None], nodes)
-    joint = toy.MIXTURE.weights[:, None, None] * weights[:, None] * weights
+    joint = three_gaussians.MIXTURE.weights[:, None, None] * weights[:, None] * weights
     x = c.alpha * x1 + c.sigma * eps
     conditional = (x.flatten(), get_target("velocity").of(x1, eps, c).flatten(), joint.flatten(), c.t)
-    points, spacing = toy.line(401)
-    u, density = toy.MIXTURE.marginal_velocity(points, c)[:, 0], toy.MIXTURE.log_density(points, c).exp()
+    points, spacing = three_gaussians.line(401)
+    u, density = (
+        three_gaussians.MIXTURE.marginal_velocity(points, c)[:, 0],
+        three_gaussians.MIXTURE.log_density(points, c).exp(),
+    )
     return conditional, (points[:, 0], u, spacing * density, c.t)
 
 
@@ -106,14 +109,14 @@ def sample_gradients(x: Tensor, target: Tensor, t: Tensor) -> Tensor:
 
     The network's Jacobian by hand: vmap over autograd takes seconds to import.
     """
-    theta = toy.parameters(0)
-    weight, bias, out, _ = theta.split([3 * toy.HIDDEN, toy.HIDDEN, toy.HIDDEN, 1])
+    theta = three_gaussians.parameters(0)
+    weight, bias, out, _ = theta.split([3 * three_gaussians.HIDDEN, three_gaussians.HIDDEN, three_gaussians.HIDDEN, 1])
     features = torch.stack(torch.broadcast_tensors(x, t, t**2), -1)
-    h = torch.tanh(features @ weight.view(toy.HIDDEN, 3).T + bias)
+    h = torch.tanh(features @ weight.view(three_gaussians.HIDDEN, 3).T + bias)
     slope = out * (1 - h**2)
     inner = (slope[..., None] * features[..., None, :]).flatten(-2)
     jacobian = torch.cat([inner, slope, h, torch.ones_like(h[..., :1])], -1)
-    return 2 * (toy.network(theta, x, t) - target)[..., None] * jacobian
+    return 2 * (three_gaussians.network(theta, x, t) - target)[..., None] * jacobian
 
 
 def _clip(gradients: Tensor, threshold: float) -> Tensor:
@@ -158,7 +161,7 @@ def batch_variance(case: str, variant: str, context: Context) -> Measurement:
 
 def gradient_variance(size: int, variant: str = STATEMENT) -> float:
     """tr Var of the gradient of the batch loss over all batches of that size, each with its probability."""
-    nodes, weights = toy.legendre(3, 0.0, 1.0)
+    nodes, weights = three_gaussians.legendre(3, 0.0, 1.0)
     signs = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     u, z, eps = (axis.flatten() for axis in torch.meshgrid(nodes, 0.5 + signs, signs, indexing="ij"))
     batches = torch.cartesian_prod(*[torch.arange(len(u))] * size).view(-1, size)
@@ -175,5 +178,5 @@ def _times(u: Tensor, variant: str) -> Tensor:
     """Times in `toy.T_RANGE` of every batch (batches, B), by the drawing scheme of the variant."""
     scheme = SCHEMES["stratified" if variant == STRATIFIED else "iid"]
     quantiles = u[:, :1].expand_as(u) if variant == SHARED else scheme(u.T).T
-    low, high = toy.T_RANGE
+    low, high = three_gaussians.T_RANGE
     return low + (high - low) * quantiles

@@ -6,9 +6,9 @@ import functools
 
 from torch import Tensor
 
-from reproflow.claims import regression, toy
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
-from reproflow.claims.regression import Function
+from reproflow.exact import conditional_losses, three_gaussians
+from reproflow.exact.conditional_losses import Function
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.targets import get_target
 
@@ -16,7 +16,7 @@ OTHER_FLOOR, OFF, SAME_PATH = "floor of another path", "field off by 10 %", "run
 ACROSS, TIMES = "ranking of runs", (0.1, 0.9)
 PATHS = ("linear", "cosine", "polynomial", "vp")
 
-VELOCITY = regression.Regression(get_target("velocity"))
+VELOCITY = conditional_losses.Regression(get_target("velocity"))
 
 
 @claim(
@@ -60,7 +60,7 @@ def loss_floor(case: str, variant: str, context: Context) -> Measurement:
 @functools.cache
 def losses(path: str, size: float) -> tuple[float, float]:
     """L_CFM of the exact velocity times `size`, and the floor |C|, over `TIMES`."""
-    t, weights = toy.legendre(regression.NODES["t"], *TIMES)
+    t, weights = three_gaussians.legendre(conditional_losses.NODES["t"], *TIMES)
     c = get_path(path).at(t)
     conditional = VELOCITY.conditional(_field(get_path(path), size), c)
     return float(weights @ conditional), float(weights @ VELOCITY.floor(c))
@@ -77,6 +77,6 @@ def _field(path: Path, size: float) -> Function:
 
     def u(x: Tensor, t: Tensor) -> Tensor:
         c = path.at(t.expand_as(x).flatten())
-        return size * toy.MIXTURE.marginal_velocity(x.reshape(-1, 1), c).view_as(x)
+        return size * three_gaussians.MIXTURE.marginal_velocity(x.reshape(-1, 1), c).view_as(x)
 
     return u

@@ -7,11 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import exact_denoiser
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
-from reproflow.exact import transport
-from reproflow.learning import sampling
+from reproflow.exact import three_gaussians, transport
+from reproflow.learning.networks.exact_denoiser import exact_denoiser
+from reproflow.learning.sampling import ode
 
 FAST, FROZEN, HEUN = "field 10 % too fast", "every stage at the time of the first", "heun"
 ORDERS = {"euler": 1, "heun": 2, "rk4": 4}
@@ -66,7 +65,7 @@ def solver_orders(case: str, variant: str, context: Context) -> Measurement:
 def solver_error(solver: str, path: str, variant: str, steps: int) -> float:
     """Root mean square error at t = 1 of the solver's flow from 61 starts."""
     start, wanted = _exact_end()
-    denoiser, stages = exact_denoiser(path), len(sampling.TABLEAUS[solver].b)
+    denoiser, stages = exact_denoiser(path), len(ode.TABLEAUS[solver].b)
     times = torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()
     asked = 0
 
@@ -77,13 +76,13 @@ def solver_error(solver: str, path: str, variant: str, steps: int) -> float:
         u = denoiser.velocity(x, x.new_full((1,), at).expand(len(x)))
         return 1.1 * u if variant == FAST else u
 
-    x, _ = sampling.integrate(field, start, times, solver)
+    x, _ = ode.integrate(field, start, times, solver)
     return float((x - wanted).square().mean().sqrt())
 
 
 def _exact_end() -> tuple[Tensor, Tensor]:
     start = torch.linspace(-3, 3, 61, dtype=torch.float64)[:, None]
-    return start, transport.monotone_map(toy.MIXTURE, start)
+    return start, transport.monotone_map(three_gaussians.MIXTURE, start)
 
 
 def _last_time(solver: str) -> float:
@@ -95,5 +94,5 @@ def _last_time(solver: str) -> float:
         return x
 
     times = torch.linspace(0, 1, 101, dtype=torch.float64).tolist()
-    sampling.integrate(field, torch.zeros(1, 1, dtype=torch.float64), times, solver)
+    ode.integrate(field, torch.zeros(1, 1, dtype=torch.float64), times, solver)
     return max(asked)

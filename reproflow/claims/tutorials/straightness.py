@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import ExactDenoiser, exact_denoiser
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
-from reproflow.exact import transport
+from reproflow.exact import three_gaussians, transport
 from reproflow.foundation import seeds
-from reproflow.learning import reflow, sampling
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.learning.networks.exact_denoiser import ExactDenoiser, exact_denoiser
+from reproflow.learning.sampling import ode, reflow
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
 COST, ONE, MEASURED = "V + S = drop of cost", "one reflow", "S as the package measures it"
@@ -83,50 +83,52 @@ def straightening(case: str, variant: str, context: Context) -> Measurement:
 
 def crossing(nodes: int = 24) -> float:
     """V of independent pairs on the linear path."""
-    x, dx = toy.line(801)
+    x, dx = three_gaussians.line(801)
     total = 0.0
-    for t, weight in zip(*toy.legendre(nodes, 0.0, 1.0), strict=True):
+    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
         c = get_path("linear").at(t)
-        density = toy.MIXTURE.log_density(x, c).exp()
-        total += float(weight * (density @ toy.MIXTURE.velocity_variance(x, c)) * dx)
+        density = three_gaussians.MIXTURE.log_density(x, c).exp()
+        total += float(weight * (density @ three_gaussians.MIXTURE.velocity_variance(x, c)) * dx)
     return total
 
 
 def _data() -> tuple[Tensor, Tensor]:
     """Points of the data on a grid, (B, 1), and their probabilities, (B,)."""
     y = torch.linspace(-6, 7, 521, dtype=torch.float64)[:, None]
-    density = toy.MIXTURE.log_density(y, get_path("linear").at(_scalar(1.0))).exp()
+    density = three_gaussians.MIXTURE.log_density(y, get_path("linear").at(_scalar(1.0))).exp()
     return y, density / density.sum()
 
 
 def bending(data: tuple[Tensor, Tensor], nodes: int = 24) -> float:
     """S of flow 1, over the paths that end in these points with these probabilities."""
     y, weights = data
-    path, noise = get_path("linear"), transport.monotone_inverse(toy.MIXTURE, y)
+    path, noise = get_path("linear"), transport.monotone_inverse(three_gaussians.MIXTURE, y)
     total = 0.0
-    for t, weight in zip(*toy.legendre(nodes, 0.0, 1.0), strict=True):
+    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
         c = path.at(t)
-        z = transport.flow_map(toy.MIXTURE, y, path.at(_scalar(1.0)), c)
-        total += float(weight * (weights @ (y - noise - toy.MIXTURE.marginal_velocity(z, c)).square()[:, 0]))
+        z = transport.flow_map(three_gaussians.MIXTURE, y, path.at(_scalar(1.0)), c)
+        total += float(
+            weight * (weights @ (y - noise - three_gaussians.MIXTURE.marginal_velocity(z, c)).square()[:, 0])
+        )
     return total
 
 
 def first_cost() -> float:
     """E|X1 - X0|² of independent pairs: E X1² + 1."""
-    m = toy.MIXTURE
+    m = three_gaussians.MIXTURE
     return float(m.weights @ (m.means[:, 0] ** 2 + m.stds**2)) + 1
 
 
 def last_cost() -> float:
     """E|Z1 - Z0|² of flow 1: the flow is the monotone map, so W_2²."""
-    return transport.squared_wasserstein(toy.MIXTURE)
+    return transport.squared_wasserstein(three_gaussians.MIXTURE)
 
 
 def _one_reflow(found: ExactDenoiser) -> Measurement:
     x0 = torch.linspace(-3, 3, 41, dtype=torch.float64)[:, None]
     s = reflow.straightness(found, x0, None, (0.0, 1.0), 8)
-    x1, _ = sampling.sample_gaussian(found, x0, None, (0.0, 1.0), "euler", 1)
-    error = float((x1 - transport.monotone_map(toy.MIXTURE, x0)).abs().max())
+    x1, _ = ode.sample_gaussian(found, x0, None, (0.0, 1.0), "euler", 1)
+    error = float((x1 - transport.monotone_map(three_gaussians.MIXTURE, x0)).abs().max())
     return Measurement(worst(s, error), detail=f"S {s:.2g}, largest error of one Euler step {error:.2g}")
 
 
@@ -136,7 +138,7 @@ def _as_measured(variant: str) -> Measurement:
     steps = (4, 8) if variant == REFLOWED else (32, 64)
     coarse, fine = (reflow.straightness(denoiser, x0, None, (0.0, 1.0), n) for n in steps)
     found = (4 * fine - coarse) / 3
-    ends = transport.monotone_map(toy.MIXTURE, x0)
+    ends = transport.monotone_map(three_gaussians.MIXTURE, x0)
     wanted = bending((ends, torch.full((len(x0),), 1 / len(x0), dtype=torch.float64)))
     return Measurement(abs(found / wanted - 1), detail=f"measured {fine:.6g}, extrapolated {found:.6g}")
 
@@ -184,7 +186,7 @@ def step_counts(case: str, variant: str, context: Context) -> Measurement:
 def steps_needed(metric: str, k: int) -> int:
     """N_k in a metric, by doubling and bisection: the metric falls with the number of steps."""
     if k > 1:
-        limit = ENOUGH * _metric(metric, transport.monotone_map(toy.MIXTURE, _starts())) + 1e-9
+        limit = ENOUGH * _metric(metric, transport.monotone_map(three_gaussians.MIXTURE, _starts())) + 1e-9
         # One step is expected; where a fault makes that false, a few more tell as much as hundreds.
         return next((n for n in range(1, 9) if _metric(metric, _euler(n, k)) <= limit), MANY)
     limit = ENOUGH * _metric(metric, _euler(MANY, k))
@@ -199,7 +201,7 @@ def steps_needed(metric: str, k: int) -> int:
 
 def _euler(steps: int, k: int) -> Tensor:
     """Where Euler's method takes the starts in flow k; the pairs of every flow after the first are those of flow 2."""
-    mixture = toy.MIXTURE
+    mixture = three_gaussians.MIXTURE
 
     def field(x: Tensor, t: float) -> Tensor:
         if k > 1:
@@ -208,15 +210,15 @@ def _euler(steps: int, k: int) -> Tensor:
         return mixture.marginal_velocity(x, Coefficients(t * one, t * one, (1 - t) * one, one, -one))
 
     times = torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()
-    return sampling.integrate(field, _starts(), times, "euler")[0]
+    return ode.integrate(field, _starts(), times, "euler")[0]
 
 
 def _metric(metric: str, x: Tensor) -> float:
     """Wasserstein distance of as many points as starts, (B, 1), to the data's quantiles or to a sample of the data."""
     if metric == TO_LAW:
-        wanted = transport.monotone_map(toy.MIXTURE, _starts())
+        wanted = transport.monotone_map(three_gaussians.MIXTURE, _starts())
     else:
-        wanted = toy.MIXTURE.sample(POINTS, seeds.generator("TUT-9"))
+        wanted = three_gaussians.MIXTURE.sample(POINTS, seeds.generator("TUT-9"))
     return float((x.sort(0).values - wanted.sort(0).values).square().mean().sqrt())
 
 
@@ -263,4 +265,4 @@ def constant_target(case: str, variant: str, context: Context) -> Measurement:
 def _target(z: Tensor, eps: Tensor, c: Coefficients, variant: str) -> Tensor:
     if variant != POSTERIOR:
         return get_target("velocity").of(z, eps, c)
-    return toy.MIXTURE.marginal_velocity((c.alpha * z + c.sigma * eps)[:, :1], c)
+    return three_gaussians.MIXTURE.marginal_velocity((c.alpha * z + c.sigma * eps)[:, :1], c)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.foundation import seeds
+from reproflow.numerics.quadrature import integral
 from reproflow.theory import bounds
-from reproflow.theory.canonical import canonical, log_snr
-from reproflow.theory.paths import Coefficients, get_path
-from reproflow.theory.quadrature import integral
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import canonical, log_snr
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

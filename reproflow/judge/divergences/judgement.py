@@ -26,11 +26,11 @@ from reproflow.exact.criterion import Finding
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.judge.divergences import facts as measured
-from reproflow.judge.divergences import losses
-from reproflow.judge.divergences.facts import TOLERANCE, Facts
-from reproflow.judge.divergences.functional import ONE_OF_NONE
-from reproflow.judge.verdict import REFUTED, SUPPORTED, number
+from reproflow.foundation.verdicts import REFUTED, SUPPORTED, number
+from reproflow.judge.divergences import measurements as measured
+from reproflow.judge.divergences import scaled_loss
+from reproflow.judge.divergences.measurements import TOLERANCE, Facts
+from reproflow.judge.divergences.minimisers import ONE_OF_NONE
 from reproflow.theory.divergences import Divergence, get_divergence
 
 FLAT = 1e-9
@@ -83,7 +83,7 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
     started = clock.monotonic()
     subject = get_divergence(spec)
     first, second = ("real", "positive") if _is_real(subject) else ("positive", "real")
-    found = {first: measured.facts(losses.scaled(subject, first), first)}
+    found = {first: measured.facts(scaled_loss.scaled(subject, first), first)}
     if beyond := _where_defined(subject, second):
         found[second] = beyond
         found["real"] = measured.with_gaps_of(found["real"], found["positive"])
@@ -103,7 +103,7 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
 
 def _where_defined(subject: Divergence, domain: str) -> Facts | None:
     """The facts in the other domain, where it is a number throughout: it need not be."""
-    loss = losses.scaled_where_finite(subject, domain)
+    loss = scaled_loss.scaled_where_finite(subject, domain)
     try:
         return measured.facts(loss, domain) if loss else None
     except UsageError:
@@ -129,7 +129,7 @@ def _domain(found: Facts, subject: Divergence) -> dict[str, Any]:
         "identified": _identified(found, subject),
         "slope": number(found.slope.residual),
         "curvature": None if found.curvature is None else number(found.curvature),
-        "largest": found.unit * losses.LARGEST[found.domain],
+        "largest": found.unit * scaled_loss.LARGEST[found.domain],
     }
 
 
@@ -222,7 +222,7 @@ def _summary(domains: dict[str, dict[str, Any] | None], own: Facts) -> str:
     else:
         words.append(f"for {NUMBERS[first]} and for {NUMBERS[second]}")
     if own.unit < 1:
-        largest = own.unit * losses.LARGEST[first]
+        largest = own.unit * scaled_loss.LARGEST[first]
         words.append(f"looked at up to {largest:.3g}, beyond which it is infinite or lost in rounding")
     return "; ".join(words)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reproflow.foundation.specs import Spec
-from reproflow.judge.paths import motion, shape, transport
-from reproflow.judge.paths.breaks import NONE, breaks
-from reproflow.judge.paths.course import Course
-from reproflow.judge.verdict import INCONCLUSIVE, SUPPORTED
+from reproflow.foundation.verdicts import INCONCLUSIVE, SUPPORTED
+from reproflow.judge.paths import continuity as transport
+from reproflow.judge.paths import derivatives, values
+from reproflow.judge.paths.discontinuities import NONE, breaks
+from reproflow.judge.paths.path_values import Course
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_path
 
@@ -58,15 +59,15 @@ def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
     started = clock.monotonic()
     course = Course(quick_path(get_path(spec, process)))
     course.check_alone()
-    about_shape = {name: getattr(shape, name)(course) for name in ASKED[:3]}
+    about_shape = {name: getattr(values, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)
-    velocity = motion.velocity(course, broken)
+    velocity = derivatives.velocity(course, broken)
     return PathJudgement(
         spec=str(spec),
         process=process,
         **about_shape,
         velocity=velocity,
         continuity=transport.continuity(course, broken),
-        integrable=motion.integrable(course, broken, velocity["verdict"]),
+        integrable=derivatives.integrable(course, broken, velocity["verdict"]),
         seconds=round(clock.monotonic() - started, 3),
     )

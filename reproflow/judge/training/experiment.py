@@ -7,7 +7,7 @@ stack; each is measured on held-out data with the same noise. So differences are
 
     d = mean over seeds of [metric(this) - metric(neighbour)],   lower is better,
 
-with a simultaneous interval over the neighbours from eight pairs on and none below (`evaluation.paired`). Gaussian:
+with a simultaneous interval over the neighbours from eight pairs on and none below (`numerics.paired`). Gaussian:
 points of `eight_gaussians`, the exact negative log-likelihood of the flow in nats. Masked: `digits8`, the variational
 bound in bits/dim, which is what the ELBO's weighting minimises. Nothing is written unless a folder is named.
 """
@@ -23,19 +23,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reproflow.evaluation.cell import likelihood
+from reproflow.evaluation.cells import likelihood
 from reproflow.foundation import files, grid
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.training.neighbours import Arm, Outcome, arms, told
+from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.judge.training.plan import Plan
-from reproflow.judge.weightings.objective import Objective
-from reproflow.learning.data import ImageData, ToyData, get_dataset, prepared
-from reproflow.learning.models import stacked
-from reproflow.learning.models.denoiser import GaussianDenoiser, MaskedDenoiser
-from reproflow.learning.models.heads import Head, head_for
-from reproflow.learning.training.draws import Draws
-from reproflow.learning.training.stack import Stack, fresh
+from reproflow.learning.data import ImageData, ToyData, get_dataset, tensor_files
+from reproflow.learning.networks import stacked_mlp
+from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
+from reproflow.learning.networks.heads import Head, head_for
+from reproflow.learning.training.batches import Batches
+from reproflow.learning.training.stacked import StackedTrainer, fresh
 from reproflow.theory.admission import admit
 from reproflow.theory.processes import gaussian, masked
 from reproflow.theory.targets import get_target
@@ -134,8 +134,8 @@ def _caution(experiment: Experiment) -> str:
 # -- training ----------------------------------------------------------------------------------------------------------
 
 
-class PairedDraws(Draws):
-    """Draws for objectives that are given, one a cell; the cells say seeds and data set."""
+class PairedDraws(Batches):
+    """Batches for objectives that are given, one a cell; the cells say seeds and data set."""
 
     def __init__(self, cells: Sequence[Cell], objectives: Sequence[Any], experiment: Experiment, data: Data) -> None:
         super().__init__(cells, experiment, data, torch.device("cpu"))
@@ -152,8 +152,8 @@ def _train(trained: Sequence[Arm], experiment: Experiment, plan: Plan) -> list[O
     cells = grid.expand_experiment(experiment)
     members = [(place, cell) for place in range(len(trained)) for cell in cells]
     head = head_for(data, experiment.process, cells[0].target, experiment.model)
-    network = stacked.initialise(head.architecture, [(head.kind, data.name, cell.seed) for _, cell in members])
-    stack = Stack(head, experiment.training, fresh(network, experiment.training.steps), torch.device("cpu"))
+    network = stacked_mlp.initialise(head.architecture, [(head.kind, data.name, cell.seed) for _, cell in members])
+    stack = StackedTrainer(head, experiment.training, fresh(network, experiment.training.steps), torch.device("cpu"))
     objectives = [_objective(arm.subject, experiment, data) for arm in trained]
     outcomes = [Outcome() for _ in trained]
 
@@ -170,7 +170,7 @@ def _train(trained: Sequence[Arm], experiment: Experiment, plan: Plan) -> list[O
 
 
 def _run(
-    stack: Stack,
+    stack: StackedTrainer,
     members: list[Member],
     draws: Callable[[Sequence[Member]], PairedDraws],
     outcomes: Sequence[Outcome],
@@ -204,7 +204,7 @@ def _objective(subject: Objective, experiment: Experiment, data: Data) -> gaussi
 def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head: Head) -> Denoiser:
     """The network of a state, with its averaged weights."""
     weights = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
-    network = stacked.stack(head.architecture, [weights]).eval().requires_grad_(False)
+    network = stacked_mlp.stack(head.architecture, [weights]).eval().requires_grad_(False)
     if subject.path.process == "masked":
         return MaskedDenoiser(network, head, subject.path)
     return GaussianDenoiser(network, head, subject.path, get_target(cell.target))
@@ -224,4 +224,4 @@ def _keep(arm: Arm, cell: Cell, denoiser: Denoiser, plan: Plan) -> None:
     if plan.folder is not None:
         name = f"{arm.role.replace(' ', '_')}.s{cell.seed}.safetensors"
         about = {"kind": "network", "cell": ".".join(arm.name)}
-        prepared.write_tensors(plan.folder / name, denoiser.network.state_dict(), about)
+        tensor_files.write_tensors(plan.folder / name, denoiser.network.state_dict(), about)

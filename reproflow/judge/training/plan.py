@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEEDS = 8
-"""The fewest pairs that are told apart: `evaluation.relabelling.FEWEST_PAIRS`."""
+"""The fewest pairs that are told apart: `numerics.relabelling.FEWEST_PAIRS`."""
 
 
 def _nothing() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from reproflow.learning.data import digits, toy2d
-from reproflow.learning.data.base import ImageData, ToyData, dataset, digest, get_dataset
-from reproflow.learning.data.prepared import load, prepare
+from reproflow.learning.data.base import dataset, get_dataset
+from reproflow.learning.data.images import ImageData
+from reproflow.learning.data.points import ToyData
+from reproflow.learning.data.tensor_digest import digest
+from reproflow.learning.data.tensor_files import load, prepare
 
 __all__ = [
     "ImageData",

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import seeds
-from reproflow.learning.data.base import ImageData, dataset
+from reproflow.learning.data.base import dataset
+from reproflow.learning.data.images import ImageData
 
 HELD_OUT = 450
 

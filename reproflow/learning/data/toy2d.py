@@ -21,7 +21,8 @@ from torch import Generator, Tensor
 
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
-from reproflow.learning.data.base import ToyData, dataset
+from reproflow.learning.data.base import dataset
+from reproflow.learning.data.points import ToyData
 
 TEST_POINTS = 4096
 DOUBLE = torch.float64

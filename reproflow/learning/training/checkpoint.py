@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.files import refusals
-from reproflow.learning.data.prepared import read_tensors, write_tensors
+from reproflow.learning.data.tensor_files import read_tensors, write_tensors
 
 CHANGES_NO_NUMBER = "a state is loaded with the bits it was saved with (tests/faults/test_training.py)"
 

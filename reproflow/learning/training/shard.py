@@ -22,13 +22,13 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import CellsFailed, InterruptedRun, ReproflowError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
-from reproflow.learning.data import ImageData, ToyData, prepared
-from reproflow.learning.models.heads import Head, head_for
-from reproflow.learning.models.stacked import initialise
+from reproflow.learning.data import ImageData, ToyData, tensor_files
+from reproflow.learning.networks.heads import Head, head_for
+from reproflow.learning.networks.stacked_mlp import initialise
 from reproflow.learning.training import checkpoint
+from reproflow.learning.training.batches import Batches
 from reproflow.learning.training.checkpoint import Checkpoint
-from reproflow.learning.training.draws import Draws
-from reproflow.learning.training.stack import Stack, fresh
+from reproflow.learning.training.stacked import StackedTrainer, fresh
 
 FINAL = "final.safetensors"
 Outcome = tuple[str, str]
@@ -101,8 +101,8 @@ def _run(
 ) -> list[Job]:
     """Takes a group from its step to `stop`; returns the jobs that finished, diverged or failed."""
     training, gone, active = experiment.training, [], list(group)
-    stack = Stack(head, training, [job.state for job in active], device)
-    draws: Draws | None = None
+    stack = StackedTrainer(head, training, [job.state for job in active], device)
+    draws: Batches | None = None
     began = time.perf_counter()
 
     def leave(outcomes: dict[int, Outcome]) -> None:
@@ -114,7 +114,7 @@ def _run(
     while active and stack.step < stop:
         try:
             if draws is None:
-                draws = Draws([job.cell for job in active], experiment, data, device)
+                draws = Batches([job.cell for job in active], experiment, data, device)
                 stack.divergence = draws.divergence
             bad = dict.fromkeys(_advance(stack, draws.batch(stack.step), experiment), _diverged(stack.step))
         except CellsFailed as error:
@@ -141,7 +141,7 @@ def _diverged(step: int) -> Outcome:
     return "diverged", f"loss or gradient not finite at step {step}; the state before it is kept"
 
 
-def _advance(stack: Stack, batch: dict[str, Tensor], experiment: Experiment) -> list[int]:
+def _advance(stack: StackedTrainer, batch: dict[str, Tensor], experiment: Experiment) -> list[int]:
     try:
         return stack.advance(batch)
     except torch.cuda.OutOfMemoryError as error:
@@ -161,7 +161,7 @@ def _starting_state(cell: Cell, slot: Slot, head: Head, experiment: Experiment) 
     return fresh(network, experiment.training.steps)[0]
 
 
-def _save(jobs: list[Job], stack: Stack) -> None:
+def _save(jobs: list[Job], stack: StackedTrainer) -> None:
     for job, state in zip(jobs, stack.states(), strict=True):
         job.state = state
         checkpoint.save(job.slot.folder, job.slot.fingerprint.value, state)
@@ -170,7 +170,9 @@ def _save(jobs: list[Job], stack: Stack) -> None:
 def _finish(job: Job, state: Checkpoint, outcome: Outcome, device: torch.device, seconds: float) -> None:
     """Stores the averaged and the raw weights and the history; the moments are no longer needed."""
     kept = {name: tensor for name, tensor in state.tensors.items() if name.startswith(("weights.", "ema.", "history"))}
-    prepared.write_tensors(job.slot.folder / FINAL, kept, {"kind": "network", "cell": job.cell.key, "step": state.step})
+    tensor_files.write_tensors(
+        job.slot.folder / FINAL, kept, {"kind": "network", "cell": job.cell.key, "step": state.step}
+    )
     status, reason = outcome
     about = {"cell": job.cell.key, "status": status, "step": state.step, "reason": reason, "device": device.type}
     job.slot.finish(about | {"seconds": seconds}, FINAL)

@@ -108,8 +108,8 @@ def write_figures(results: str | Path, names: Iterable[str] | None = None) -> li
 
 
 def _write(results: Path, name: str, draw: Draw) -> list[Path]:
+    from reproflow.analysis.results import write_frame
     from reproflow.reporting.figures import style
-    from reproflow.reporting.results import write_frame
 
     stem = results / "figures" / name
     with style.styled():

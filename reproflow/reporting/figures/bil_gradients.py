@@ -18,10 +18,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.analysis.results import load_results, records
 from reproflow.claims.policy import REFUTED, STATEMENT, SUPPORTED, Measurement, decide
 from reproflow.foundation.errors import UsageError
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import load_results, records
 from reproflow.theory.divergences import get_divergence
 
 CLAIMS = {

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reproflow.analysis.objective_classes import SQUARED
+from reproflow.analysis.results import Results, records
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
-from reproflow.reporting.objectives import SQUARED
-from reproflow.reporting.results import Results, records
 from reproflow.theory.bounds import Bound, analyse
-from reproflow.theory.canonical import canonical, invert_lam
 from reproflow.theory.equivalence import proportional, signature
+from reproflow.theory.log_snr import canonical, invert_lam
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import TimeLaw, get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproflow.evaluation.paired import Seeds
-from reproflow.evaluation.relabelling import FEWEST_SEEDS
-from reproflow.reporting.exchanges import (
+from reproflow.analysis.formatting import DASH, HEADINGS, number
+from reproflow.analysis.results import Results, load_results
+from reproflow.analysis.weight_or_law import (
     ARMS,
     Pair,
     curve,
@@ -24,9 +24,9 @@ from reproflow.reporting.exchanges import (
     outcome,
     pairs,
 )
+from reproflow.numerics.paired import Seeds
+from reproflow.numerics.relabelling import FEWEST_SEEDS
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import Results, load_results
-from reproflow.reporting.wording import DASH, HEADINGS, number
 
 COLUMNS = [
     "pair", "dataset", "process", "path", "target", "steps", "quantity", "arm", "weighting", "time", "seed", "step",

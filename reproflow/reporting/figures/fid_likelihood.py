@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.analysis.formatting import label
+from reproflow.analysis.results import load_results, records
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import load_results, records
-from reproflow.reporting.wording import label
 
 X, Y = "bound_bits_per_dim", "fid_train"
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]

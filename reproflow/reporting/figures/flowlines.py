@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reproflow.learning.models.denoiser import GaussianDenoiser
-from reproflow.learning.sampling import Field, integrate
+from reproflow.learning.networks.denoiser import GaussianDenoiser
+from reproflow.learning.sampling.ode import Field, integrate
 
 
 def field_of(denoiser: GaussianDenoiser) -> Field:

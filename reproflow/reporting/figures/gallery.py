@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.analysis.results import load_results
 from reproflow.foundation import registry
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
-from reproflow.reporting.results import load_results
 
 ACROSS = 4
 WRAP = 35

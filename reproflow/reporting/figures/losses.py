@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from reproflow.analysis.formatting import axis_word, label
+from reproflow.analysis.results import Results, load_results
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import Results, load_results
-from reproflow.reporting.wording import axis_word, label
 
 BLOCK = ["dataset", "process"]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup"]

@@ -19,7 +19,8 @@ from reproflow.exact.mixture import Mixture
 from reproflow.foundation import registry
 from reproflow.learning.data import get_dataset
 from reproflow.reporting.figures import style
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 
 TIME = 0.8
 HALF = 2.0
@@ -81,7 +82,7 @@ def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
 def field_panel(
     axes: Axes, name: str, kind: str, field: Mixture, law: Mixture, z: torch.Tensor | None, t: float = TIME
 ) -> pd.DataFrame:
-    """Draws the velocity of `field` at t on the path of that name over the density of `law`, and returns the numbers.
+    """Batches the velocity of `field` at t on the path of that name over the density of `law`, and returns the numbers.
 
     `z` (2,) is marked where given.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from reproflow.analysis.formatting import label
+from reproflow.analysis.results import Results
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.figures import style
-from reproflow.reporting.results import Results
-from reproflow.reporting.wording import label
 
 IDENTITY = ["dataset", "path", "time", "target", "weighting", "cell"]
 DISTINCT = ["dataset", "weighting", "time", "path", "target", "coupling", "divergence", "setup", "steps"]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reproflow.analysis.results import load_results
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.sample_files import (
     IDENTITY,
@@ -17,7 +18,6 @@ from reproflow.reporting.figures.sample_files import (
     left_out,
     title,
 )
-from reproflow.reporting.results import load_results
 
 ACROSS = 8  # images a class in each block
 CLASSES = 10

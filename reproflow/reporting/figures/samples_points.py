@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.analysis.results import load_results
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.sample_files import (
     Row,
@@ -18,7 +19,6 @@ from reproflow.reporting.figures.sample_files import (
     left_out,
     title,
 )
-from reproflow.reporting.results import load_results
 
 HALF, BINS, ACROSS = 3.0, 48, 6
 WRAP = 24  # characters of a panel's heading in a line

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.reporting.cascade import QUANTITIES, read_cascade
+from reproflow.analysis.bound_cascade import QUANTITIES, read_cascade
 from reproflow.reporting.figures import style
 
 CAPTION = (

@@ -17,9 +17,9 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.reporting.cascade import read_cascade, terms
+from reproflow.analysis.bound_cascade import read_cascade, terms
+from reproflow.analysis.formatting import number
 from reproflow.reporting.figures import style
-from reproflow.reporting.wording import number
 
 CAPTION = (
     "A weighted loss as a sum of improved bounds, after Shi & Titsias (2025), Fig. 1, in numbers: of one trained "

@@ -28,8 +28,9 @@ from matplotlib.figure import Figure
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import HOME, LAM, REACH, bound, curve_of
 from reproflow.theory.bounds import Bound
-from reproflow.theory.canonical import canonical, elbo_coefficient
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import canonical, elbo_coefficient
+from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from reproflow.analysis.formatting import USUAL
 from reproflow.foundation.files import atomic
-from reproflow.reporting.wording import USUAL
 
 HEAD = 0.3  # inches of a heading over panels
 WIDTH = 8.4  # inches; the report shows figures at about this width

@@ -24,11 +24,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from reproflow.claims.exact_denoiser import exact_denoiser
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
 from reproflow.learning.data import get_dataset
-from reproflow.learning.reflow import straightness
+from reproflow.learning.networks.exact_denoiser import exact_denoiser
+from reproflow.learning.sampling.reflow import straightness
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 from reproflow.reporting.figures.paths_fields import DATASET, EDGE, field_panel
@@ -104,7 +104,7 @@ def _lines(mixture: Mixture, eps: Tensor, z: Tensor) -> list[tuple[str, Tensor, 
 
 
 def _pair(axes: Axes, kind: str, field: Mixture, eps: Tensor, z: Tensor, t: float) -> pd.DataFrame:
-    """Draws the line of one pair and its place at t; the field's velocity there."""
+    """Batches the line of one pair and its place at t; the field's velocity there."""
     x = (1 - t) * eps + t * z
     u = field.marginal_velocity(x[None], get_path(PATH).at(torch.tensor(t, dtype=torch.float64)))[0]
     axes.plot(*torch.stack([eps, z]).T, color=PAIR, linewidth=1.0, scalex=False, scaley=False)

@@ -27,7 +27,8 @@ from reproflow.foundation import seeds
 from reproflow.foundation.errors import UsageError
 from reproflow.learning.data import ImageData, get_dataset, load
 from reproflow.reporting.figures import style
-from reproflow.theory.paths import Coefficients, get_path
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 
 DATASET, PATH = "digits8", "linear"

@@ -22,15 +22,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import ExactDenoiser, exact_denoiser
+from reproflow.analysis.results import records
 from reproflow.claims.tutorials.straightness import first_cost, flow, last_cost
-from reproflow.exact import transport
+from reproflow.exact import three_gaussians, transport
 from reproflow.foundation import seeds
-from reproflow.learning.reflow import straightness
+from reproflow.learning.networks.exact_denoiser import ExactDenoiser, exact_denoiser
+from reproflow.learning.sampling.reflow import straightness
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
-from reproflow.reporting.results import records
 
 PAIRS, WIDTH = 4096, 0.06
 STARTS, LINES, STEPS = 64, 21, 32
@@ -94,7 +93,10 @@ def couplings() -> dict[str, tuple[Tensor, Tensor]]:
     """Noise and data (PAIRS, 1) of each kind: independent, carried by the exact flow, and carried and then shuffled."""
     generator = seeds.generator("tutorial reflow")
     x0 = torch.randn(PAIRS, 1, generator=generator, dtype=torch.float64)
-    data, carried = toy.MIXTURE.sample(PAIRS, generator), transport.monotone_map(toy.MIXTURE, x0)
+    data, carried = (
+        three_gaussians.MIXTURE.sample(PAIRS, generator),
+        transport.monotone_map(three_gaussians.MIXTURE, x0),
+    )
     shuffled = carried[torch.randperm(PAIRS, generator=generator)]
     return {FIRST: (x0, data), SECOND: (x0, carried), CONTROL: (x0, shuffled)}
 

@@ -19,12 +19,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.claims import toy
-from reproflow.claims.exact_denoiser import exact_denoiser
 from reproflow.claims.policy import STATEMENT
 from reproflow.claims.tutorials.solvers import ORDERS, solver_error
-from reproflow.exact import transport
-from reproflow.learning.sampling import TABLEAUS
+from reproflow.exact import three_gaussians, transport
+from reproflow.learning.networks.exact_denoiser import exact_denoiser
+from reproflow.learning.sampling.ode import TABLEAUS
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 from reproflow.theory.paths import get_path
@@ -94,7 +93,7 @@ def _paths() -> pd.DataFrame:
     path, fine = get_path(PATH), clock(100)
     first = path.at(torch.tensor(0.0, dtype=torch.float64))
     ends = [path.at(torch.tensor(t, dtype=torch.float64)) for t in fine]
-    exact = torch.stack([transport.flow_map(toy.MIXTURE, start, first, end) for end in ends])
+    exact = torch.stack([transport.flow_map(three_gaussians.MIXTURE, start, first, end) for end in ends])
     few = follow(field_of(exact_denoiser(PATH)), start, clock(FEW), "euler")
     return pd.concat(
         [tidy(exact, fine, quantity="path", solver="exact"), tidy(few, clock(FEW), quantity="path", solver="euler")]

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import bound, curve_of
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.canonical import canonical
+from reproflow.theory.log_snr import canonical
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from reproflow.theory.admission import midpoints
-from reproflow.theory.canonical import coefficient
 from reproflow.theory.divergences import Divergence
+from reproflow.theory.log_snr import coefficient
 from reproflow.theory.paths import Path
 from reproflow.theory.targets import Target
 from reproflow.theory.times import TimeLaw

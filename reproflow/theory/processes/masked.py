@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reproflow.theory.admission import midpoints
-from reproflow.theory.canonical import coefficient
+from reproflow.theory.log_snr import coefficient
 from reproflow.theory.paths import Path
 from reproflow.theory.times import TimeLaw
 from reproflow.theory.weightings import Weighting

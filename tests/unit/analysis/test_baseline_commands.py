@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from reproflow import cli
-from reproflow.evaluation import baselines
-from reproflow.evaluation.snapshot import read_results
+from reproflow.analysis import baselines, gate
+from reproflow.analysis.snapshot import read_results
 from reproflow.foundation import config as configuration
 from reproflow.foundation.errors import RegressionError, UsageError
-from reproflow.reporting import gate
 
 CELLS = """process,dataset,path,time,weighting,target,seed,steps,cell,status,reason,nll_nats,device,fingerprint
 """

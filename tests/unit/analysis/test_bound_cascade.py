@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from reproflow.reporting.cascade import contradicted
+from reproflow.analysis.bound_cascade import contradicted
 
 
 def test_true_bounds_do_not_alarm_the_gate_and_a_false_one_does() -> None:

@@ -16,8 +16,8 @@ from scipy import stats
 from sign_flip_oracle import two_sided
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
-from reproflow.reporting.comparison import comparison_table
-from reproflow.reporting.results import load_results
+from reproflow.analysis.comparison import comparison_table
+from reproflow.analysis.results import load_results
 from reproflow.reporting.tables import write_tables
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from synthetic_results import CELL_COLUMNS, write_csv
 
+from reproflow.analysis.claim_rows import claims_table
+from reproflow.analysis.control_arms import outcomes
+from reproflow.analysis.results import load_results
+from reproflow.analysis.summary import gate_state
 from reproflow.foundation import config as configuration
 from reproflow.foundation.errors import ConfigError
-from reproflow.reporting.controls import outcomes
-from reproflow.reporting.results import load_results
-from reproflow.reporting.summary import gate_state
-from reproflow.reporting.tables import claims_table
 
 ARMS = ["elbo", "uniform", "fm", {"name": "blind", "spec": "expr:where(t < 0.5, 0, 1)", "on": "velocity"}]
 CONTROLS = {"separated": ["blind"], "same": [["uniform", "fm"]]}

@@ -10,12 +10,12 @@ import pytest
 from html_page import Page
 from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
+from reproflow.analysis.claim_rows import claims_table
+from reproflow.analysis.gate import judge
+from reproflow.analysis.results import load_results
+from reproflow.analysis.summary import gate_state
 from reproflow.foundation.errors import VerdictError
-from reproflow.reporting.gate import judge
 from reproflow.reporting.html import write_report
-from reproflow.reporting.results import load_results
-from reproflow.reporting.summary import gate_state
-from reproflow.reporting.tables import claims_table
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from snapshots import BASELINE, FRESH, METRIC, SETTING, group, pair, snapshot
 
-from reproflow.evaluation import regression
-from reproflow.evaluation.snapshot import Broken, Series, Snapshot
-from reproflow.reporting.regression import markdown
+from reproflow.analysis import regression_check
+from reproflow.analysis.snapshot import Broken, Series, Snapshot
+from reproflow.reporting.regression_summary import markdown
 
 
 def named(weighting: str) -> str:
@@ -23,7 +23,7 @@ class TestCells:
         old = snapshot(before, BASELINE)
         for seed, run in ((7, BASELINE[:5]), (105, FRESH)):
             lost = Broken(group("w2")[:-1], seed, "diverged", "loss is nan")
-            found = regression.compare(old, replace(snapshot(after, run), broken=(lost,)))
+            found = regression_check.compare(old, replace(snapshot(after, run), broken=(lost,)))
             assert found.exit_code == 4
             assert "diverged (loss is nan)" in found.broken[0]
             (row,) = [row for row in found.worse if row.metric == "failed"]
@@ -33,7 +33,9 @@ class TestCells:
     def test_a_run_without_any_number_of_a_group_is_worse_too(self) -> None:
         before, after = pair(15, 3)
         lost = tuple(Broken(group("w2")[:-1], seed, "failed", "exit 1") for seed in FRESH)
-        found = regression.compare(snapshot(before, BASELINE), replace(snapshot(after[:, :2], FRESH), broken=lost))
+        found = regression_check.compare(
+            snapshot(before, BASELINE), replace(snapshot(after[:, :2], FRESH), broken=lost)
+        )
         assert (found.exit_code, len(found.broken), found.vanished) == (4, 5, ())
 
     def test_an_empty_column_is_worse_where_the_baseline_has_the_number(self) -> None:
@@ -43,26 +45,26 @@ class TestCells:
         own = dict(run.series[key].values)
         del own[101]
         changed = replace(run, series=run.series | {key: replace(run.series[key], values=own, missing=(101,))})
-        found = regression.compare(snapshot(before, BASELINE), changed)
+        found = regression_check.compare(snapshot(before, BASELINE), changed)
         assert found.exit_code == 4
         assert found.broken == (f"{named('w1')}, seed 101: no {METRIC}",)
         # A baseline that lacks it too, at another seed: shares are compared.
         old = snapshot(before, BASELINE)
         old = replace(old, series=old.series | {key: replace(old.series[key], missing=(20,))})
-        found = regression.compare(old, changed)
+        found = regression_check.compare(old, changed)
         assert found.exit_code == 0
         (row,) = [row for row in found.rows if row.metric == f"{METRIC} missing"]
         assert (row.before, row.after) == (pytest.approx(1 / 21), pytest.approx(1 / 5))
         # The same seed had it.
         again = replace(run, series=run.series | {key: replace(run.series[key], values=own, missing=(7,))})
-        assert regression.compare(old, again).exit_code == 4
+        assert regression_check.compare(old, again).exit_code == 4
 
     def test_a_column_that_is_empty_in_every_cell_is_worse(self) -> None:
         before, after = pair(30)
         run = snapshot(after, FRESH)
         key = group("w1"), METRIC
         gone = replace(run, series={k: v for k, v in run.series.items() if k != key}, empty={key: tuple(FRESH)})
-        found = regression.compare(snapshot(before, BASELINE), gone)
+        found = regression_check.compare(snapshot(before, BASELINE), gone)
         assert found.exit_code == 4
         assert len(found.broken) == 5
         (row,) = [row for row in found.worse if row.metric == f"{METRIC} missing"]
@@ -75,7 +77,7 @@ class TestCells:
         run = snapshot(after, FRESH)
         series = {k: v for k, v in run.series.items() if k[0] != group("w1")}
         lost = tuple(Broken(nouns, seed, "diverged", "nan") for seed in (100, 101))
-        found = regression.compare(old, replace(run, series=series, broken=lost))
+        found = regression_check.compare(old, replace(run, series=series, broken=lost))
         assert found.exit_code == 5
         assert sum("fewer than 3 seeds" in text for text in found.incomparable) == 2
 
@@ -84,7 +86,7 @@ class TestCells:
         nouns = group("w2")[:-1]
         old = replace(snapshot(before, BASELINE), broken=tuple(Broken(nouns, s, "failed", "") for s in (20, 21)))
         lost = tuple(Broken(nouns, seed, "failed", "") for seed in (2, 105, 106))
-        found = regression.compare(old, replace(snapshot(after, FRESH), broken=lost))
+        found = regression_check.compare(old, replace(snapshot(after, FRESH), broken=lost))
         (row,) = [row for row in found.worse if row.metric == "failed"]
         assert (row.before, row.after) == (pytest.approx(2 / 22), pytest.approx(3 / 8))
         assert len(found.broken) == 3
@@ -103,18 +105,18 @@ class TestCells:
             )
 
         old = failing(before, BASELINE, [4])
-        few = regression.compare(old, failing(after, FRESH, [101]))
+        few = regression_check.compare(old, failing(after, FRESH, [101]))
         assert few.exit_code == 0
         (row,) = [row for row in few.rows if row.metric == "failed"]
         assert (row.before, row.after) == (pytest.approx(1 / 20), pytest.approx(1 / 5))
         many = np.vstack([after, after])
         seeds = [*FRESH, *range(200, 205)]
-        harmed = regression.compare(old, failing(many, seeds, seeds[2:]))
+        harmed = regression_check.compare(old, failing(many, seeds, seeds[2:]))
         assert [row.metric for row in harmed.worse] == ["failed"]
 
     def test_what_came_and_went(self) -> None:
         before, after = pair(18, 3)
         run = snapshot(after[:, :2], FRESH)
         extra = {(group("new"), "kid"): Series(dict.fromkeys(FRESH, 1.0), SETTING)}
-        found = regression.compare(snapshot(before, BASELINE), replace(run, series=run.series | extra))
+        found = regression_check.compare(snapshot(before, BASELINE), replace(run, series=run.series | extra))
         assert (len(found.new), len(found.vanished), found.exit_code) == (1, 1, 0)

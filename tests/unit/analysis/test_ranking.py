@@ -16,10 +16,10 @@ from sign_flip_oracle import two_sided
 from statsmodels.stats.multitest import multipletests
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
+from reproflow.analysis.fid_table import fid_table, head
+from reproflow.analysis.ranking import ranking_table, show_ranking
+from reproflow.analysis.results import load_results
 from reproflow.foundation.errors import ReproflowError
-from reproflow.reporting.fid_table import fid_table, head
-from reproflow.reporting.ranking import ranking_table, show_ranking
-from reproflow.reporting.results import load_results
 from reproflow.reporting.tables import write_tables
 
 SEEDS = tuple(range(10))

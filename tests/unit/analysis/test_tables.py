@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
+from reproflow.analysis.comparison import comparison_table
+from reproflow.analysis.results import load_results, natural
 from reproflow.foundation.errors import ReproflowError
-from reproflow.reporting.comparison import comparison_table
-from reproflow.reporting.results import load_results, natural
 from reproflow.reporting.tables import number, write_tables
 
 

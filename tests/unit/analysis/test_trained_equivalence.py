@@ -15,9 +15,9 @@ from scipy import stats
 from sign_flip_oracle import one_sided
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
-from reproflow.reporting.equivalence import equivalence_table, summary
+from reproflow.analysis.results import load_results, records
+from reproflow.analysis.trained_equivalence import equivalence_table, summary
 from reproflow.reporting.html import write_report
-from reproflow.reporting.results import load_results, records
 from reproflow.reporting.tables import write_tables
 
 # log w up to a constant, by (process, weighting, path, time law): Kingma & Gao (2023), table 1; 001, Fig. 2.

@@ -14,11 +14,11 @@ import torch
 from scipy import stats
 from synthetic_results import CELL_COLUMNS, CURVE_COLUMNS, write_csv, write_results
 
-from reproflow.evaluation.noise import noise
+from reproflow.analysis.results import load_results
+from reproflow.analysis.weight_or_law import measured_ratio, pairs
+from reproflow.evaluation.gradient_variance import noise
 from reproflow.foundation import config, grid
-from reproflow.reporting.exchanges import measured_ratio, pairs
 from reproflow.reporting.figures import figures
-from reproflow.reporting.results import load_results
 
 SEEDS = (0, 1, 2, 3)
 WEIGHT, LAW = "eight_gaussians.gaussian.linear.uniform.fm", "eight_gaussians.gaussian.linear.logit_normal.fm"

@@ -10,8 +10,8 @@ import typer
 from repository import schema
 
 from reproflow import cli
-from reproflow.cli import judging
-from reproflow.foundation import child
+from reproflow.cli import check_options
+from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError
 
 OWN = "def f(*given): return given[0]\n"
@@ -68,7 +68,7 @@ class TestChild:
             calls.append(arguments)
             return 5
 
-        monkeypatch.setattr(child, "run", run)
+        monkeypatch.setattr(child_process, "run", run)
         monkeypatch.chdir(tmp_path)
         (tmp_path / "own.py").write_text(OWN)
         return calls
@@ -95,16 +95,18 @@ class TestChild:
         assert not any(each.startswith(("--train", "--seeds", "--json")) for each in asked)
 
     def test_no_child_without_a_file(self, started: list[list[str]]) -> None:
-        judging.in_child("path", "linear", [], {"process": "gaussian"})
+        check_options.in_child("path", "linear", [], {"process": "gaussian"})
         assert started == []
 
     def test_flags_and_values(self, started: list[list[str]]) -> None:
         with pytest.raises(typer.Exit):
-            judging.in_child("time", "own.py:f", ["own.py"], {"a": None, "b": False, "c": True, "d": 0, "e-f": "x"})
+            check_options.in_child(
+                "time", "own.py:f", ["own.py"], {"a": None, "b": False, "c": True, "d": 0, "e-f": "x"}
+            )
         assert started == [["check", "time", "--c", "--d=0", "--e-f=x", "--", "own.py:f"]]
 
     def test_files_are_read_before_anything_runs(self, started: list[list[str]]) -> None:
-        assert judging.user_files({"path": "own.py:f", "time": "uniform"}) == ["own.py"]
+        assert check_options.user_files({"path": "own.py:f", "time": "uniform"}) == ["own.py"]
         with pytest.raises(UsageError, match=r"no file nowhere\.py"):
-            judging.user_files({"time": "nowhere.py:f"})
+            check_options.user_files({"time": "nowhere.py:f"})
         assert started == []

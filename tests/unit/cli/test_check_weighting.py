@@ -13,7 +13,7 @@ from judged_objectives import KEYS
 from repository import schema
 
 from reproflow import cli
-from reproflow.foundation import child
+from reproflow.foundation import child_process
 
 SCHEMA = schema("check-weighting")
 
@@ -104,7 +104,7 @@ class TestCommand:
         self, function: str, word: str, capfd: pytest.CaptureFixture, user: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """In the child, which this process plays here."""
-        monkeypatch.setenv(child.PIPE, "-1")
+        monkeypatch.setenv(child_process.PIPE, "-1")
         assert cli.run(["check", "weighting", f"user.py:{function}", "--json", "-"]) == 2
         said = capfd.readouterr()
         assert word in said.err.replace("\n", " ")
@@ -166,7 +166,7 @@ class TestChild:
     def test_a_loop_without_an_end(
         self, user: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(child.LIMIT, "2")
+        monkeypatch.setenv(child_process.LIMIT, "2")
         assert cli.run(["check", "weighting", "expr:t", "--time", "user.py:loops_u", "--json", "-"]) == 2
         assert cli.run(["check", "weighting", "user.py:loops", "--json", "-"]) == 2
         said = capfd.readouterr()

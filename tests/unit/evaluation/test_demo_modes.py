@@ -10,12 +10,12 @@ from reproflow.evaluation.modes import modes
 from reproflow.foundation import config, grid
 from reproflow.foundation.config import Experiment
 from reproflow.learning import data
-from reproflow.learning.models.denoiser import GaussianDenoiser
-from reproflow.learning.models.heads import head_for
-from reproflow.learning.models.stacked import initialise, stack
-from reproflow.learning.sampling import draw
-from reproflow.learning.training.draws import Draws
-from reproflow.learning.training.stack import Stack, fresh
+from reproflow.learning.networks.denoiser import GaussianDenoiser
+from reproflow.learning.networks.heads import head_for
+from reproflow.learning.networks.stacked_mlp import initialise, stack
+from reproflow.learning.sampling.samples import draw
+from reproflow.learning.training.batches import Batches
+from reproflow.learning.training.stacked import StackedTrainer, fresh
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
@@ -39,8 +39,8 @@ def samples(experiment: Experiment) -> list[torch.Tensor]:
     cells = grid.expand_experiment(experiment)
     head = head_for(LAW, "gaussian", cells[0].target, experiment.model)
     network = initialise(head.architecture, [(head.kind, LAW.name, cell.seed) for cell in cells])
-    trained = Stack(head, experiment.training, fresh(network, experiment.training.steps), CPU)
-    draws = Draws(cells, experiment, LAW, CPU)
+    trained = StackedTrainer(head, experiment.training, fresh(network, experiment.training.steps), CPU)
+    draws = Batches(cells, experiment, LAW, CPU)
     while trained.step < experiment.training.steps:
         assert trained.advance(draws.batch(trained.step)) == []
     found = []

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import familywise
 from benchmarks.familywise import Design, called, draw, upper_limit
-from reproflow.evaluation.relabelling import Pairs
-from reproflow.evaluation.simultaneous import compare_pairs, compare_samples
+from reproflow.numerics.relabelling import Pairs
+from reproflow.numerics.simultaneous import compare_pairs, compare_samples
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy import integrate, stats
 from torch import Generator, Tensor
 
-from reproflow.evaluation import floor as module
-from reproflow.evaluation.floor import floor
-from reproflow.evaluation.statistics import Measured
+from reproflow.evaluation import irreducible_loss as module
+from reproflow.evaluation.irreducible_loss import floor
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import config, grid, seeds
 from reproflow.learning import data
 from reproflow.learning.data import ImageData, ToyData
-from reproflow.learning.training.draws import objective
+from reproflow.learning.training.batches import objective
+from reproflow.numerics.statistics import Measured
 from reproflow.theory.paths import get_path
 
 DOUBLE = torch.float64

@@ -11,8 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from two_samples import generator, samples
 
-from reproflow.evaluation.relabelling import Pairs, TwoSamples, relabellings, sign_flips, student_p
-from reproflow.evaluation.simultaneous import (
+from reproflow.numerics.relabelling import Pairs, TwoSamples, relabellings, sign_flips, student_p
+from reproflow.numerics.simultaneous import (
     BETTER,
     EQUAL,
     NOT_SEPARATED,

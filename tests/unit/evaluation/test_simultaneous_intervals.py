@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 from two_samples import generator, samples
 
-from reproflow.evaluation.relabelling import TwoSamples
-from reproflow.evaluation.simultaneous import (
+from reproflow.foundation.errors import UsageError
+from reproflow.numerics.relabelling import TwoSamples
+from reproflow.numerics.simultaneous import (
     BETTER,
     EQUAL,
     NOT_SEPARATED,
@@ -21,7 +22,6 @@ from reproflow.evaluation.simultaneous import (
     rejected,
     verdict,
 )
-from reproflow.foundation.errors import UsageError
 
 
 class TestIntervals:

@@ -82,7 +82,7 @@ def test_comments_docstrings_and_citations_do_not_count(package: Path) -> None:
     edit(package, "theory/weightings.py", 'cite="Kingma et al. 2021; Shi et al. 2024"', 'cite="somebody"')
     edit(
         package,
-        "learning/training/stack.py",
+        "learning/training/stacked.py",
         "        squares = torch",
         "        # a remark\n\n        squares = torch",
     )
@@ -124,12 +124,12 @@ def test_a_new_weighting_changes_nothing(package: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "stages"),
     [
-        ("learning/training/stack.py", "eps=1e-8", "eps=1e-9", [True, True, True]),
+        ("learning/training/stacked.py", "eps=1e-8", "eps=1e-9", [True, True, True]),
         ("learning/training/schedule.py", "0.5 * training.lr", "0.4 * training.lr", [True, True, True]),
-        ("learning/models/stacked.py", "FREQUENCIES = 8", "FREQUENCIES = 6", [True, True, True]),
+        ("learning/networks/stacked_mlp.py", "FREQUENCIES = 8", "FREQUENCIES = 6", [True, True, True]),
         ("foundation/seeds.py", "digest_size=8", "digest_size=9", [True, True, True]),
-        ("learning/sampling.py", "CHUNK = 1024", "CHUNK = 512", [False, True, True]),
-        ("evaluation/fid.py", "BLOCKS = 20", "BLOCKS = 10", [False, False, True]),
+        ("learning/sampling/samples.py", "CHUNK = 1024", "CHUNK = 512", [False, True, True]),
+        ("evaluation/features/fid_kid.py", "BLOCKS = 20", "BLOCKS = 10", [False, False, True]),
         ("reporting/tables.py", "import", "import", [False, False, False]),
         ("foundation/errors.py", "exit_code = 5", "exit_code = 6", [False, False, False]),
     ],
@@ -149,7 +149,7 @@ def test_engine_files_change_their_stage_and_later_ones(
     [
         ("claims/losses/matching.py", "variant", "variant_"),
         ("claims/policy.py", "math.isnan", "math.isinf"),
-        ("claims/erratum.py", "expected={PRINTED: REFUTED}", "expected={}"),
+        ("claims/errata/erratum.py", "expected={PRINTED: REFUTED}", "expected={}"),
         ("theory/weightings.py", "return torch.ones_like(lam)", "return 2 * torch.ones_like(lam)"),
         ("exact/mixture.py", "self.weights", "self.masses"),
     ],
@@ -166,7 +166,7 @@ FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 LEFT_OUT = [
     "foundation/config.py",
     "foundation/errors.py",
-    "foundation/expressions.py",
+    "foundation/expression_syntax.py",
     "foundation/files.py",
     "foundation/fingerprint.py",
     "foundation/grid.py",
@@ -177,7 +177,7 @@ LEFT_OUT = [
     "foundation/schema_entries.py",
     "foundation/specs.py",
     "foundation/store.py",
-    "foundation/usercode.py",
+    "foundation/user_files.py",
     "learning/training/checkpoint.py",
 ]
 
@@ -216,7 +216,7 @@ def test_the_modules_that_are_left_out_change_no_fingerprint(package: Path) -> N
     [
         # What no source leads to is a part, or a root, by itself.
         ("theory/targets.py", "return -c.sigma, c.alpha", "return c.sigma, c.alpha", {"gaussian"}),
-        ("evaluation/features.py", 'SHIPPED_SHA256 = "1', 'SHIPPED_SHA256 = "2', {"gaussian", "masked"}),
+        ("evaluation/features/extractors.py", 'SHIPPED_SHA256 = "1', 'SHIPPED_SHA256 = "2', {"gaussian", "masked"}),
     ],
 )
 def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, new: str, processes: set[str]) -> None:

@@ -68,7 +68,7 @@ def edit(package: Path, file: str, old: str, new: str) -> None:
 
 def used_as_module_and_alone(package: Path) -> None:
     """A call by `module.f` becomes one by `package.module.f`, or by `f` under another name."""
-    draws, stacked = "learning/training/draws.py", "learning/models/stacked.py"
+    draws, stacked = "learning/training/batches.py", "learning/networks/stacked_mlp.py"
     edit(package, draws, "import pairing, seeds\n", "import pairing\nimport reproflow.foundation.seeds\n")
     edit(package, draws, "seeds.generator(", "reproflow.foundation.seeds.generator(")
     edit(
@@ -83,17 +83,17 @@ def used_as_module_and_alone(package: Path) -> None:
 MOVES: dict[str, Edit] = {
     "used as module.f": lambda p: move_module(p, "theory.processes.gaussian", "theory.processes.normal_noise"),
     "renamed where it is used": lambda p: move_module(p, "foundation.seeds", "foundation.purposes", plainly=True),
-    "used by from .. import f": lambda p: move_module(p, "learning.training.stack", "learning.training.together"),
+    "used by from .. import f": lambda p: move_module(p, "learning.training.stacked", "learning.training.together"),
     "nouns": lambda p: move_module(p, "theory.weightings", "theory.weights"),
     "data sets": lambda p: move_module(p, "learning.data.digits", "learning.data.numerals"),
     "a root of a stage": lambda p: move_module(p, "learning.training.shard", "learning.training.shards", plainly=True),
     "a module that does not count": lambda p: move_module(p, "foundation.store", "foundation.kept", plainly=True),
     "to another package": lambda p: move_module(p, "exact.mixture", "theory.laws.mixtures"),
-    "named as its function": lambda p: move_module(p, "evaluation.floor", "evaluation.measures.irreducible"),
-    "claims": lambda p: move_module(p, "claims.erratum", "claims.errata.erratum"),
-    "a claim's helpers": lambda p: move_module(p, "claims.gradients", "claims.gradient_gap", plainly=True),
-    "a definition": lambda p: move_definitions(p, "learning.sampling", {"normal", "BLOCK"}, "learning.rows"),
-    "a class": lambda p: move_definitions(p, "evaluation.statistics", {"Estimate"}, "evaluation.estimates"),
+    "named as its function": lambda p: move_module(p, "evaluation.irreducible_loss", "evaluation.measures.irreducible"),
+    "claims": lambda p: move_module(p, "claims.errata.erratum", "claims.errata.erratum"),
+    "a claim's helpers": lambda p: move_module(p, "claims.gradient_gap", "claims.gradient_gap", plainly=True),
+    "a definition": lambda p: move_definitions(p, "learning.sampling.samples", {"normal", "BLOCK"}, "learning.rows"),
+    "a class": lambda p: move_definitions(p, "numerics.statistics", {"Estimate"}, "evaluation.estimates"),
     "a noun": lambda p: move_definitions(p, "theory.weightings", {"elbo"}, "theory.bound"),
     "style of import": used_as_module_and_alone,
 }  # fmt: skip
@@ -110,12 +110,17 @@ def test_a_move_changes_no_fingerprint(package: Path, before: dict[str, str], mo
 def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
     """A package is taken apart, its readers follow, and remarks change as well."""
     move_definitions(
-        package, "learning.training.draws", {"objective", "each_cell", "Objective"}, "learning.training.objectives"
+        package, "learning.training.batches", {"objective", "each_cell", "Objective"}, "learning.training.objectives"
     )
-    move_module(package, "learning.training.draws", "learning.batches", plainly=True)
-    move_module(package, "learning.models.denoiser", "learning.networks.denoiser", plainly=True)
-    edit(package, "learning/sampling.py", 'r"""Samplers: from noise to data', 'r"""# Samplers: from data to noise')
-    edit(package, "evaluation/fid.py", "BLOCKS = 20", "BLOCKS = 20  # a remark")
+    move_module(package, "learning.training.batches", "learning.batches", plainly=True)
+    move_module(package, "learning.networks.denoiser", "learning.networks.denoiser", plainly=True)
+    edit(
+        package,
+        "learning/sampling/samples.py",
+        'r"""Samplers: from noise to data',
+        'r"""# Samplers: from data to noise',
+    )
+    edit(package, "evaluation/features/fid_kid.py", "BLOCKS = 20", "BLOCKS = 20  # a remark")
     assert fingerprints(package.parent) == before
 
 

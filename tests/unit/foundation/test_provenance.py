@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from reproflow.evaluation import baselines
-from reproflow.evaluation.snapshot import Snapshot
+from reproflow.analysis import baselines
+from reproflow.analysis.snapshot import Snapshot
 from reproflow.foundation import provenance
 from reproflow.foundation.errors import UsageError
 from reproflow.reporting.html import write_report

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reproflow.foundation import config, fingerprint, grid, specs, usercode
+from reproflow.foundation import config, fingerprint, grid, specs, user_files
 from reproflow.foundation.errors import ConfigError, UsageError
 
 MINE = '''
@@ -63,7 +63,7 @@ def test_bad_forms(text: object) -> None:
 class TestUserFile:
     def test_defaults_are_read_without_running(self, mine: Path) -> None:
         mine.write_text(MINE + "\nraise SystemExit('run')\n")
-        assert usercode.parameters("weighting", specs.parse("mine.py:weight")) == {"k": 1.0}
+        assert user_files.parameters("weighting", specs.parse("mine.py:weight")) == {"k": 1.0}
 
     @pytest.mark.parametrize(
         ("spec", "message"),
@@ -77,12 +77,12 @@ class TestUserFile:
     )
     def test_refusals(self, mine: Path, spec: str, message: str) -> None:
         with pytest.raises(UsageError, match=message):
-            usercode.check("weighting", specs.parse(spec), "gaussian")
+            user_files.check("weighting", specs.parse(spec), "gaussian")
 
     def test_a_syntax_error_has_its_line(self, mine: Path) -> None:
         mine.write_text("def f(t, lam):\n    return (t\n")
         with pytest.raises(UsageError, match=r"mine\.py, line 2.*not valid Python"):
-            usercode.check("weighting", specs.parse("mine.py:f"), "gaussian")
+            user_files.check("weighting", specs.parse("mine.py:f"), "gaussian")
 
 
 def change(tiny: dict, **values: object) -> config.Config:

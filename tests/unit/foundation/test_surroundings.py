@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reproflow.foundation import child, surroundings
+from reproflow.foundation import child_process, surroundings
 from reproflow.foundation.errors import UsageError
 
 GOOD = Path("/opt/a b'c$d/x")
@@ -84,12 +84,12 @@ def test_what_the_slurm_executor_cannot_pass_on(path: str, letters: str) -> None
 def test_a_wrong_time_limit_names_its_variable(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROFLOW_TIME_LIMIT", said)
     with pytest.raises(UsageError, match=f"REPROFLOW_TIME_LIMIT='{said}': .*seconds.*unset REPROFLOW_TIME_LIMIT"):
-        child.run(["--help"], "my.py")
+        child_process.run(["--help"], "my.py")
 
 
 def test_an_empty_time_limit_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROFLOW_TIME_LIMIT", "")
-    assert child.limit() == child.SECONDS
+    assert child_process.limit() == child_process.SECONDS
 
 
 def test_missing_packages_are_named_with_the_environment_and_the_one_to_use(

@@ -13,11 +13,12 @@ from scipy import stats
 
 from reproflow.foundation import files
 from reproflow.foundation.errors import ReproflowError, UsageError
-from reproflow.judge import field as gallery
-from reproflow.reporting import field as table
-from reproflow.reporting.field_page import page
+from reproflow.judge import published_objectives as gallery
+from reproflow.judge import published_objectives_table
+from reproflow.reporting import published_objectives_page
+from reproflow.reporting.published_objectives_page import page
 
-LAM = np.array(table.LAM)
+LAM = np.array(published_objectives_table.LAM)
 ENTRIES = {entry.key: entry for entry in gallery.entries()}
 # One or two of every process, family and kind of verdict, without paths that need forward-mode differentiation.
 SAMPLE = ("score-g2", "debiased-eps", "min-snr-on-velocity", "rf-plus-plus", "mdlm", "masked-edm")
@@ -46,7 +47,7 @@ class TestEntries:
 
 
 class TestFreshness:
-    def test_the_table_is_of_this_list(self, published_table: table.Field) -> None:
+    def test_the_table_is_of_this_list(self, published_table: published_objectives_table.Field) -> None:
         assert files.sha256(gallery.FILE)[:16] in published_table.provenance, "run: reproflow check field --refresh"
         assert list(published_table.rows) == list(ENTRIES)
         for key, entry in ENTRIES.items():
@@ -55,20 +56,26 @@ class TestFreshness:
             }
 
     @pytest.mark.parametrize("key", SAMPLE)
-    def test_a_sample_judged_again_comes_out_the_same(self, key: str, published_table: table.Field) -> None:
+    def test_a_sample_judged_again_comes_out_the_same(
+        self, key: str, published_table: published_objectives_table.Field
+    ) -> None:
         assert gallery.differences(list(gallery.judge_all([key])), published_table.rows) == []
 
     @pytest.mark.slow
-    def test_all_of_it_judged_again_comes_out_the_same(self, published_table: table.Field) -> None:
+    def test_all_of_it_judged_again_comes_out_the_same(self, published_table: published_objectives_table.Field) -> None:
         assert gallery.differences(list(gallery.judge_all()), published_table.rows) == []
 
-    def test_the_page_is_of_this_table(self, published_table: table.Field) -> None:
+    def test_the_page_is_of_this_table(self, published_table: published_objectives_table.Field) -> None:
         texts = page(published_table)
-        assert {f"field/{path.name}" for path in (gallery.DOCS / "field").glob("*")} == set(texts) - {"field.md"}
+        assert {f"field/{path.name}" for path in (published_objectives_page.DOCS / "field").glob("*")} == set(texts) - {
+            "field.md"
+        }
         for name, text in texts.items():
-            assert (gallery.DOCS / name).read_text() == text, f"{name}: run: reproflow check field --refresh"
+            assert (published_objectives_page.DOCS / name).read_text() == text, (
+                f"{name}: run: reproflow check field --refresh"
+            )
 
-    def test_a_difference_is_found(self, published_table: table.Field) -> None:
+    def test_a_difference_is_found(self, published_table: published_objectives_table.Field) -> None:
         rows = [dict(published_table.rows[key]) for key in ("edm", "fm", "ddpm")]
         rows[0]["bound"], rows[1]["mass"] = "certified", "1.001"
         rows[2]["curve"] = rows[2]["curve"].replace("0.0", "0.1", 1)
@@ -146,7 +153,7 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("key", CLOSED)
-def test_the_curve_is_that_of_its_noise_level_form(key: str, published_table: table.Field) -> None:
+def test_the_curve_is_that_of_its_noise_level_form(key: str, published_table: published_objectives_table.Field) -> None:
     found = curve(published_table.rows[key])
     wanted = (CLOSED[key] - CLOSED[key][40]) / np.log(10)
     reached = np.isfinite(found)
@@ -174,7 +181,7 @@ DISCRETE = {
 
 
 @pytest.mark.parametrize("key", DISCRETE)
-def test_the_curve_is_that_of_the_thousand_steps(key: str, published_table: table.Field) -> None:
+def test_the_curve_is_that_of_the_thousand_steps(key: str, published_table: published_objectives_table.Field) -> None:
     """Each of the steps is as likely, so that the density of lam is 1 over the distance of its neighbours."""
     schedule, factor = DISCRETE[key]
     product = np.cumprod(1 - BETAS[schedule])
@@ -200,7 +207,7 @@ class TestSame:
             {"simple-linear", "masked-sigmoid"},
         ],
     )
-    def test_classes(self, members: set[str], published_table: table.Field) -> None:
+    def test_classes(self, members: set[str], published_table: published_objectives_table.Field) -> None:
         for key in members:
             assert set(published_table.rows[key]["same"].split()) == members - {key}
 
@@ -213,7 +220,9 @@ class TestSame:
             ("alphafold3-printed", "alphafold3-product"),
         ],
     )
-    def test_what_is_often_taken_for_the_same(self, one: str, other: str, published_table: table.Field) -> None:
+    def test_what_is_often_taken_for_the_same(
+        self, one: str, other: str, published_table: published_objectives_table.Field
+    ) -> None:
         assert other not in published_table.rows[one]["same"].split()
 
 
@@ -225,7 +234,9 @@ class TestSame:
         (False, "iddpm edm min-snr-x1 min-snr-on-velocity t-squared sd3-logit-normal masked-iddpm masked-edm p2"),
     ],
 )
-def test_verdicts_of_the_catalogue(certified: bool, keys: str, published_table: table.Field) -> None:
+def test_verdicts_of_the_catalogue(
+    certified: bool, keys: str, published_table: published_objectives_table.Field
+) -> None:
     for key in keys.split():
         row = published_table.rows[key]
         assert (row["bound"] == "certified") == certified, key
@@ -233,14 +244,14 @@ def test_verdicts_of_the_catalogue(certified: bool, keys: str, published_table: 
 
 
 class TestFiles:
-    def test_what_is_written_is_read(self, published_table: table.Field, tmp_path: Path) -> None:
-        table.write(published_table, tmp_path / "field.csv")
-        assert table.read(tmp_path / "field.csv") == published_table
-        assert (tmp_path / "field.csv").read_bytes() == table.FILE.read_bytes()
+    def test_what_is_written_is_read(self, published_table: published_objectives_table.Field, tmp_path: Path) -> None:
+        published_objectives_table.write(published_table, tmp_path / "published_objectives.csv")
+        assert published_objectives_table.read(tmp_path / "published_objectives.csv") == published_table
+        assert (tmp_path / "published_objectives.csv").read_bytes() == published_objectives_table.FILE.read_bytes()
 
     @pytest.mark.parametrize("text", [None, "", "key,name\nedm,EDM\n", "# of another version\nkey,name\nedm,EDM\n"])
     def test_a_table_that_cannot_be_read_says_its_cure(self, text: str | None, tmp_path: Path) -> None:
         if text is not None:
-            (tmp_path / "field.csv").write_text(text)
+            (tmp_path / "published_objectives.csv").write_text(text)
         with pytest.raises(ReproflowError, match="reproflow check field --refresh"):
-            table.read(tmp_path / "field.csv")
+            published_objectives_table.read(tmp_path / "published_objectives.csv")

@@ -16,10 +16,11 @@ from reproflow import cli
 from reproflow.foundation import config, fingerprint, grid
 from reproflow.foundation.errors import ConfigError, UsageError
 from reproflow.foundation.run import Run
-from reproflow.learning import data, reflow, sampling
-from reproflow.learning.data import pairs
+from reproflow.learning import data, trained
+from reproflow.learning.data import coupled_pairs
+from reproflow.learning.sampling import ode, reflow
 from reproflow.learning.training import shard
-from reproflow.learning.training.draws import Draws
+from reproflow.learning.training.batches import Batches
 from reproflow.theory.couplings import couple, get_coupling
 
 CPU = torch.device("cpu")
@@ -90,7 +91,7 @@ def batch(raw: dict, step: int = 3) -> dict[str, Tensor]:
     checked = config.check(raw)
     experiment = checked.experiments[0]
     points = data.get_dataset(experiment.dataset, experiment.process)
-    return Draws(grid.expand(checked), experiment, points, CPU).batch(step)
+    return Batches(grid.expand(checked), experiment, points, CPU).batch(step)
 
 
 def test_a_batch_keeps_its_data_and_rearranges_its_noise(tiny_config: dict) -> None:
@@ -108,13 +109,13 @@ def test_a_batch_keeps_its_data_and_rearranges_its_noise(tiny_config: dict) -> N
 @pytest.fixture
 def paired_file(tmp_path: Path) -> Path:
     x0, x1, _ = cloud(50, 2)
-    pairs.write(tmp_path / "given.safetensors", x0, x1, None, {})
+    coupled_pairs.write(tmp_path / "given.safetensors", x0, x1, None, {})
     return tmp_path / "given.safetensors"
 
 
 def test_given_pairs_stay_pairs(tiny_config: dict, paired_file: Path) -> None:
     tiny_config["experiments"][0] |= {"coupling": str(paired_file), "seeds": [0, 1]}
-    known = pairs.load(paired_file, data.get_dataset("eight_gaussians"))
+    known = coupled_pairs.load(paired_file, data.get_dataset("eight_gaussians"))
     rows = {tuple(row) for row in torch.cat([known.x0, known.x1], 1).tolist()}
     drawn = batch(tiny_config)
     found = torch.cat([drawn["eps"], drawn["x1"]], -1)
@@ -136,7 +137,7 @@ def test_pairs_enter_key_and_fingerprint_by_content(tiny_config: dict, paired_fi
     assert here == identity(elsewhere)
     assert ".pairs~" in here[0]
     x0, x1, _ = cloud(50, 2, seed=1)
-    pairs.write(elsewhere, x0, x1, None, {})
+    coupled_pairs.write(elsewhere, x0, x1, None, {})
     there = identity(elsewhere)
     assert here[0] != there[0]
     assert here[1] != there[1]
@@ -145,8 +146,8 @@ def test_pairs_enter_key_and_fingerprint_by_content(tiny_config: dict, paired_fi
 def test_labels_of_pairs_travel(tmp_path: Path) -> None:
     digits = data.get_dataset("digits8")
     x1, y = digits.points()[:40], digits.labels()[:40]
-    pairs.write(tmp_path / "d.safetensors", torch.randn(40, 64), x1, y, {})
-    drawn = pairs.load(tmp_path / "d.safetensors", digits).draw(100, torch.Generator().manual_seed(0))
+    coupled_pairs.write(tmp_path / "d.safetensors", torch.randn(40, 64), x1, y, {})
+    drawn = coupled_pairs.load(tmp_path / "d.safetensors", digits).draw(100, torch.Generator().manual_seed(0))
     index = (drawn["x1"][:, None] == x1).all(-1).int().argmax(1)
     assert torch.equal(drawn["y"], y[index])
 
@@ -168,9 +169,9 @@ def bad_files(folder: Path) -> dict[str, Path]:
     files = {}
     for index, (word, tensors) in enumerate(cases.items()):
         files[word] = folder / f"bad{index}.safetensors"
-        data.prepared.write_tensors(files[word], tensors, {"kind": "pairs"})
+        data.tensor_files.write_tensors(files[word], tensors, {"kind": "pairs"})
     files["not pairs"] = folder / "samples.safetensors"
-    data.prepared.write_tensors(files["not pairs"], {"x0": x0, "x1": x1}, {"kind": "samples"})
+    data.tensor_files.write_tensors(files["not pairs"], {"x0": x0, "x1": x1}, {"kind": "samples"})
     files["not a readable"] = folder / "noise.safetensors"
     files["not a readable"].write_bytes(b"no tensors at all")
     return files
@@ -187,9 +188,9 @@ def test_bad_pairs_are_refused_before_training(tiny_config: dict, tmp_path: Path
 
 
 def test_labels_must_be_there_for_classes(tmp_path: Path) -> None:
-    pairs.write(tmp_path / "d.safetensors", torch.randn(4, 64), torch.randn(4, 64), None, {})
+    coupled_pairs.write(tmp_path / "d.safetensors", torch.randn(4, 64), torch.randn(4, 64), None, {})
     with pytest.raises(UsageError, match="no labels y"):
-        pairs.load(tmp_path / "d.safetensors", data.get_dataset("digits8"))
+        coupled_pairs.load(tmp_path / "d.safetensors", data.get_dataset("digits8"))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +225,8 @@ def test_reflow_straightens_and_shuffled_pairs_do_not(tiny_config: dict, tmp_pat
         results = open_run(raw | {"experiments": [raw["experiments"][0] | {"coupling": coupling}]}, tmp_path / folder)
         cell, experiment = grid.expand(results.config)[0], results.config.experiments[0]
         shard.train(experiment, [(cell, results.slot("train", cell))], points, CPU)
-        denoiser = sampling.load_denoiser(cell, experiment, results.slot("train", cell), points, CPU)
-        ends = sampling.sample_gaussian(denoiser, x0, None, experiment.training.t_range, "heun", 32)[0]
+        denoiser = trained.load_denoiser(cell, experiment, results.slot("train", cell), points, CPU)
+        ends = ode.sample_gaussian(denoiser, x0, None, experiment.training.t_range, "heun", 32)[0]
         return results, cell, ends, reflow.straightness(denoiser, x0, None, experiment.training.t_range)
 
     results, cell, ends, curved = flow("independent", "first")
@@ -234,11 +235,11 @@ def test_reflow_straightens_and_shuffled_pairs_do_not(tiny_config: dict, tmp_pat
     file = tmp_path / "pairs.safetensors"
     arguments = ["pairs", cell.key, "--results", str(results.folder), "--n", "5000", "--out", str(file)]
     assert cli.run(arguments) == 0
-    given = pairs.load(file, points)
+    given = coupled_pairs.load(file, points)
     assert capsys.readouterr().out.strip() == data.digest({"x0": given.x0, "x1": given.x1})
 
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(2))
-    pairs.write(tmp_path / "shuffled.safetensors", given.x0[order], given.x1, None, {})
+    coupled_pairs.write(tmp_path / "shuffled.safetensors", given.x0[order], given.x1, None, {})
     _, _, reflowed, straight = flow(str(file), "second")
     _, _, _, shuffled = flow(str(tmp_path / "shuffled.safetensors"), "control")
     assert straight < 0.05 * curved

@@ -211,6 +211,6 @@ def test_damaged_prepared_file_is_refused_by_name(how: str, tmp_path) -> None:
 def test_missing_or_foreign_prepared_file_is_refused(tmp_path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         data.load(tmp_path / "nowhere.safetensors")
-    data.prepared.write_tensors(tmp_path / "other.safetensors", {"x": torch.zeros(2)}, {"kind": "features"})
+    data.tensor_files.write_tensors(tmp_path / "other.safetensors", {"x": torch.zeros(2)}, {"kind": "features"})
     with pytest.raises(UsageError, match="holds features data"):
         data.load(tmp_path / "other.safetensors")

@@ -15,7 +15,7 @@ from reproflow.foundation.errors import ConfigError, UsageError
 from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.training import shard
-from reproflow.learning.training.draws import Draws
+from reproflow.learning.training.batches import Batches
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.processes import gaussian
 
@@ -92,15 +92,15 @@ def train(raw: dict, folder: Path, shard_size: int = 64) -> tuple[dict, dict]:
         work = [(cell, results.slot("train", cell)) for cell in cells[start : start + shard_size]]
         shard.train(settings, work, points, CPU)
     slots = {cell.key: results.slot("train", cell) for cell in cells}
-    tensors = {key: data.prepared.read_tensors(slot.folder / shard.FINAL)[0] for key, slot in slots.items()}
+    tensors = {key: data.tensor_files.read_tensors(slot.folder / shard.FINAL)[0] for key, slot in slots.items()}
     return tensors, {key: slot.record()["status"] for key, slot in slots.items()}
 
 
-def draws(raw: dict) -> Draws:
+def draws(raw: dict) -> Batches:
     checked = config.check(raw)
     settings = checked.experiments[0]
     points = data.get_dataset(settings.dataset, settings.process)
-    return Draws(grid.expand(checked), settings, points, CPU)
+    return Batches(grid.expand(checked), settings, points, CPU)
 
 
 def losses_of_nothing(raw: dict) -> torch.Tensor:

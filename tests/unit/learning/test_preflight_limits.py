@@ -11,10 +11,10 @@ import torch
 from repository import ROOT
 from typer.testing import CliRunner
 
-from reproflow.evaluation.features import DIMENSION
+from reproflow.evaluation.features.digits_network import DIMENSION
 from reproflow.foundation import config, grid, names
 from reproflow.foundation.errors import ConfigError, UsageError
-from reproflow.learning.data import ImageData, get_dataset, pairs
+from reproflow.learning.data import ImageData, coupled_pairs, get_dataset
 
 IMAGES: dict[str, Any] = {
     "name": "digits",
@@ -126,7 +126,7 @@ def test_more_shards_than_their_names_can_tell(raw: dict) -> None:
 )
 def test_pairs_of_another_shape(tiny_config: dict, tmp_path: Path, shape: tuple[int, ...], said: str) -> None:
     file = tmp_path / "pairs.safetensors"
-    pairs.write_tensors(file, {"x0": torch.zeros(shape), "x1": torch.zeros(shape)}, {"kind": "pairs"})
+    coupled_pairs.write_tensors(file, {"x0": torch.zeros(shape), "x1": torch.zeros(shape)}, {"kind": "pairs"})
     wanted = changed(tiny_config, "toy.coupling", str(file))
     if not said:
         assert config.check(wanted)
@@ -137,7 +137,7 @@ def test_pairs_of_another_shape(tiny_config: dict, tmp_path: Path, shape: tuple[
 
 def test_pairs_that_are_none(tiny_config: dict, tmp_path: Path) -> None:
     file = tmp_path / "pairs.safetensors"
-    pairs.write_tensors(file, {"x0": torch.zeros(8, 2)}, {"kind": "samples"})
+    coupled_pairs.write_tensors(file, {"x0": torch.zeros(8, 2)}, {"kind": "samples"})
     with pytest.raises(UsageError, match="holds samples data, not pairs"):
         config.check(changed(tiny_config, "toy.coupling", str(file)))
     file.write_text("no such file")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reproflow.evaluation.statistics import (
+from reproflow.foundation.errors import UsageError
+from reproflow.numerics.statistics import (
     beyond_p,
     equivalence_p,
     holm,
@@ -19,7 +20,6 @@ from reproflow.evaluation.statistics import (
     relative_gap,
     squared_mean,
 )
-from reproflow.foundation.errors import UsageError
 
 
 def assert_share(hits: list[bool], low: float, high: float) -> None:

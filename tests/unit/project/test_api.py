@@ -17,10 +17,10 @@ from repository import ROOT
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
 import reproflow
+from reproflow.analysis.results import load_results
 from reproflow.claims import ledger
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
-from reproflow.reporting.results import load_results
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SAID = re.compile(r'^(?P<code>\S[^#\n]*?) +# (?P<value>\(\)|"[^"]*"|\[[^\]]*\])', re.MULTILINE)

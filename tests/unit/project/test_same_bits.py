@@ -21,11 +21,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reproflow.evaluation import cell as evaluation
-from reproflow.evaluation.features import SHIPPED
+from reproflow.evaluation import cells as evaluation
+from reproflow.evaluation.features.extractors import SHIPPED
 from reproflow.foundation import config, explain, fingerprint, grid, store
 from reproflow.foundation.run import Run
-from reproflow.learning import data, sampling
+from reproflow.learning import data
+from reproflow.learning.sampling import samples
 from reproflow.learning.training import shard
 
 KEPT = Path(__file__).with_name("data") / "small"
@@ -55,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         loaded = data.get_dataset(experiment.dataset, experiment.process)
         slots = [(cell, *(run.slot(stage, cell) for stage in fingerprint.STAGES)) for cell in cells]
         shard.train(experiment, [(cell, trained) for cell, trained, *_ in slots], loaded, CPU)
-        sampling.sample(experiment, [(cell, trained, sampled) for cell, trained, sampled, _ in slots], loaded, CPU)
+        samples.sample(experiment, [(cell, trained, sampled) for cell, trained, sampled, _ in slots], loaded, CPU)
         features = SHIPPED if isinstance(loaded, data.ImageData) else None
         evaluation.evaluate(experiment, slots, loaded, CPU, features)
     return run

@@ -8,10 +8,10 @@ import pytest
 from html_page import Page
 from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
+from reproflow.analysis.claim_rows import claims_table
+from reproflow.analysis.results import load_results
+from reproflow.reporting.claim_evidence import DECADES, groups, place, said
 from reproflow.reporting.html import write_report
-from reproflow.reporting.ledger import DECADES, groups, place, said
-from reproflow.reporting.results import load_results
-from reproflow.reporting.tables import claims_table
 
 
 def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(reported_copy: Path) -> None:

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from wide_results import write_wide_results
 
+from reproflow.analysis.bound_cascade import read_cascade
+from reproflow.analysis.bound_cascade import shown as shown_cascade
+from reproflow.analysis.ranking import ranking_table, show_ranking
+from reproflow.analysis.results import Results, load_results
 from reproflow.reporting import sections
-from reproflow.reporting.cascade import read_cascade
-from reproflow.reporting.cascade import shown as shown_cascade
 from reproflow.reporting.columns import Table, arranged, sort_key
-from reproflow.reporting.ranking import ranking_table, show_ranking
-from reproflow.reporting.results import Results, load_results
 
 ROWS = [
     {"Dataset": "toy", "Weighting": "elbo", "Verdict": "best", "Seed": "0", "n": "3", "FID": "3.10 ± 0.20", "Why": ""},

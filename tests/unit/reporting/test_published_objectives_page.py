@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from reproflow.cli import checking
+from reproflow.cli import check
 from reproflow.foundation.errors import ReproflowError, UsageError
-from reproflow.judge import field as gallery
-from reproflow.reporting import field as table
+from reproflow.judge import published_objectives as gallery
+from reproflow.judge import published_objectives_table
+from reproflow.reporting import published_objectives as table
 from reproflow.reporting.html import write_report
-from reproflow.reporting.sparks import DECADES, HEIGHT, PAD, spark
+from reproflow.reporting.sparklines import DECADES, HEIGHT, PAD, spark
 
 ENTRIES = {entry.key: entry for entry in gallery.entries()}
 
@@ -37,12 +38,12 @@ class TestWords:
     def test_nearly_all_is_not_all(self, minorant: str, said: str) -> None:
         assert table.share({"minorant": minorant}) == said
 
-    def test_summary_counts(self, published_table: table.Field) -> None:
+    def test_summary_counts(self, published_table: published_objectives_table.Field) -> None:
         text = table.summary(list(published_table.rows.values()))
         certified = sum(row["bound"] == "certified" for row in published_table.rows.values())
         assert text.startswith(f"Of {len(ENTRIES)} objectives, {certified} are certified")
 
-    def test_equal_names_no_more_than_it_must(self, published_table: table.Field) -> None:
+    def test_equal_names_no_more_than_it_must(self, published_table: published_objectives_table.Field) -> None:
         said = table.equal(published_table.rows["fm"], published_table.rows)
         assert said.startswith("v-prediction, SNR + 1; SiT, GVP path; sigma_sqrt on x1; ")
         assert said.endswith(" more")
@@ -63,22 +64,24 @@ class TestWords:
 class TestCommand:
     @pytest.mark.parametrize(("bound", "code"), [("certified", 0), ("not_representable", 3)])
     def test_it_judges_again_and_compares(
-        self, bound: str, code: int, published_table: table.Field, monkeypatch: pytest.MonkeyPatch
+        self, bound: str, code: int, published_table: published_objectives_table.Field, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        other = table.Field("", published_table.rows | {"fm": published_table.rows["fm"] | {"bound": bound}})
-        monkeypatch.setattr(table, "read", lambda: other)
-        answer = CliRunner().invoke(checking.app, ["field", "fm"])
+        other = published_objectives_table.Field(
+            "", published_table.rows | {"fm": published_table.rows["fm"] | {"bound": bound}}
+        )
+        monkeypatch.setattr(published_objectives_table, "read", lambda: other)
+        answer = CliRunner().invoke(check.app, ["field", "fm"])
         assert answer.exit_code == code
         assert "Flow matching, OT path" in answer.stdout
         assert ("fm: bound is 'certified'" in answer.output) == (code == 3)
 
     @pytest.mark.parametrize("arguments", [["edm", "--refresh"], ["no-such-objective"]])
     def test_bad_usage(self, arguments: list[str]) -> None:
-        answer = CliRunner().invoke(checking.app, ["field", *arguments])
+        answer = CliRunner().invoke(check.app, ["field", *arguments])
         assert isinstance(answer.exception, UsageError)
 
 
-def test_the_report_shows_the_field(reported: Path, published_table: table.Field) -> None:
+def test_the_report_shows_the_field(reported: Path, published_table: published_objectives_table.Field) -> None:
     source = (reported / "report.html").read_text()
     section = html.unescape(source[source.index('<section id="field">') :])
     for row in published_table.rows.values():
@@ -90,9 +93,11 @@ def test_the_report_shows_the_field(reported: Path, published_table: table.Field
 
 def test_a_report_without_the_table_says_so(reported_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise ReproflowError("field.csv cannot be read: No such file; run: reproflow check field --refresh")
+        raise ReproflowError(
+            "published_objectives.csv cannot be read: No such file; run: reproflow check field --refresh"
+        )
 
     monkeypatch.setattr(table, "content", missing)
     source = write_report(reported_copy).read_text()
     assert '<section id="field">' not in source
-    assert "field.csv cannot be read" in source
+    assert "published_objectives.csv cannot be read" in source

@@ -13,13 +13,13 @@ import pytest
 from html_page import Page
 from synthetic_results import claims
 
+from reproflow.analysis.results import load_results
 from reproflow.claims import ledger
 from reproflow.claims.losses import conversions
-from reproflow.reporting import html, plates
+from reproflow.reporting import html, inline_figures
+from reproflow.reporting.claim_evidence import code
 from reproflow.reporting.figures import figures
 from reproflow.reporting.html import write_report
-from reproflow.reporting.ledger import code
-from reproflow.reporting.results import load_results
 from reproflow.reporting.tables import write_tables
 
 
@@ -141,7 +141,7 @@ def test_head_counts_are_those_of_the_files(reported: Path) -> None:
 
 
 def test_large_figures_go_in_as_png(reported_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plates, "LARGEST_SVG", 60_000)
+    monkeypatch.setattr(inline_figures, "LARGEST_SVG", 60_000)
     large = [name for name in figures() if (reported_copy / "figures" / f"{name}.svg").stat().st_size > 60_000]
     images = [a for tag, a in Page(write_report(reported_copy)).tags if tag == "img"]
     assert 0 < len(images) == len(large)

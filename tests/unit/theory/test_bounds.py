@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from reproflow.theory import bounds, support
+from reproflow.numerics import intervals
+from reproflow.numerics.quadrature import integral
+from reproflow.theory import bounds, time_law_gaps
 from reproflow.theory.bounds import analyse
-from reproflow.theory.quadrature import integral
 from reproflow.theory.times import get_time_law
 
 Array = np.ndarray
@@ -231,7 +232,7 @@ class TestSupport:
         ],
     )
     def test_gaps_of_laws(self, spec: str, wanted: list[tuple[float, float]]) -> None:
-        assert list(support.gaps(get_time_law(spec))) == [pytest.approx(each, abs=1e-9) for each in wanted]
+        assert list(time_law_gaps.gaps(get_time_law(spec))) == [pytest.approx(each, abs=1e-9) for each in wanted]
 
     @pytest.mark.parametrize(
         ("f", "wanted"),
@@ -244,4 +245,4 @@ class TestSupport:
     )
     def test_zeros_of_functions(self, f: Callable[[Array], Array], wanted: list[tuple[float, float]]) -> None:
         t = np.concatenate([np.geomspace(1e-9, 1e-3, 50), np.linspace(1e-3, 0.999, 10001)[1:]])
-        assert support.zeros(f, t) == [pytest.approx(each, abs=1e-12) for each in wanted]
+        assert intervals.zeros(f, t) == [pytest.approx(each, abs=1e-12) for each in wanted]

@@ -10,7 +10,8 @@ import torch
 
 from reproflow.cli import common
 from reproflow.foundation import config, grid
-from reproflow.theory.equivalence import dedupe, proportional, registered
+from reproflow.learning.deduplication import dedupe
+from reproflow.theory.equivalence import proportional, registered
 
 T = torch.linspace(0.1, 0.9, 50, dtype=torch.float64)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from reproflow.foundation import expressions
+from reproflow.foundation import expression_syntax
 from reproflow.foundation.errors import UsageError
-from reproflow.theory.canonical import canonical
 from reproflow.theory.divergences import get_divergence
+from reproflow.theory.log_snr import canonical
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -79,13 +79,13 @@ def test_paths_times_and_divergences_have_expressions_too() -> None:
 )  # fmt: skip
 def test_everything_else_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"expression|characters"):
-        expressions.parse(text, "weighting")
+        expression_syntax.parse(text, "weighting")
 
 
 @pytest.mark.parametrize("text", ["t+" * 400 + "t", "(" * 90 + "t" + ")" * 90 + "*t" * 150, "-" * 450 + "t"])
 def test_large_expressions_are_refused_before_evaluation(text: str) -> None:
     with pytest.raises(UsageError, match=r"characters|parts|cannot be read"):
-        expressions.parse(text, "weighting")
+        expression_syntax.parse(text, "weighting")
 
 
 def test_towers_of_powers_are_numbers_not_memory() -> None:

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from reproflow.foundation.config import Experiment
-from reproflow.theory.drawing import SCHEMES
+from reproflow.theory.time_sampling import SCHEMES
 
 REPEATS = 20000
 

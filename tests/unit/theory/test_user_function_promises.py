@@ -9,8 +9,8 @@ import torch
 
 from reproflow.foundation import config
 from reproflow.foundation.errors import UsageError
-from reproflow.theory import admission
-from reproflow.theory.canonical import canonical
+from reproflow.learning import preflight
+from reproflow.theory.log_snr import canonical
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -169,7 +169,7 @@ def test_a_configuration_refuses_what_cannot_be_trained(tiny_config: dict, value
     for axis, functions in values.items():
         experiment[axis] = [{"name": f"mine_{f.lower()}", "spec": f"g.py:{f}"} for f in functions]
     with pytest.raises(UsageError, match=message):
-        admission.admit_config(config.check(tiny_config))
+        preflight.admit_config(config.check(tiny_config))
 
 
 @pytest.mark.parametrize(("function", "message"), [("rooted", "NaN|not finite"), ("one", "cannot be called as one")])
@@ -177,9 +177,9 @@ def test_a_users_divergence_is_tried_too(tiny_config: dict, function: str, messa
     experiment = tiny_config["experiments"][0]
     experiment |= {"weightings": ["uniform"], "divergence": {"name": "mine", "spec": f"g.py:{function}"}}
     with pytest.raises(UsageError, match=message):
-        admission.admit_config(config.check(tiny_config))
+        preflight.admit_config(config.check(tiny_config))
     experiment["divergence"]["spec"] = "g.py:cubic"
-    admission.admit_config(config.check(tiny_config))
+    preflight.admit_config(config.check(tiny_config))
 
 
 def test_good_ones_are_admitted(tiny_config: dict) -> None:
@@ -187,7 +187,7 @@ def test_good_ones_are_admitted(tiny_config: dict) -> None:
     experiment["weightings"] = [{"name": "mine", "spec": "g.py:good:k=1.5", "on": "x1"}]
     experiment["paths"] = [{"name": "mypath", "spec": "g.py:path"}]
     experiment["times"] = [{"name": "mylaw", "spec": "g.py:law"}, {"name": "mygap", "spec": "g.py:gap"}]
-    admission.admit_config(config.check(tiny_config))
+    preflight.admit_config(config.check(tiny_config))
 
 
 def test_a_users_law_has_a_density_and_its_gap() -> None:

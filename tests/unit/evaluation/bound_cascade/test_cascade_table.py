@@ -10,11 +10,11 @@ import pytest
 import torch
 from repository import ROOT
 
-from reproflow.evaluation.cascade import table
-from reproflow.evaluation.cascade.chains import data_model_kl
-from reproflow.evaluation.cascade.profile import Profile, increments
-from reproflow.evaluation.cascade.rows import identity
-from reproflow.evaluation.statistics import Measured
+from reproflow.evaluation.bound_cascade import table
+from reproflow.evaluation.bound_cascade.chains import data_model_kl
+from reproflow.evaluation.bound_cascade.profile import Profile, increments
+from reproflow.evaluation.bound_cascade.rows import identity
+from reproflow.numerics.statistics import Measured
 from reproflow.theory.paths import get_path
 from reproflow.theory.weightings import get_weighting
 

@@ -12,8 +12,8 @@ from scipy import integrate, special, stats
 from torch import Tensor
 from word_cascade import monotone, random
 
-from reproflow.evaluation.cascade import table
-from reproflow.evaluation.cascade.gaussian import Gaussian
+from reproflow.evaluation.bound_cascade import table
+from reproflow.evaluation.bound_cascade.gaussian import Gaussian
 from reproflow.exact import posterior
 from reproflow.foundation.schema import Cascade
 from reproflow.learning.data import ImageData

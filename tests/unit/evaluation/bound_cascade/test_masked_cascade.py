@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 from torch import Tensor
 from word_cascade import DATA, LABELS, MASKED, WORDS, Off, monotone, random
 
-from reproflow.evaluation.cascade.masked import Masked
+from reproflow.evaluation.bound_cascade.masked import Masked
 from reproflow.theory import bounds
 
 

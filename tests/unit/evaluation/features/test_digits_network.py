@@ -8,26 +8,26 @@ import hashlib
 import pytest
 import torch
 
-from reproflow.evaluation import features
+from reproflow.evaluation.features import digits_network, extractors
 from reproflow.foundation.errors import UsageError
 from reproflow.learning import data
-from reproflow.learning.data.prepared import write_tensors
+from reproflow.learning.data.tensor_files import write_tensors
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("features") / "digits.safetensors"
-    return path, features.train_features(data.get_dataset("digits8"), path)
+    return path, digits_network.train_features(data.get_dataset("digits8"), path)
 
 
 def test_the_shipped_network_is_what_training_made(trained, tmp_path) -> None:
     """Bit for bit on the processor that it was made on; elsewhere as good, and the same file all the same."""
     digits = data.get_dataset("digits8")
-    about = features.install_features(digits, tmp_path / "own.safetensors")
-    assert (tmp_path / "own.safetensors").read_bytes() == features.SHIPPED.read_bytes()
-    assert features.digits_extractor(tmp_path / "own.safetensors", digits).id == f"digits8-cnn-{about['sha256'][:8]}"
-    assert about["sha256"] == features.SHIPPED_SHA256
-    network, _ = features.load_features(features.SHIPPED)
+    about = extractors.install_features(digits, tmp_path / "own.safetensors")
+    assert (tmp_path / "own.safetensors").read_bytes() == extractors.SHIPPED.read_bytes()
+    assert extractors.digits_extractor(tmp_path / "own.safetensors", digits).id == f"digits8-cnn-{about['sha256'][:8]}"
+    assert about["sha256"] == extractors.SHIPPED_SHA256
+    network, _ = digits_network.load_features(extractors.SHIPPED)
     right = network.classify(digits.images(digits.test)).argmax(-1) == digits.test_labels
     assert right.double().mean() == pytest.approx(about["test_accuracy"])
     assert about["test_accuracy"] == pytest.approx(trained[1]["test_accuracy"], abs=0.02)
@@ -39,17 +39,17 @@ def test_the_shipped_network_is_what_training_made(trained, tmp_path) -> None:
 def test_the_shipped_network_is_refused_for_other_data_or_when_changed(tmp_path, monkeypatch) -> None:
     digits = data.get_dataset("digits8")
     with pytest.raises(UsageError, match="another digits8"):
-        features.install_features(dataclasses.replace(digits, test=digits.test.flip(0)), tmp_path / "own.safetensors")
-    monkeypatch.setattr(features, "SHIPPED_SHA256", "0" * 64)
+        extractors.install_features(dataclasses.replace(digits, test=digits.test.flip(0)), tmp_path / "own.safetensors")
+    monkeypatch.setattr(extractors, "SHIPPED_SHA256", "0" * 64)
     with pytest.raises(UsageError, match="not the file of this version"):
-        features.install_features(digits, tmp_path / "own.safetensors")
+        extractors.install_features(digits, tmp_path / "own.safetensors")
     assert not (tmp_path / "own.safetensors").exists()
 
 
 def test_recorded_accuracy_is_that_of_the_file_on_held_out_images(trained) -> None:
     path, about = trained
     digits = data.get_dataset("digits8")
-    network, stored = features.load_features(path)
+    network, stored = digits_network.load_features(path)
     right = network.classify(digits.images(digits.test)).argmax(-1) == digits.test_labels
     assert stored == about
     assert about["data_sha256"] == digits.sha256
@@ -60,7 +60,7 @@ def test_recorded_accuracy_is_that_of_the_file_on_held_out_images(trained) -> No
 
 def test_features_are_standardised_preactivations(trained) -> None:
     digits = data.get_dataset("digits8")
-    network, _ = features.load_features(trained[0])
+    network, _ = digits_network.load_features(trained[0])
     values = network(digits.images(digits.train))
     assert values.shape == (1347, 64)
     assert values.mean(0).abs().max() < 1e-4
@@ -69,17 +69,17 @@ def test_features_are_standardised_preactivations(trained) -> None:
 
 
 def test_training_is_bitwise_reproducible_whatever_the_threads_and_global_state(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(features, "EPOCHS", 1)
+    monkeypatch.setattr(digits_network, "EPOCHS", 1)
     digits = data.get_dataset("digits8")
-    features.train_features(digits, tmp_path / "a.safetensors")
+    digits_network.train_features(digits, tmp_path / "a.safetensors")
     torch.manual_seed(123)
     torch.set_num_threads(2)
     before = torch.get_rng_state()
-    features.train_features(digits, tmp_path / "b.safetensors")
+    digits_network.train_features(digits, tmp_path / "b.safetensors")
     assert torch.equal(torch.get_rng_state(), before), "training moved the global random state"
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
-    features.train_features(digits, tmp_path / "c.safetensors", seed=1)
+    digits_network.train_features(digits, tmp_path / "c.safetensors", seed=1)
     first, second, other = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "abc")
     assert first == second
     assert first != other
@@ -87,7 +87,7 @@ def test_training_is_bitwise_reproducible_whatever_the_threads_and_global_state(
 
 def test_extractor_carries_the_identity_of_its_weights(trained) -> None:
     path, about = trained
-    extractor = features.digits_extractor(path, data.get_dataset("digits8"))
+    extractor = extractors.digits_extractor(path, data.get_dataset("digits8"))
     assert extractor.id == f"digits8-cnn-{about['sha256'][:8]}"
     assert (extractor.dimension, extractor.levels, extractor.shape) == (64, 17, (1, 8, 8))
 
@@ -96,14 +96,14 @@ def test_registered_extractor_is_torch_fidelitys_and_gives_the_networks_features
     from torch_fidelity.utils import create_feature_extractor
 
     path, _ = trained
-    features.register_digits()
-    features.register_digits()
+    digits_network.register_digits()
+    digits_network.register_digits()
     created = create_feature_extractor(
-        features.DIGITS, ["64"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
+        digits_network.DIGITS, ["64"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
     )
     digits = data.get_dataset("digits8")
     images = digits.images(digits.test)
-    network, _ = features.load_features(path)
+    network, _ = digits_network.load_features(path)
     (values,) = created(images)
     assert values.dtype == torch.float64
     assert torch.equal(values, network(images).double())
@@ -113,26 +113,26 @@ def test_features_of_other_data_or_another_kind_are_refused(trained, tmp_path) -
     path, _ = trained
     digits = data.get_dataset("digits8")
     with pytest.raises(UsageError, match="trained on another digits8"):
-        features.digits_extractor(path, dataclasses.replace(digits, test=digits.test.flip(0)))
+        extractors.digits_extractor(path, dataclasses.replace(digits, test=digits.test.flip(0)))
     data.prepare("digits8", tmp_path / "data.safetensors")
     with pytest.raises(UsageError, match="not a feature network"):
-        features.load_features(tmp_path / "data.safetensors")
+        digits_network.load_features(tmp_path / "data.safetensors")
     with pytest.raises(UsageError, match="does not exist"):
-        features.load_features(tmp_path / "none.safetensors")
+        digits_network.load_features(tmp_path / "none.safetensors")
 
 
 def test_feature_file_with_other_tensors_is_refused(tmp_path) -> None:
     write_tensors(tmp_path / "odd.safetensors", {"x": torch.zeros(3)}, {"kind": "features"})
     with pytest.raises(UsageError, match=r"odd\.safetensors"):
-        features.load_features(tmp_path / "odd.safetensors")
+        digits_network.load_features(tmp_path / "odd.safetensors")
 
 
 def test_inception_weights_are_checked_by_their_sum(tmp_path, monkeypatch) -> None:
     path = tmp_path / "weights.pth"
     with pytest.raises(UsageError, match="fetch the Inception weights"):
-        features.inception_extractor(path)
+        extractors.inception_extractor(path)
     path.write_bytes(b"not the weights")
     with pytest.raises(UsageError, match="expected 6726825d"):
-        features.inception_extractor(path)
-    monkeypatch.setattr(features, "INCEPTION_SHA256", hashlib.sha256(b"not the weights").hexdigest()[:8])
-    assert features.inception_extractor(path).dimension == 2048
+        extractors.inception_extractor(path)
+    monkeypatch.setattr(extractors, "INCEPTION_SHA256", hashlib.sha256(b"not the weights").hexdigest()[:8])
+    assert extractors.inception_extractor(path).dimension == 2048

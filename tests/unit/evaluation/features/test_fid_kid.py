@@ -10,10 +10,10 @@ import scipy.linalg
 import torch
 from threadpoolctl import threadpool_limits
 
-from reproflow.evaluation import features, fid
+from reproflow.evaluation.features import digits_network, extractors, fid_kid
 from reproflow.foundation.errors import UsageError
 from reproflow.learning import data
-from reproflow.learning.data.prepared import write_tensors
+from reproflow.learning.data.tensor_files import write_tensors
 
 
 def network_file(path, seed: int, spoil: bool = False):
@@ -21,12 +21,12 @@ def network_file(path, seed: int, spoil: bool = False):
     digits = data.get_dataset("digits8")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = features.DigitsNetwork()
+        network = digits_network.DigitsNetwork()
     network.standardise(digits.images(digits.train))
     if spoil:
         network.shift[3] = torch.nan
     write_tensors(path, network.state_dict(), {"kind": "features", "data": "digits8", "data_sha256": digits.sha256})
-    return features.digits_extractor(path, digits)
+    return extractors.digits_extractor(path, digits)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_agrees_with_an_independent_computation(extractor, reference) -> None:
     samples = noisy(500, 1)
-    network, _ = features.load_features(extractor.weights)
+    network, _ = digits_network.load_features(extractor.weights)
     x, y = (network(images).double().numpy() for images in (samples, reference))
-    measured = fid.fid_kid(samples, reference, extractor, kid=False)
+    measured = fid_kid.fid_kid(samples, reference, extractor, kid=False)
     assert measured.fid == pytest.approx(frechet(x, y), rel=1e-5)
     assert (measured.n, measured.features) == (500, extractor.id)
     assert np.isnan([measured.kid, measured.kid_se]).all()
@@ -79,19 +79,19 @@ def test_agrees_with_an_independent_computation(extractor, reference) -> None:
 def test_kid_of_whole_sets_is_the_unbiased_kernel_distance(extractor) -> None:
     """With as many samples as references below the subset size, every subset is the whole set."""
     samples, reference = noisy(200, 2), noisy(200, 3, sd=0.5)
-    network, _ = features.load_features(extractor.weights)
+    network, _ = digits_network.load_features(extractor.weights)
     x, y = (network(images).double().numpy() for images in (samples, reference))
-    assert fid.fid_kid(samples, reference, extractor).kid == pytest.approx(kernel_distance(x, y), rel=1e-6)
+    assert fid_kid.fid_kid(samples, reference, extractor).kid == pytest.approx(kernel_distance(x, y), rel=1e-6)
 
 
 def test_is_what_calculate_metrics_says_to_the_last_bit(extractor, reference) -> None:
     import torch_fidelity
 
     samples = noisy(1200, 4)
-    measured = fid.fid_kid(samples, reference, extractor)
+    measured = fid_kid.fid_kid(samples, reference, extractor)
     with threadpool_limits(1):
         metrics = torch_fidelity.calculate_metrics(
-            input1=fid.Images(samples), input2=fid.Images(reference), **fid.options(extractor)
+            input1=fid_kid.Images(samples), input2=fid_kid.Images(reference), **fid_kid.options(extractor)
         )
     assert measured.fid == metrics["frechet_inception_distance"]
     assert measured.kid == metrics["kernel_inception_distance_mean"]
@@ -101,35 +101,35 @@ def test_every_option_is_one_that_torch_fidelity_knows(extractor) -> None:
     """It accepts unknown options in silence."""
     from torch_fidelity.defaults import DEFAULTS
 
-    assert set(fid.options(extractor)) <= set(DEFAULTS)
-    assert fid.options(extractor)["cache"] is False
+    assert set(fid_kid.options(extractor)) <= set(DEFAULTS)
+    assert fid_kid.options(extractor)["cache"] is False
 
 
 def test_changed_reference_and_changed_weights_change_the_number(extractor, reference, tmp_path) -> None:
     samples = noisy(300, 5)
-    first = fid.fid_kid(samples, reference, extractor, kid=False)
-    again = fid.fid_kid(samples, reference, extractor, kid=False)
-    other_reference = fid.fid_kid(samples, reference[:700], extractor, kid=False)
-    other_weights = fid.fid_kid(samples, reference, network_file(tmp_path / "other.safetensors", 1), kid=False)
+    first = fid_kid.fid_kid(samples, reference, extractor, kid=False)
+    again = fid_kid.fid_kid(samples, reference, extractor, kid=False)
+    other_reference = fid_kid.fid_kid(samples, reference[:700], extractor, kid=False)
+    other_weights = fid_kid.fid_kid(samples, reference, network_file(tmp_path / "other.safetensors", 1), kid=False)
     assert first == again
     assert len({first.fid, other_reference.fid, other_weights.fid}) == 3
     assert first.features != other_weights.features
 
 
 def test_more_noise_is_farther(extractor, reference) -> None:
-    known = fid.extract(reference, extractor)
-    distances = [fid.fid_kid(noisy(600, 6, sd), known, extractor, kid=False).fid for sd in (0.5, 1.5, 3.0, 6.0)]
+    known = fid_kid.extract(reference, extractor)
+    distances = [fid_kid.fid_kid(noisy(600, 6, sd), known, extractor, kid=False).fid for sd in (0.5, 1.5, 3.0, 6.0)]
     assert distances == sorted(distances)
 
 
-def gaussian_features(extractor, n: int, seed: int, shift: float = 0.0) -> fid.Features:
+def gaussian_features(extractor, n: int, seed: int, shift: float = 0.0) -> fid_kid.Features:
     values = torch.randn(n, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return fid.Features(values * (1 + shift) + shift, extractor.id)
+    return fid_kid.Features(values * (1 + shift) + shift, extractor.id)
 
 
 def test_standard_errors_match_the_spread_over_replicates(extractor) -> None:
     known = gaussian_features(extractor, 300, 0)
-    runs = [fid.fid_kid(gaussian_features(extractor, 200, 1 + s, 0.4), known, extractor) for s in range(60)]
+    runs = [fid_kid.fid_kid(gaussian_features(extractor, 200, 1 + s, 0.4), known, extractor) for s in range(60)]
     for value, error in (("fid", "fid_se"), ("kid", "kid_se")):
         spread = np.std([getattr(run, value) for run in runs], ddof=1)
         typical = np.mean([getattr(run, error) for run in runs])
@@ -145,10 +145,10 @@ def test_blocks_with_labels_know_that_class_shares_were_fixed(extractor) -> None
     labels = torch.arange(600) % 6
     centres = 5 * torch.eye(8, dtype=torch.float64)[labels]
     noise = 0.2 * torch.randn(61, 600, 8, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    known = fid.Features((centres + noise[60])[labels < 3], extractor.id)
-    runs = [fid.Features(centres + each, extractor.id) for each in noise[:60]]
-    with_labels = [fid.fid_kid(run, known, extractor, labels=labels, kid=False) for run in runs]
-    without = [fid.fid_kid(run, known, extractor, kid=False) for run in runs[:10]]
+    known = fid_kid.Features((centres + noise[60])[labels < 3], extractor.id)
+    runs = [fid_kid.Features(centres + each, extractor.id) for each in noise[:60]]
+    with_labels = [fid_kid.fid_kid(run, known, extractor, labels=labels, kid=False) for run in runs]
+    without = [fid_kid.fid_kid(run, known, extractor, kid=False) for run in runs[:10]]
     spread = np.std([run.fid for run in with_labels], ddof=1)
     assert 0.6 < np.mean([run.fid_se for run in with_labels]) / spread < 1.6
     assert np.mean([run.fid_se for run in without]) > 2 * spread
@@ -166,14 +166,14 @@ def test_blocks_with_labels_know_that_class_shares_were_fixed(extractor) -> None
 )
 def test_unfit_images_are_refused(spoil, message: str, extractor, reference) -> None:
     with pytest.raises(UsageError, match=message):
-        fid.fid_kid(spoil(reference), reference, extractor)
+        fid_kid.fid_kid(spoil(reference), reference, extractor)
     with pytest.raises(UsageError, match=message):
-        fid.fid_kid(reference, spoil(reference), extractor)
+        fid_kid.fid_kid(reference, spoil(reference), extractor)
 
 
 def test_features_that_are_not_finite_or_not_comparable_are_refused(extractor, reference, tmp_path) -> None:
     with pytest.raises(UsageError, match="not finite"):
-        fid.extract(reference, network_file(tmp_path / "spoilt.safetensors", 0, spoil=True))
-    foreign = dataclasses.replace(fid.extract(reference, extractor), id="other")
+        fid_kid.extract(reference, network_file(tmp_path / "spoilt.safetensors", 0, spoil=True))
+    foreign = dataclasses.replace(fid_kid.extract(reference, extractor), id="other")
     with pytest.raises(UsageError, match="cannot be compared"):
-        fid.fid_kid(foreign, reference, extractor)
+        fid_kid.fid_kid(foreign, reference, extractor)

@@ -12,8 +12,9 @@ from gaussian_flow import CPU, DOUBLE, PATHS, GaussianFlow, generator, network
 from scipy import integrate, optimize, stats
 from torch import Tensor
 
-from reproflow.evaluation import cell, likelihood
-from reproflow.evaluation.flow_likelihood import dequantised_nll, read_off_time
+from reproflow.evaluation import cells
+from reproflow.evaluation.likelihood import bound
+from reproflow.evaluation.likelihood.flow import dequantised_nll, read_off_time
 from reproflow.foundation import config
 from reproflow.learning import data
 from reproflow.theory.paths import Path, get_path
@@ -124,7 +125,7 @@ def experiment(**settings: object) -> config.Experiment:
 
 def test_a_silent_posterior_codes_every_level_alike() -> None:
     """A network that adds nothing to log N(x; alpha v, sigma²) is the exact posterior of uniform levels: log2 17."""
-    found = cell.likelihood(network("x1", 0.0), experiment(), data.get_dataset("digits8"))
+    found = cells.likelihood(network("x1", 0.0), experiment(), data.get_dataset("digits8"))
     columns = found.columns
     assert (found.status, found.reason) == ("ok", "")
     assert abs(columns["ode_bits_per_dim"] - math.log2(17)) < 3 * columns["ode_bits_per_dim_se"] + 0.01
@@ -135,7 +136,7 @@ def test_a_silent_posterior_codes_every_level_alike() -> None:
 def test_any_target_has_both_likelihoods() -> None:
     """A silent velocity leaves N(0, s²) where it is: the flow's bound is a Gaussian's, by quadrature."""
     images = data.get_dataset("digits8")
-    found = cell.likelihood(network("velocity", 0.0), experiment(points=450, ode_points=450), images)
+    found = cells.likelihood(network("velocity", 0.0), experiment(points=450, ode_points=450), images)
     h, levels = 1 / 8, images.tokens("test").numpy()
     rho = h / math.sqrt(12)
     alpha, sigma, values = math.cos(math.atan(rho)), math.sin(math.atan(rho)), np.linspace(-1, 1, 17)
@@ -156,7 +157,7 @@ def test_any_target_has_both_likelihoods() -> None:
 
 
 def test_a_solver_too_coarse_is_refused_and_the_cell_kept() -> None:
-    found = cell.likelihood(network("x1", 0.0), experiment(ode_steps=1), data.get_dataset("digits8"))
+    found = cells.likelihood(network("x1", 0.0), experiment(ode_steps=1), data.get_dataset("digits8"))
     assert "ode_bits_per_dim" not in found.columns
     assert math.isfinite(found.columns["bound_bits_per_dim"])
     assert found.status == "ok"
@@ -168,19 +169,19 @@ def test_the_integration_error_is_part_of_the_reported_one() -> None:
     """The same points and noise: fewer steps, a larger error; and exact beside estimated divergence within both."""
     images, model = data.get_dataset("digits8"), network("x1", 0.5)
     several = [
-        cell.likelihood(model, experiment(ode_steps=n, divergence=how, probes=2, ode_points=8), images)
+        cells.likelihood(model, experiment(ode_steps=n, divergence=how, probes=2, ode_points=8), images)
         for n, how in ((3, "hutchinson"), (5, "hutchinson"), (3, "exact"))
     ]
     bits = {
-        name: [float(likelihood.bits_per_dim(each.nats[name], 64).mean()) for each in several]
+        name: [float(bound.bits_per_dim(each.nats[name], 64).mean()) for each in several]
         for name in ("ode_nats", "ode_coarse")
     }
     for each, nats, coarse in zip(several, *bits.values(), strict=True):
-        spread = float(likelihood.bits_per_dim(each.nats["ode_nats"], 64).std()) / math.sqrt(8)
+        spread = float(bound.bits_per_dim(each.nats["ode_nats"], 64).std()) / math.sqrt(8)
         if each.columns.get("ode_bits_per_dim_se"):
             assert each.columns["ode_bits_per_dim_se"] == pytest.approx(math.hypot(spread, nats - coarse))
     errors = [abs(a - b) for a, b in zip(*bits.values(), strict=True)]
     assert errors[1] < errors[0] / 3
-    probe = float(likelihood.bits_per_dim(several[0].nats["ode_probe_se"], 64).square().mean().sqrt()) / math.sqrt(8)
+    probe = float(bound.bits_per_dim(several[0].nats["ode_probe_se"], 64).square().mean().sqrt()) / math.sqrt(8)
     assert abs(bits["ode_nats"][0] - bits["ode_nats"][2]) < 4.5 * probe
     assert probe > 0

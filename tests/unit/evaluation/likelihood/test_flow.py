@@ -12,8 +12,8 @@ from gaussian_flow import CPU, DOUBLE, MEAN, PATHS, STD, TURN, GaussianFlow, gen
 from scipy import stats
 from torch import Tensor
 
-from reproflow.evaluation import flow_likelihood
-from reproflow.evaluation.flow_likelihood import Route, dequantised_nll, flow_nll
+from reproflow.evaluation.likelihood import flow as flow_likelihood
+from reproflow.evaluation.likelihood.flow import Route, dequantised_nll, flow_nll
 from reproflow.foundation.errors import UsageError
 from reproflow.learning import data
 from reproflow.theory.paths import get_path

@@ -13,7 +13,8 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from reproflow.evaluation import likelihood
+from reproflow.evaluation.likelihood import bound as likelihood_bound
+from reproflow.evaluation.likelihood import flow, gaussian_bound, masked_bound
 from reproflow.exact.discrete import TableDenoiser, random_order_bound, random_order_nll
 from reproflow.foundation import names
 from reproflow.foundation.errors import UsageError
@@ -60,7 +61,7 @@ def random_table(vocabulary: int, length: int) -> Tensor:
 @pytest.mark.parametrize(("vocabulary", "length"), [(3, 2), (2, 4)])
 def test_masked_bound_over_masks_is_the_mean_over_orders(vocabulary: int, length: int) -> None:
     model, x = RandomMasked(vocabulary, length), every_sequence(vocabulary, length)
-    over_masks = likelihood.masked_bound_exact(model, x)
+    over_masks = masked_bound.masked_bound_exact(model, x)
     torch.testing.assert_close(over_masks, random_order_bound(model.logits, x, vocabulary), rtol=0, atol=1e-12)
 
 
@@ -69,14 +70,14 @@ def test_masked_bound_is_above_a_proper_likelihood(vocabulary: int, length: int)
     model, x = RandomMasked(vocabulary, length), every_sequence(vocabulary, length)
     nll = random_order_nll(model.logits, x, vocabulary)
     assert float((-nll).exp().sum()) == pytest.approx(1, abs=1e-12)
-    assert (likelihood.masked_bound_exact(model, x) > nll + 1e-3).all()
+    assert (masked_bound.masked_bound_exact(model, x) > nll + 1e-3).all()
 
 
 def test_masked_bound_is_tight_for_the_exact_denoiser_of_a_table() -> None:
     table = random_table(3, 2)
     x = every_sequence(3, 2)
     expected = -table.log().flatten()
-    torch.testing.assert_close(likelihood.masked_bound_exact(TableDenoiser(table), x), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(masked_bound.masked_bound_exact(TableDenoiser(table), x), expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(random_order_nll(TableDenoiser(table).logits, x, 3), expected, rtol=0, atol=1e-12)
 
 
@@ -92,8 +93,8 @@ def test_table_denoiser_is_bayes_rule() -> None:
 @pytest.mark.parametrize("strata", [None, 2, 1])
 def test_sampled_masked_bound_is_unbiased_with_an_honest_error(strata: int | None) -> None:
     model, x = RandomMasked(2, 4), every_sequence(2, 4)
-    exact = likelihood.masked_bound_exact(model, x)
-    sampled = likelihood.masked_bound(model, x, None, generator(2), repeats=400, strata=strata)
+    exact = masked_bound.masked_bound_exact(model, x)
+    sampled = masked_bound.masked_bound(model, x, None, generator(2), repeats=400, strata=strata)
     z = (sampled.nats - exact) / sampled.se
     assert z.abs().max() < 4.5
     assert float(z.square().mean()) < 3
@@ -101,27 +102,27 @@ def test_sampled_masked_bound_is_unbiased_with_an_honest_error(strata: int | Non
 
 def test_more_strata_have_less_variance() -> None:
     model, x = RandomMasked(2, 4), every_sequence(2, 4)
-    per_call = [s * likelihood.masked_bound(model, x, None, generator(3), 300, s).se.square().mean() for s in (1, 4)]
+    per_call = [s * masked_bound.masked_bound(model, x, None, generator(3), 300, s).se.square().mean() for s in (1, 4)]
     assert per_call[1] < 0.9 * per_call[0]
 
 
 def test_masked_bound_uses_labels_and_its_generator_only() -> None:
     model, x = RandomMasked(3, 2), every_sequence(3, 2)
     y = torch.arange(len(x)) % 2
-    exact = likelihood.masked_bound_exact(model, x, y)
-    separately = torch.stack([likelihood.masked_bound_exact(model, x[i : i + 1], y[i : i + 1])[0] for i in range(9)])
+    exact = masked_bound.masked_bound_exact(model, x, y)
+    separately = torch.stack([masked_bound.masked_bound_exact(model, x[i : i + 1], y[i : i + 1])[0] for i in range(9)])
     torch.testing.assert_close(exact, separately)
-    assert (exact[1::2] - likelihood.masked_bound_exact(model, x)[1::2]).abs().min() > 1e-6
-    first, again, other = (likelihood.masked_bound(model, x, y, generator(s)).nats for s in (4, 4, 5))
+    assert (exact[1::2] - masked_bound.masked_bound_exact(model, x)[1::2]).abs().min() > 1e-6
+    first, again, other = (masked_bound.masked_bound(model, x, y, generator(s)).nats for s in (4, 4, 5))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_one_repeat_has_no_error_and_large_enumerations_are_refused() -> None:
     model = RandomMasked(2, 13)
-    assert likelihood.masked_bound(RandomMasked(2, 3), every_sequence(2, 3), None, generator(0), 1).se.isnan().all()
+    assert masked_bound.masked_bound(RandomMasked(2, 3), every_sequence(2, 3), None, generator(0), 1).se.isnan().all()
     with pytest.raises(UsageError, match="at most 12"):
-        likelihood.masked_bound_exact(model, torch.zeros(1, 13, dtype=torch.int64))
+        masked_bound.masked_bound_exact(model, torch.zeros(1, 13, dtype=torch.int64))
     for enumerate_orders in (random_order_bound, random_order_nll):
         with pytest.raises(UsageError, match="at most 8"):
             enumerate_orders(model.logits, torch.zeros(1, 9, dtype=torch.int64), 2)
@@ -160,7 +161,7 @@ def test_gaussian_bound_is_tight_for_the_exact_denoiser(path: str) -> None:
     values = torch.linspace(-1, 1, 3, dtype=DOUBLE)
     model = ExactGaussian(table, values, get_path(path))
     x = every_sequence(3, 2).repeat(1000, 1)
-    bound = likelihood.gaussian_bound(model, x, None, generator(1), values, (1e-4, 1 - 1e-3), strata=16, repeats=2)
+    bound = gaussian_bound.gaussian_bound(model, x, None, generator(1), values, (1e-4, 1 - 1e-3), strata=16, repeats=2)
     nats = bound.nats.reshape(1000, 9)
     se = nats.std(0) / math.sqrt(1000)
     assert ((nats.mean(0) + table.log().flatten()) / se).abs().max() < 4.5
@@ -191,7 +192,7 @@ def test_gaussian_bound_is_entropy_plus_prior_mismatch(path: str, t_range: tuple
     values = torch.linspace(-1, 1, 5, dtype=DOUBLE)
     path = get_path(path)
     x = torch.arange(5).repeat_interleave((p * 4000).round().long()).unsqueeze(1)
-    bound = likelihood.gaussian_bound(ExactGaussian(p, values, path), x, None, generator(2), values, t_range, 16, 2)
+    bound = gaussian_bound.gaussian_bound(ExactGaussian(p, values, path), x, None, generator(2), values, t_range, 16, 2)
     alpha, sigma = (float(c) for c in path(torch.tensor(t_range[0], dtype=DOUBLE)))
     expected = stats.entropy(p.numpy()) + marginal_divergence(p.numpy(), values.numpy(), alpha, sigma)
     se = float(bound.se.square().sum().sqrt()) / len(x)
@@ -202,7 +203,7 @@ def test_gaussian_bound_is_entropy_plus_prior_mismatch(path: str, t_range: tuple
 def test_gaussian_bound_of_a_network_without_levels_has_a_decoder_of_its_own() -> None:
     """x1_hat of another law, stopped where levels are read off: each term by quadrature over the noise."""
     values, path = torch.linspace(-1, 1, 5, dtype=DOUBLE), get_path("cosine")
-    stop = likelihood.read_off_time(path, values, (1e-3, 0.999))
+    stop = flow.read_off_time(path, values, (1e-3, 0.999))
     levels = torch.tensor([[1], [4]])
 
     class Linear:
@@ -214,7 +215,7 @@ def test_gaussian_bound_of_a_network_without_levels_has_a_decoder_of_its_own() -
             return self.path(t)[0][:, None] * x
 
     Linear.path = path
-    bound = likelihood.gaussian_bound(
+    bound = gaussian_bound.gaussian_bound(
         Linear(), levels.repeat(3000, 1), None, generator(5), values, (1e-3, stop), strata=16, repeats=1
     )
     nats = bound.nats.reshape(3000, 2)
@@ -247,7 +248,7 @@ def test_gaussian_bound_of_a_wrong_model_is_its_own_cross_entropy() -> None:
     p, r = torch.tensor([0.7, 0.2, 0.1], dtype=DOUBLE), torch.tensor([0.2, 0.3, 0.5], dtype=DOUBLE)
     values = torch.linspace(-1, 1, 3, dtype=DOUBLE)
     x = torch.arange(3).repeat_interleave((p * 3000).round().long()).unsqueeze(1)
-    bound = likelihood.gaussian_bound(ExactGaussian(r, values, get_path("linear")), x, None, generator(3), values)
+    bound = gaussian_bound.gaussian_bound(ExactGaussian(r, values, get_path("linear")), x, None, generator(3), values)
     se = float(bound.se.square().sum().sqrt()) / len(x)
     assert abs(float(bound.nats.mean()) - float(-(p * r.log()).sum())) < 4.5 * se
     assert float(bound.nats.mean()) > stats.entropy(p.numpy()) + 10 * se
@@ -258,7 +259,9 @@ def test_gaussian_bound_errors_are_calibrated_and_generators_decide() -> None:
     values = torch.linspace(-1, 1, 3, dtype=DOUBLE)
     model = ExactGaussian(table, values, get_path("linear"))
     x = every_sequence(3, 2).repeat(20, 1)
-    first, again = (likelihood.gaussian_bound(model, x, None, generator(4), values, strata=8, repeats=50) for _ in "ab")
+    first, again = (
+        gaussian_bound.gaussian_bound(model, x, None, generator(4), values, strata=8, repeats=50) for _ in "ab"
+    )
     assert torch.equal(first.nats, again.nats)
     z = (first.nats + table.log().flatten().repeat(20)) / first.se
     assert 0.75 < float(z.square().mean()) < 1.35
@@ -268,7 +271,7 @@ def test_gaussian_bound_errors_are_calibrated_and_generators_decide() -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_proposal_is_a_density_over_the_range(path: str, t_range: tuple[float, float]) -> None:
     path = get_path(path)
-    proposal = likelihood.Proposal.over(path, t_range, 1 / 8)
+    proposal = gaussian_bound.Proposal.over(path, t_range, 1 / 8)
     u = (torch.arange(100_000, dtype=DOUBLE) + 0.5) / 100_000
     lam, per_density = proposal.quantile(u)
     low, high = path.at(torch.tensor(t_range, dtype=DOUBLE)).lam.tolist()
@@ -281,9 +284,9 @@ def test_proposal_is_a_density_over_the_range(path: str, t_range: tuple[float, f
 
 def test_time_of_inverts_the_path() -> None:
     lam = torch.linspace(-12, 12, 25, dtype=DOUBLE)
-    t = likelihood.time_of(get_path("linear"), lam, (1e-4, 1 - 1e-4))
+    t = gaussian_bound.time_of(get_path("linear"), lam, (1e-4, 1 - 1e-4))
     torch.testing.assert_close(t, torch.sigmoid(lam / 2), rtol=1e-12, atol=1e-12)
 
 
 def test_bits_per_dim_of_uniform_levels() -> None:
-    assert likelihood.bits_per_dim(64 * math.log(16), 64) == pytest.approx(4)
+    assert likelihood_bound.bits_per_dim(64 * math.log(16), 64) == pytest.approx(4)

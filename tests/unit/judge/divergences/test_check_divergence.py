@@ -9,7 +9,7 @@ import pytest
 from judged_divergences import SCHEMA
 
 from reproflow import cli
-from reproflow.foundation import child
+from reproflow.foundation import child_process
 
 
 class TestCommand:
@@ -37,7 +37,7 @@ class TestCommand:
     @pytest.mark.usefixtures("user")
     def test_nan_is_exit_2_without_json(self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         """In the child, which this process plays here."""
-        monkeypatch.setenv(child.PIPE, "-1")
+        monkeypatch.setenv(child_process.PIPE, "-1")
         assert cli.run(["check", "divergence", "loss.py:nan", "--json", "-"]) == 2
         said = capfd.readouterr()
         assert "is NaN at a = (" in said.err

@@ -12,7 +12,7 @@ import torch
 from scipy import optimize
 
 from reproflow.exact.matching import Problem
-from reproflow.judge.divergences import facts, functional, losses
+from reproflow.judge.divergences import measurements, minimisers, scaled_loss
 from reproflow.theory.divergences import get_divergence
 
 
@@ -37,7 +37,7 @@ class TestMinimiser:
         def tensors(a: torch.Tensor, b: torch.Tensor, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
             return torch.from_numpy(loss(a.detach().numpy(), b.detach().numpy()))[:, 0] + 0 * b[:, 0]
 
-        found = functional.minimiser(problem, tensors)
+        found = minimisers.minimiser(problem, tensors)
 
         def cost(b: float) -> float:
             return float((weights * loss(targets, np.array(b))).sum())
@@ -58,12 +58,12 @@ class TestMinimiser:
 
         scale = np.diag(matrix.numpy()) ** -0.5
         expected = np.linalg.eigvalsh(scale[:, None] * matrix.numpy() * scale).min()
-        assert facts.curvature(loss, domain) == pytest.approx(expected, rel=1e-9)
+        assert measurements.curvature(loss, domain) == pytest.approx(expected, rel=1e-9)
 
     def test_units_keep_verdicts(self) -> None:
         """l(k a, k b) is judged as l is, whatever k: here by hand."""
         for unit in (1.0, 0.01, 30.0):
-            found = facts.facts(losses.Scaled(get_divergence("pearson"), unit), "positive")
+            found = measurements.facts(scaled_loss.Scaled(get_divergence("pearson"), unit), "positive")
             assert found.name == "root mean square"
             assert found.gap > 0.1
             assert math.isfinite(found.gap)

@@ -12,14 +12,14 @@ from judged_objectives import SCHEMA, Weight, edm, objective, sech
 from scipy import integrate, special
 
 from reproflow import judge
-from reproflow.judge.weightings import restated
-from reproflow.judge.weightings.mass import mass
+from reproflow.judge.objectives import restatements
+from reproflow.judge.objectives.integrability import mass
 from reproflow.theory import bounds
 
 
 def law_of(spec: str, t_range: tuple[float, float] = (0.0, 1.0), **given: str) -> tuple[dict, dict]:
     subject = objective(spec, **given)
-    return restated.replacement(subject, mass(subject, t_range), [], t_range)
+    return restatements.replacement(subject, mass(subject, t_range), [], t_range)
 
 
 class TestReplacement:
@@ -71,7 +71,7 @@ class TestReplacement:
         np.testing.assert_allclose(law["density"], 1 / (np.array(law["t"]) * math.log(3)), rtol=1e-9)
 
     def test_a_negative_weight_has_none(self) -> None:
-        law, _ = restated.replacement(
+        law, _ = restatements.replacement(
             objective("expr:t - 0.25"), mass(objective("expr:t - 0.25"), (0.0, 1.0)), [(0.0, 0.25)], (0.0, 1.0)
         )
         assert law["K"] is None
@@ -82,7 +82,7 @@ class TestTargets:
     def test_the_table_of_conversions(self) -> None:
         """LOSS-5, printed for the linear path: velocity error c is c/(1-t)² on x1, c/t² on eps, and so on."""
         lam = (-3.0, 0.0, 2.0, 500.0)
-        found = restated.on_targets(objective("uniform"), lam)
+        found = restatements.on_targets(objective("uniform"), lam)
         t = special.expit(np.array(lam[:3]) / 2)
         rate = 2 / (t * (1 - t))
         eps = ((1 - t) * rate / 2) ** 2
@@ -103,14 +103,14 @@ class TestTargets:
         lam = (-2.0, 0.5, 3.0)
         given = objective(spec, path="cosine")
         own = given.w(np.array([float(2 / math.pi * math.atan(math.exp(each / 2))) for each in lam]))
-        for name, values in restated.on_targets(given, lam).items():
+        for name, values in restatements.on_targets(given, lam).items():
             for each, value, w in zip(lam, values, own, strict=True):
                 if name != "lam":
                     again = objective(f"expr:{value!r}", path="cosine", target=name)
                     assert again.w(np.array([2 / math.pi * math.atan(math.exp(each / 2))]))[0] == pytest.approx(w)
 
     def test_masked_has_one_target(self) -> None:
-        assert restated.on_targets(objective("simple", "masked"), (0.0,)) is None
+        assert restatements.on_targets(objective("simple", "masked"), (0.0,)) is None
 
 
 class TestPerLogSnr:
@@ -121,7 +121,7 @@ class TestPerLogSnr:
     def test_shares_against_scipy(self, spec: str, process: str, w: Weight) -> None:
         subject = objective(spec, process)
         bound = bounds.analyse(subject.w, subject.lam, points=5001)
-        found = restated.per_log_snr(subject, bound, {})
+        found = restatements.per_log_snr(subject, bound, {})
         for key in ("share", "loss"):
             learnt = (lambda x: 1.0) if key == "share" else special.expit
             rest = special.expit if key == "loss" and process == "masked" else (lambda x: 1.0)
@@ -135,7 +135,7 @@ class TestPerLogSnr:
     def test_quartiles(self) -> None:
         """The ELBO's integral of w dlam is even in lam."""
         subject = objective("elbo")
-        found = restated.per_log_snr(subject, bounds.analyse(subject.w, subject.lam, points=5001), {})
+        found = restatements.per_log_snr(subject, bounds.analyse(subject.w, subject.lam, points=5001), {})
         end = 2 * special.logit(1 - 1e-4)
         assert found["quartiles"]["share"] == pytest.approx([-end / 2, 0, end / 2], abs=1e-6)
 
@@ -147,7 +147,7 @@ class TestPerLogSnr:
 
     def test_what_is_no_weight_has_none(self) -> None:
         subject = objective("expr:t - 0.5")
-        found = restated.per_log_snr(subject, bounds.analyse(subject.w, subject.lam, points=1001), {})
+        found = restatements.per_log_snr(subject, bounds.analyse(subject.w, subject.lam, points=1001), {})
         assert (found["bands"], found["quartiles"]) == ([], None)
 
 

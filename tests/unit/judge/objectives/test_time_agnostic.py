@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from reproflow import cli, judge
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.weightings import moments
+from reproflow.judge.objectives import time_agnostic
 from reproflow.theory import bounds
 
 
@@ -21,7 +21,7 @@ class TestMoments:
     @pytest.mark.parametrize("tokens", [1, 3, 8, 64, 400])
     def test_the_means_of_iddpm_in_closed_form(self, path: str, tokens: int) -> None:
         """w = 2 sqrt(m (1 - m))."""
-        k, y, _ = moments.means(objective("iddpm", "masked", path), tokens, (0.0, 1.0))
+        k, y, _ = time_agnostic.means(objective("iddpm", "masked", path), tokens, (0.0, 1.0))
         log = special.betaln(k + 0.5, tokens - k + 1.5) - special.betaln(k, tokens - k + 1)
         np.testing.assert_allclose(y, 2 * np.exp(log), rtol=1e-8)
 
@@ -29,13 +29,13 @@ class TestMoments:
     def test_an_integrable_pole_at_the_noise_end(self, spec: str, power: float) -> None:
         """w = (m/(1 - m))^-power: a twentieth of the last mean lies beyond the last time looked at."""
         spec = spec if spec == "fm" else f"expr:exp({power}*lam)"
-        k, y, _ = moments.means(objective(spec, "masked", target="canonical"), 4, (0.0, 1.0))
+        k, y, _ = time_agnostic.means(objective(spec, "masked", target="canonical"), 4, (0.0, 1.0))
         wanted = np.exp(special.betaln(k - power, 5 - k + power) - special.betaln(k, 5 - k))
         np.testing.assert_allclose(y, wanted, rtol=1e-7)
 
     def test_the_means_over_a_range(self) -> None:
         low, high = 0.2, 0.7
-        k, y, m_range = moments.means(objective("iddpm", "masked"), 5, (low, high))
+        k, y, m_range = time_agnostic.means(objective("iddpm", "masked"), 5, (low, high))
         assert m_range == pytest.approx((1 - high, 1 - low))
         for each, found in zip(k, y, strict=True):
             law = stats.beta(each, 6 - each)
@@ -53,9 +53,9 @@ class TestMoments:
     )
     def test_which_lengths_do_with_less(self, spec: str, tokens: int, verdict: str) -> None:
         """EDM is representable up to eight tokens, and not at nine; IDDPM up to two."""
-        k, y, m_range = moments.means(objective(spec, "masked", "cosine"), tokens, (0.0, 1.0))
-        fit = moments.nearest(k, y, tokens, m_range)
-        assert (fit.distance <= moments.TOLERANCE) == (verdict == "certified")
+        k, y, m_range = time_agnostic.means(objective(spec, "masked", "cosine"), tokens, (0.0, 1.0))
+        fit = time_agnostic.nearest(k, y, tokens, m_range)
+        assert (fit.distance <= time_agnostic.TOLERANCE) == (verdict == "certified")
         if verdict == "certified":
             inside = fit.steps < 1
             steps = stats.beta.sf(fit.steps[inside], k[:, None], tokens - k[:, None] + 1) @ fit.masses[inside]
@@ -64,7 +64,7 @@ class TestMoments:
 
     def test_iddpm_on_three_tokens_is_a_ninth_of_ten_away(self) -> None:
         """Means proportional to 5, 6, 5: raising the ends and lowering the middle by 1/11 makes them equal."""
-        fit = moments.nearest(np.arange(1, 4), np.array([5.0, 6.0, 5.0]), 3)
+        fit = time_agnostic.nearest(np.arange(1, 4), np.array([5.0, 6.0, 5.0]), 3)
         assert fit.distance == pytest.approx(1 / 11, rel=1e-9)
 
     @pytest.mark.parametrize(("tokens", "representable"), [(7, True), (8, True), (9, False), (10, False)])
@@ -91,7 +91,7 @@ class TestMoments:
     def test_certified_is_certified_for_every_network(self, spec: str) -> None:
         subject = objective(spec, **MASKED)
         bound = bounds.analyse(subject.w, subject.lam, points=5001)
-        answer = moments.time_agnostic(subject, bound, 7, None, bounds.DEFAULT_RANGE)
+        answer = time_agnostic.time_agnostic(subject, bound, 7, None, bounds.DEFAULT_RANGE)
         assert answer["verdict"] == "certified"
 
     @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ class TestMoments:
         subject = objective(spec, "masked", target="canonical")
         span = given or bounds.DEFAULT_RANGE
         bound = bounds.Bound("not_representable", "", (), None, 0, *(np.zeros(1),) * 3)
-        answer = moments.time_agnostic(subject, bound, 3, given, span)
+        answer = time_agnostic.time_agnostic(subject, bound, 3, given, span)
         assert answer["verdict"] == verdict
         assert word in answer["reason"]
 

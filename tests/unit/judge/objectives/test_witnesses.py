@@ -7,7 +7,7 @@ import pytest
 from judged_objectives import MASKED, Weight, edm, min_snr, objective, p2, sech, snr
 from scipy import special, stats
 
-from reproflow.judge.weightings import verdicts, witnesses
+from reproflow.judge.objectives import verdicts, witnesses
 from reproflow.theory import bounds
 
 

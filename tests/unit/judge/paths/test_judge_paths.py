@@ -13,10 +13,10 @@ from scipy import integrate, special, stats
 from reproflow import judge
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.paths import transport
-from reproflow.judge.paths.breaks import NONE, breaks
-from reproflow.judge.paths.course import Course
-from reproflow.judge.paths.differences import derivative
+from reproflow.judge.paths import continuity
+from reproflow.judge.paths.discontinuities import NONE, breaks
+from reproflow.judge.paths.path_values import Course
+from reproflow.numerics.differences import derivative
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_path
 
@@ -251,25 +251,25 @@ class TestMeans:
 
     def test_a_wrong_field_is_refuted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """PATH-5's controls: u + 0.05 sin x and -u."""
-        course, flux = Course(quick_path(get_path("linear"))), transport._flux
-        assert transport.continuity(course, NONE)["verdict"] == "supported"
+        course, flux = Course(quick_path(get_path("linear"))), continuity._flux
+        assert continuity.continuity(course, NONE)["verdict"] == "supported"
         for wrong in (
-            lambda values, slopes, x: flux(values, slopes, x) + 0.05 * np.sin(x) * transport._density(values, x),
+            lambda values, slopes, x: flux(values, slopes, x) + 0.05 * np.sin(x) * continuity._density(values, x),
             lambda values, slopes, x: -flux(values, slopes, x),
         ):
-            monkeypatch.setattr(transport, "_flux", wrong)
-            found = transport.continuity(course, NONE)
+            monkeypatch.setattr(continuity, "_flux", wrong)
+            found = continuity.continuity(course, NONE)
             assert found["verdict"] == "refuted"
             assert found["residual"] > 1e-3
 
     def test_the_density_is_that_of_the_mixture(self) -> None:
         """By scipy, and by sampling nothing: weights, means and widths of alpha x1 + sigma eps."""
-        mixture, alpha, sigma = transport.MIXTURE, 0.3, 0.8
+        mixture, alpha, sigma = continuity.MIXTURE, 0.3, 0.8
         x = np.linspace(-3, 3, 13)
         scales = np.sqrt(alpha**2 * mixture.stds.numpy() ** 2 + sigma**2)
         wanted = stats.norm.pdf(x[:, None], alpha * mixture.means.numpy()[:, 0], scales) @ mixture.weights.numpy()
         values = np.array([[alpha] * 13, [sigma] * 13])
-        assert transport._density(values, x) == pytest.approx(wanted, rel=1e-12)
+        assert continuity._density(values, x) == pytest.approx(wanted, rel=1e-12)
 
     @pytest.mark.parametrize(("spec", "limit"), [("expr:3*t**0.1 + 0.25, 1 - t", 0.25), ("expr:t*log(t), 1 - t", 0)])
     def test_limits(self, spec: str, limit: float) -> None:

@@ -12,8 +12,8 @@ from judged_objectives import quick_objective
 from scipy import stats
 from sign_flip_oracle import two_sided
 
-from reproflow.judge.training.neighbours import Arm, Outcome, arms, told
-from reproflow.judge.weightings.objective import Objective
+from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.theory.equivalence import equivalents
 
 

@@ -15,10 +15,10 @@ from judged_objectives import quick_objective
 from repository import schema
 
 from reproflow import cli, judge
-from reproflow.foundation import child
+from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training import experiment
-from reproflow.learning.training.stack import Stack
+from reproflow.learning.training.stacked import StackedTrainer
 
 SCHEMA = schema("check-weighting")
 
@@ -82,16 +82,16 @@ class TestTraining:
 
     def test_one_that_diverges_leaves_the_others_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plain = experiment.compare(quick_objective("min_snr"), [], judge.Plan(seeds=2, steps=4))
-        advance = Stack.advance
+        advance = StackedTrainer.advance
         told: list[int] = []
 
-        def fails(stack: Stack, batch: Any) -> list[int]:
+        def fails(stack: StackedTrainer, batch: Any) -> list[int]:
             if stack.step == 2 and not told:
                 told.append(1)
                 return [1]  # this, at seed 1
             return advance(stack, batch)
 
-        monkeypatch.setattr(Stack, "advance", fails)
+        monkeypatch.setattr(StackedTrainer, "advance", fails)
         found = experiment.compare(quick_objective("min_snr"), [], judge.Plan(seeds=2, steps=4))
         assert found["this"]["failures"] == ["seed 1 diverged at step 2"]
         assert found["this"]["values"] == {"0": plain["this"]["values"]["0"]}
@@ -162,7 +162,7 @@ class TestUserFile:
         (folder / "user.py").write_text(USER)
         command = [sys.executable, "-m", "reproflow", "check", "weighting", f"user.py:{function}", "--train"]
         command += ["--target", "canonical", "--seeds", "1", "--steps", "3", "--json", "-", *more]
-        environment = {**os.environ, child.LIMIT: "20"}
+        environment = {**os.environ, child_process.LIMIT: "20"}
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
 
     def test_it_is_trained(self, tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ class TestTimeLimit:
 
     def test_a_child_that_reports_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It takes longer than the limit, and no step of it does."""
-        monkeypatch.setattr(child, "BEAT", 0.05)
+        monkeypatch.setattr(child_process, "BEAT", 0.05)
         process, reading = self.start(lambda pipe: BEATS.format(n=8, pipe=pipe))
-        code, said = child._wait(process, reading, 1.0)
+        code, said = child_process._wait(process, reading, 1.0)
         os.close(reading)
         assert code == 0
         assert said.endswith(b".")
@@ -199,7 +199,7 @@ class TestTimeLimit:
     def test_a_child_that_falls_silent_is_stopped(self) -> None:
         process, reading = self.start(lambda pipe: f"import os, time; os.write({pipe}, b'+'); time.sleep(60)")
         with pytest.raises(subprocess.TimeoutExpired):
-            child._wait(process, reading, 0.5)
+            child_process._wait(process, reading, 0.5)
         process.kill()
         process.wait()
         os.close(reading)

@@ -7,9 +7,9 @@ import torch
 
 from reproflow.foundation.config import Model
 from reproflow.learning import data
-from reproflow.learning.models.denoiser import GaussianDenoiser, MaskedDenoiser
-from reproflow.learning.models.heads import head_for
-from reproflow.learning.models.stacked import StackedMLP, initialise
+from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
+from reproflow.learning.networks.heads import head_for
+from reproflow.learning.networks.stacked_mlp import StackedMLP, initialise
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from reproflow.foundation.config import Model
 from reproflow.learning import data
-from reproflow.learning.models.heads import head_for
-from reproflow.learning.models.stacked import Architecture, StackedMLP, initialise, member_state, stack
+from reproflow.learning.networks.heads import head_for
+from reproflow.learning.networks.stacked_mlp import Architecture, StackedMLP, initialise, member_state, stack
 
 SEEN = Architecture(inputs=2, outputs=2, width=32, depth=1, waves=True)
 BLIND = Architecture(inputs=2, outputs=2, width=32, depth=1)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from reproflow.exact.mixture import Mixture
-from reproflow.learning.models.denoiser import GaussianDenoiser
+from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 

@@ -8,29 +8,29 @@ import pytest
 import torch
 from exact_mixtures import DOUBLE, exact, one_dimension
 
-from reproflow.learning import sampling
+from reproflow.learning.sampling import ode, sde
 from reproflow.theory.paths import get_path
 
 ORDERS = {"euler": 1, "heun": 2, "rk4": 4}
 EVALUATIONS = {"euler": 1, "heun": 2, "rk4": 4}
 
 
-@pytest.mark.parametrize("solver", sampling.TABLEAUS)
+@pytest.mark.parametrize("solver", ode.TABLEAUS)
 def test_order_of_convergence(solver: str) -> None:
     """dx/dt = x cos t has the solution x0 exp(sin t)."""
 
     def error(steps: int) -> float:
         times = torch.linspace(0, 2, steps + 1, dtype=torch.float64).tolist()
-        x, nfe = sampling.integrate(lambda x, t: x * math.cos(t), torch.ones(1, 1, dtype=torch.float64), times, solver)
+        x, nfe = ode.integrate(lambda x, t: x * math.cos(t), torch.ones(1, 1, dtype=torch.float64), times, solver)
         assert nfe == steps * EVALUATIONS[solver]
         return abs(float(x) - math.exp(math.sin(2)))
 
     assert math.log2(error(40) / error(80)) == pytest.approx(ORDERS[solver], abs=0.1)
 
 
-@pytest.mark.parametrize("solver", sampling.TABLEAUS)
+@pytest.mark.parametrize("solver", ode.TABLEAUS)
 def test_weights_of_a_tableau_are_consistent(solver: str) -> None:
-    tableau = sampling.TABLEAUS[solver]
+    tableau = ode.TABLEAUS[solver]
     assert sum(tableau.b) == pytest.approx(1)
     for c, row in zip(tableau.c, tableau.a, strict=True):
         assert sum(row) == pytest.approx(c)
@@ -57,11 +57,11 @@ class Gaussian:
         return end[0] * self.mean + (x0 - start[0] * self.mean) * scale[1] / scale[0]
 
 
-@pytest.mark.parametrize("solver", sampling.TABLEAUS)
+@pytest.mark.parametrize("solver", ode.TABLEAUS)
 def test_a_gaussian_is_transported(solver: str) -> None:
     denoiser, t_range = Gaussian("velocity"), (1e-3, 1 - 1e-3)
     x0 = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
-    x, nfe = sampling.sample_gaussian(denoiser, x0, None, t_range, solver, 200)
+    x, nfe = ode.sample_gaussian(denoiser, x0, None, t_range, solver, 200)
     assert nfe == 200 * EVALUATIONS[solver]
     assert float((x - denoiser.flow(x0, t_range)).abs().max()) < {"euler": 2e-2, "heun": 1e-4, "rk4": 1e-7}[solver]
 
@@ -73,7 +73,7 @@ def test_a_converted_velocity_is_not_evaluated_at_the_end(solver: str) -> None:
     honest = denoiser.velocity
     denoiser.velocity = lambda x, t, y: (times.append(float(t[0])), honest(x, t, y))[1]
     x0 = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
-    _, nfe = sampling.sample_gaussian(denoiser, x0, None, (1e-3, 1 - 1e-3), solver, 8)
+    _, nfe = ode.sample_gaussian(denoiser, x0, None, (1e-3, 1 - 1e-3), solver, 8)
     assert nfe == len(times) == 7 * EVALUATIONS[solver] + 1
     assert max(times) < 0.9
 
@@ -84,7 +84,7 @@ def test_the_base_is_what_unit_data_have_become(solver: str) -> None:
     denoiser, t_range = exact(one_dimension((1.0, 0.0, 1.0)), "linear", "velocity"), (0.3, 0.6)
     x0 = torch.tensor([[1.0]], dtype=DOUBLE)
     if solver == "sde":
-        x, _ = sampling.sample_sde(denoiser, lambda k: x0 if k == 0 else 0 * x0, None, t_range, 400, 0.0)
+        x, _ = sde.sample_sde(denoiser, lambda k: x0 if k == 0 else 0 * x0, None, t_range, 400, 0.0)
     else:
-        x, _ = sampling.sample_gaussian(denoiser, x0, None, t_range, solver, 100)
+        x, _ = ode.sample_gaussian(denoiser, x0, None, t_range, solver, 100)
     assert float(x) == pytest.approx(math.hypot(0.6, 0.4), rel=2e-3)

@@ -11,10 +11,11 @@ from reproflow.foundation import config
 from reproflow.foundation.config import Model
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.grid import expand_experiment
-from reproflow.learning import data, sampling
-from reproflow.learning.models.denoiser import GaussianDenoiser
-from reproflow.learning.models.heads import head_for
-from reproflow.learning.models.stacked import initialise
+from reproflow.learning import data
+from reproflow.learning.networks.denoiser import GaussianDenoiser
+from reproflow.learning.networks.heads import head_for
+from reproflow.learning.networks.stacked_mlp import initialise
+from reproflow.learning.sampling import ancestral, samples
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
@@ -45,7 +46,7 @@ def test_ancestral_sampling_has_the_enumerated_law(path: str, steps: int) -> Non
     together = sum((b - a) ** 2 for a, b in itertools.pairwise(alpha))
     wanted = together * torch.outer(joint.sum(1), joint.sum(0)) + (1 - together) * joint
     n = 20000
-    z, nfe = sampling.sample_masked(denoiser, n, None, steps, torch.Generator().manual_seed(0))
+    z, nfe = ancestral.sample_masked(denoiser, n, None, steps, torch.Generator().manual_seed(0))
     found = torch.bincount(3 * z[:, 0] + z[:, 1], minlength=9).view(3, 3) / n
     assert nfe == steps
     assert float(((found - wanted).abs() / (wanted * (1 - wanted) / n).sqrt()).max()) < 4.5
@@ -71,19 +72,19 @@ def drawn(dataset: str, **sampled: object) -> tuple[dict[str, torch.Tensor], int
     network = initialise(head.architecture, [("test",)]).requires_grad_(False)
     network.weights[-1].data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
     denoiser = GaussianDenoiser(network, head, get_path("cosine"), get_target("x1"))
-    return sampling.draw(denoiser, found, expand_experiment(settings)[0], settings)
+    return samples.draw(denoiser, found, expand_experiment(settings)[0], settings)
 
 
 @pytest.mark.parametrize("solver", ["sde", "heun"])
 def test_samples_depend_neither_on_chunks_nor_on_their_number(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn("eight_gaussians", solver=solver)[0]["samples"]
     fewer = drawn("eight_gaussians", solver=solver, n=300)[0]["samples"]
-    monkeypatch.setattr(sampling, "CHUNK", 112)
+    monkeypatch.setattr(samples, "CHUNK", 112)
     torch.testing.assert_close(drawn("eight_gaussians", solver=solver)[0]["samples"], whole, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(fewer, whole[:300], rtol=1e-4, atol=1e-5)
     # Rows and steps have noise of their own.
     assert len(whole.unique(dim=0)) == len(whole)
-    assert not torch.equal(*(sampling.normal(("a",), 0, 16, 2, step) for step in (0, 1)))
+    assert not torch.equal(*(samples.normal(("a",), 0, 16, 2, step) for step in (0, 1)))
 
 
 def test_images_by_the_sde_are_levels() -> None:
@@ -119,6 +120,6 @@ def test_the_sde_is_refused_where_it_makes_no_sense() -> None:
 def test_nearest_level() -> None:
     values = torch.linspace(-1, 1, 17)
     x = torch.tensor([[-3.0, -1.0, 0.06, 0.07, 1.0, 9.0]])
-    assert sampling.nearest_level(x, values).tolist() == [[0, 0, 8, 9, 16, 16]]
+    assert samples.nearest_level(x, values).tolist() == [[0, 0, 8, 9, 16, 16]]
     with pytest.raises(FloatingPointError, match="not finite"):
-        sampling.nearest_level(torch.tensor([[torch.nan]]), values)
+        samples.nearest_level(torch.tensor([[torch.nan]]), values)

@@ -9,8 +9,8 @@ from scipy import stats
 
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import names
-from reproflow.learning import sampling
-from reproflow.learning.models.denoiser import GaussianDenoiser
+from reproflow.learning.networks.denoiser import GaussianDenoiser
+from reproflow.learning.sampling import sde
 
 PATHS = [known.name for known in names.known() if (known.kind, known.process) == ("path", "gaussian")]
 TARGETS = [known.name for known in names.known() if known.kind == "target" and known.process == "gaussian"]
@@ -26,7 +26,7 @@ def moments(path: str, steps: int, eta: float) -> tuple[float, float, float]:
     def noise(step: int) -> torch.Tensor:
         return torch.nn.functional.one_hot(torch.tensor(step), steps + 2).double()[:, None]
 
-    x, nfe = sampling.sample_sde(denoiser, noise, None, t_range, steps, eta)
+    x, nfe = sde.sample_sde(denoiser, noise, None, t_range, steps, eta)
     alpha, sigma = (float(each) for each in denoiser.path(torch.tensor(t_range[1], dtype=DOUBLE)))
     variance = (0.3 * alpha) ** 2 + sigma**2
     assert nfe == steps
@@ -45,8 +45,8 @@ def test_the_sde_has_the_moments_of_the_data(path: str, eta: float) -> None:
 
 @pytest.mark.parametrize("path", ["linear", "cosine"])
 def test_noise_that_no_score_pays_for_widens_the_marginals(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = sampling.sde_shares
-    monkeypatch.setattr(sampling, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
+    honest = sde.sde_shares
+    monkeypatch.setattr(sde, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
     wrong = [moments(path, steps, 1.0) for steps in (60, 120)]
     assert all(error > variance for _, error, variance in wrong)
     assert wrong[1][1] > wrong[0][1]
@@ -56,7 +56,7 @@ def p_value(denoiser: GaussianDenoiser, mixture: Mixture, eta: float, steps: int
     """Of the Kolmogorov-Smirnov test of n samples against the marginal at t_max."""
     generator = torch.Generator().manual_seed(0)
     t_range = (1e-3, 0.99)
-    x, _ = sampling.sample_sde(
+    x, _ = sde.sample_sde(
         denoiser, lambda step: torch.randn(n, 1, generator=generator, dtype=DOUBLE), None, t_range, steps, eta
     )
     alpha, sigma = (float(each) for each in denoiser.path(torch.tensor(t_range[1], dtype=DOUBLE)))
@@ -77,8 +77,8 @@ def test_the_sde_has_the_law_of_a_mixture(eta: float, monkeypatch: pytest.Monkey
     assert p_value(denoiser, mixture, eta, 200) > 1e-3
     assert p_value(denoiser, mixture, eta, 3) < 1e-6
     if eta:
-        honest = sampling.sde_shares
-        monkeypatch.setattr(sampling, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
+        honest = sde.sde_shares
+        monkeypatch.setattr(sde, "sde_shares", lambda now, after, eta: (after[1], honest(now, after, eta)[1]))
         assert p_value(denoiser, mixture, eta, 200) < 1e-12
 
 
@@ -88,18 +88,18 @@ def test_the_sde_has_the_law_of_a_mixture(eta: float, monkeypatch: pytest.Monkey
 def test_the_full_noise_is_the_ancestral_step(now: tuple[float, float], after: tuple[float, float]) -> None:
     """q(x_after | x_now, x1) by conditioning the Gaussian pair, where x_now is x_after rescaled with noise added."""
     covariance = now[0] / after[0] * after[1] ** 2
-    kept, fresh = sampling.sde_shares(now, after, 1.0)
+    kept, fresh = sde.sde_shares(now, after, 1.0)
     assert fresh**2 == pytest.approx(after[1] ** 2 - covariance**2 / now[1] ** 2)
     # x_now = alpha x1 + sigma eps, so the regression on it is one on eps.
     assert kept == pytest.approx(covariance / now[1])
-    assert sampling.sde_shares(now, after, 0.0) == (after[1], 0.0)
+    assert sde.sde_shares(now, after, 0.0) == (after[1], 0.0)
 
 
 def test_the_sde_is_the_same_whatever_the_network_predicts() -> None:
     mixture = one_dimension((0.3, -1.2, 0.2), (0.7, 0.6, 0.4))
     fixed = torch.randn(21, 50, 1, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
     found = [
-        sampling.sample_sde(exact(mixture, "linear", target), lambda k: fixed[k], None, (1e-3, 0.99), 20, 0.7)[0]
+        sde.sample_sde(exact(mixture, "linear", target), lambda k: fixed[k], None, (1e-3, 0.99), 20, 0.7)[0]
         for target in TARGETS
     ]
     assert len(found) >= 5

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reproflow.evaluation.cascade.columns import COLUMNS
+from reproflow.analysis.bound_cascade import read_cascade
+from reproflow.evaluation.bound_cascade.columns import COLUMNS
 from reproflow.evaluation.collect import write_csv
-from reproflow.reporting.cascade import read_cascade
 from reproflow.reporting.figures import st_cascade, st_terms
 from reproflow.theory import bounds
 

@@ -81,9 +81,9 @@ def test_gallery_says_monotone_where_no_step_rises(reported: Path) -> None:
 
 
 def test_gallery_says_in_words_what_it_shades(reported: Path) -> None:
+    from reproflow.analysis.results import load_results
     from reproflow.reporting.figures.curves import panels
     from reproflow.reporting.figures.gallery import members, verdict
-    from reproflow.reporting.results import load_results
 
     words = {" ".join(members(panel)): verdict(panel) for panel in panels(load_results(reported), [])}
     assert words["elbo; masked too"] == "monotone"

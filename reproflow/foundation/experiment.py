@@ -1,0 +1,205 @@
+"""An experiment of a configuration: a product of components over one process and data set, and what must fit together.
+
+Told before anything runs: which couplings, divergences and solvers go together, and the sizes that a data set allows.
+Only squared errors convert from one prediction to another (LOSS-5). Under any other divergence a weighting must weigh
+the output itself, and the output must be the network's own numbers: not a posterior over grey levels, nor tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from reproflow.foundation import coupled_pairs_file, limits, names
+from reproflow.foundation.errors import UsageError, did_you_mean
+from reproflow.foundation.limits import IMAGES_A_FEATURE, check_pairs, check_points, sizes
+from reproflow.foundation.schema_entries import (
+    Closed,
+    Controls,
+    Count,
+    Id,
+    Likelihood,
+    Model,
+    Named,
+    Sampling,
+    Seeds,
+    Specs,
+    Training,
+    Written,
+    check_specs,
+    parse,
+)
+from reproflow.foundation.specs import Spec
+
+
+def _uniform() -> list[str | Named]:
+    return ["uniform"]
+
+
+class Experiment(Closed):
+    """A product of nouns over one process and data set.
+
+    With `dedupe`, cells of one ideal objective that also share path, target and drawing scheme are trained once;
+    `merged` (cell -> the cell that stands for it) is filled in when the configuration is resolved.
+    """
+
+    name: Id
+    process: Literal["gaussian", "masked"]
+    dataset: str
+    paths: Specs
+    times: Specs = Field(default_factory=_uniform)
+    weightings: Specs
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
+    drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
+    coupling: str = "independent"
+    divergence: Written = "squared"
+    seeds: Seeds
+    only: list[str] | None = None
+    dedupe: bool = False
+    merged: dict[str, str] = Field(default_factory=dict)
+    shard_size: Count = 32
+    model: Model = Model()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    likelihood: Likelihood = Likelihood()
+    controls: Controls = Controls()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _points(cls, raw: Any) -> Any:
+        return limits.with_held_out_points(raw)
+
+    @model_validator(mode="after")
+    def _check(self) -> Experiment:
+        kinds: dict[str, Any] = {
+            "dataset": [self.dataset],
+            "path": self.paths,
+            "time": self.times,
+            "weighting": self.weightings,
+        }
+        if self.process == "gaussian":
+            kinds |= {"target": self.output_targets, "divergence": [self.divergence]}
+            kinds |= {} if coupled_pairs_file.is_file(self.coupling) else {"coupling": [self.coupling]}
+        elif self.output_targets != ["ce"]:
+            raise ValueError(f"targets {self.targets} of a masked process: the only one is 'ce'; leave the key out")
+        for kind, written in kinds.items():
+            check_specs(kind, written, self.process)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
+        self._check_compatibility()
+        self._check_invariance()
+        self._check_controls()
+        return self
+
+    @property
+    def output_targets(self) -> list[str]:
+        """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
+        return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
+
+    def _check_controls(self) -> None:
+        arms = [str(parse(item, "weighting")) for item in self.weightings]
+        for name in sorted(self.controls.names - set(arms)):
+            raise ValueError(f"controls name {name!r}, which is no weighting here;{did_you_mean(name, arms)}")
+        if self.dedupe and self.controls.same:
+            raise ValueError("controls.same with dedupe: one network stands for both names; set dedupe: false")
+
+    def _check_compatibility(self) -> None:
+        weightings = [parse(item, "weighting") for item in self.weightings]
+        try:
+            check_coupling(self)
+            check_divergence(self, parse(self.divergence, "divergence"), weightings)
+            check_solver(self)
+            check_experiment(self)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    def _check_invariance(self) -> None:
+        size = self.training.batch * self.model.width
+        if self.training.invariant and (size % 16 or self.training.batch % 16 or self.model.width % 16):
+            raise ValueError(
+                f"batch {self.training.batch} and width {self.model.width} must be multiples of 16 for results that "
+                "do not depend on sharding; change them or set training.invariant: false"
+            )
+
+
+def check_coupling(experiment: Experiment) -> None:
+    """Raises `ValueError`, and `UsageError` for a file of pairs that cannot be read."""
+    coupling = experiment.coupling
+    if experiment.process != "gaussian" and coupling != coupled_pairs_file.INDEPENDENT:
+        raise ValueError(f"coupling {coupling!r}: a {experiment.process} process pairs no noise; leave the key out")
+    if coupled_pairs_file.is_file(coupling):
+        coupled_pairs_file.sha256(coupling)
+        if _posterior_head(experiment):
+            raise ValueError(f"coupling {coupling!r}: x1 of pairs are not on grey levels; use targets: [velocity]")
+
+
+def check_divergence(experiment: Experiment, divergence: Spec, weightings: Sequence[Spec]) -> None:
+    """Raises `ValueError`."""
+    shown, targets = f"divergence {str(divergence)!r}", experiment.output_targets
+    if str(divergence) == "squared":
+        return
+    if experiment.process != "gaussian":
+        raise ValueError(f"{shown}: the loss of a {experiment.process} process is the cross-entropy; leave the key out")
+    if divergence.registered and names.find("divergence", divergence.name, "gaussian").domain == "positive":
+        raise ValueError(f"{shown} is for positive rates; what a Gaussian network predicts is real")
+    if _posterior_head(experiment):
+        raise ValueError(f"{shown}: on images the target x1 is a posterior over grey levels; use targets: [velocity]")
+    for weighting in weightings:
+        on = _said_on(weighting)
+        if on and {on} != set(targets):
+            raise ValueError(
+                f"{shown} with weighting {str(weighting)!r} on {on} and target {', '.join(targets)}: only squared "
+                "errors convert (LOSS-5); choose weightings on the target, and one target"
+            )
+
+
+def check_solver(experiment: Experiment) -> None:
+    """Raises `ValueError`."""
+    solver, masked = experiment.sampling.solver, experiment.process == "masked"
+    if (solver == "ancestral") != masked:
+        allowed = "ancestral" if masked else "euler, heun, rk4, sde"
+        raise ValueError(f"sampling.solver {solver!r} does not sample a {experiment.process} process; use {allowed}")
+    if solver == "sde" and experiment.sampling.eta > 0 and experiment.coupling != coupled_pairs_file.INDEPENDENT:
+        raise ValueError(
+            f"sampling.solver 'sde' with coupling {experiment.coupling!r}: the score that pays for its noise is "
+            "-eps/sigma for independent pairs only; use heun, or sampling.eta: 0"
+        )
+
+
+def _posterior_head(experiment: Experiment) -> bool:
+    images = names.find("dataset", experiment.dataset, experiment.process).images
+    return images and "x1" in experiment.output_targets
+
+
+def _said_on(weighting: Spec) -> str:
+    """What a weighting multiplies, as far as can be told without running a user's file."""
+    if weighting.registered:
+        return names.find("weighting", weighting.name, "gaussian").on or ""
+    return weighting.on or ("velocity" if weighting.is_expression else "")
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Samples, likelihood points, curves and given pairs of one experiment."""
+    known = sizes(experiment.dataset)
+    _check_samples(experiment, known)
+    for key in ("points", "ode_points"):
+        check_points(key, getattr(experiment.likelihood, key), experiment.dataset, known)
+    training = experiment.training
+    if training.log_every > training.steps:
+        raise ValueError(
+            f"training.log_every {training.log_every} is more than training.steps {training.steps}: no point of the "
+            "learning curve would be written; lower it"
+        )
+    if coupled_pairs_file.is_file(experiment.coupling):
+        check_pairs(experiment.coupling, experiment.dataset, known)
+
+
+def _check_samples(experiment: Experiment, known: Mapping[str, int]) -> None:
+    least = IMAGES_A_FEATURE * known.get("features", 0)
+    if experiment.sampling.n < least:
+        raise ValueError(
+            f"sampling.n {experiment.sampling.n}: FID on the {known['features']} features of {experiment.dataset} "
+            f"needs at least {least} samples"
+        )

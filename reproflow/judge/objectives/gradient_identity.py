@@ -1,0 +1,214 @@
+r"""Do the conditional and the marginal loss have one gradient, under this very weight, path and time law?
+
+With W = pi c, the coefficient of the loss times the density of the time law,
+
+.. math:: \nabla_\theta \int W(t) E|f_\theta(x_t, t) - y|^2 dt
+          = \nabla_\theta \int W(t) E|f_\theta(x_t, t) - E[y|x_t]|^2 dt
+
+for every W of time alone (LOSS-1, LOSS-2; 000, Theorem 4.8), and likewise for cross-entropies. Both sides are computed
+in float64 by routes of their own, at a random network and the same times. Gaussian: three Gaussians on a line, the left
+side by Gauss-Hermite over (component, z, eps), where no posterior occurs, the right one by the trapezoid rule over x
+with the closed posterior mean (`exact.conditional_losses`). Masked: four tokens, the left side summed over data and
+masks, the right one over states with their posterior (`judge.tokens`). As a control the weight depends on the data too,
+and a gap must show.
+
+The state is divided by sqrt(alpha² + sigma²) and the target y = a z + b eps by sqrt(a² + b²), whose square goes into
+the weight: so the network sees and gives numbers of order one, whatever the path and the prediction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.exact import conditional_losses, four_tokens, three_gaussians
+from reproflow.foundation import seeds
+from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.numerics.intervals import Interval
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.targets import get_target
+
+TOLERANCE = 1e-8
+POWER = 1e-6
+"""A control's gap below this says nothing: two orders above what may pass as equal."""
+TIMES = 16
+RANGE = (1e-3, 1 - 1e-3)
+"""Where the times lie unless a range is given: on some paths the variance of the target has no integral up to t = 1."""
+NEAREST = 1e-9
+CANCELS = 1e-6
+
+Sides = tuple[Tensor, list[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Times (N,), their quadrature weights (N,), and W at them (N,)."""
+
+    t: Tensor
+    step: Tensor
+    weight: Tensor
+
+
+def judge(subject: Objective, t_range: Interval | None = None) -> dict[str, Any]:
+    """`verdict` (supported: the relative gap is at most 1e-8), `relative_gap`, `control_gap` and `reason`.
+
+    Inconclusive where the weight is zero or infinite at the times, and where the control shows nothing.
+    """
+    low, high = inside(t_range)
+    nodes, step = three_gaussians.legendre(TIMES, low, high)
+    weight = torch.from_numpy(subject.on_output(nodes.numpy()))
+    at = Sample(nodes, step, weight)
+    if reason := _undefined(at):
+        return undefined(reason)
+    at = replace(at, weight=weight / weight.abs().max())
+    theta, sides = (_masked if subject.path.process == "masked" else _gaussian)(subject, at)
+    gap, control = (_gap(at, theta, *each) for each in sides)
+    return _verdict(gap, control, f"{TIMES} times in [{low:g}, {high:g}]")
+
+
+def inside(t_range: Interval | None) -> Interval:
+    """The range where times are looked at: `RANGE`, or the one that is given, kept 1e-9 away from 0 and 1."""
+    if t_range is None:
+        return RANGE
+    low = min(max(t_range[0], NEAREST), 1 - 2 * NEAREST)
+    return low, max(min(t_range[1], 1 - NEAREST), low + NEAREST)
+
+
+def undefined(reason: str) -> dict[str, Any]:
+    """The answer where there is nothing to compare."""
+    return {
+        "verdict": "inconclusive",
+        "relative_gap": None,
+        "control_gap": None,
+        "reason": f"not defined: {reason}",
+    }
+
+
+def _undefined(at: Sample) -> str:
+    if not bool(at.weight.isfinite().all()):
+        return f"the weight is infinite at t = {float(at.t[~at.weight.isfinite()][0]):.4g}"
+    if not bool((at.weight != 0).any()):
+        return "the weight is zero at every time that was looked at"
+    return ""
+
+
+def _verdict(gap: float, control: float, where: str) -> dict[str, Any]:
+    numbers = {"relative_gap": _plain(gap), "control_gap": _plain(control)}
+    word = "differ" if gap > TOLERANCE else "agree"
+    said = (
+        f"gradients of conditional and marginal loss {word}: relative gap {gap:.2g} over {where}, and {control:.2g} "
+        "where the weight depends on the data too"
+    )
+    if math.isnan(gap):
+        return {"verdict": "inconclusive", **numbers, "reason": f"the gradient cancels over {where}: no relative gap"}
+    if gap > TOLERANCE:
+        return {"verdict": "refuted", **numbers, "reason": said}
+    if not control > POWER:
+        return {"verdict": "inconclusive", **numbers, "reason": f"{said}: the test has no power here"}
+    return {"verdict": "supported", **numbers, "reason": said}
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _gap(at: Sample, theta: Tensor, conditional: Tensor, marginal: Tensor) -> float:
+    """|difference| / |gradient| of losses (N,) summed over time; NaN where negative weights cancel in the sum."""
+    first, second = (_gradient(side, at.weight, at.step, theta) for side in (conditional, marginal))
+    negative = bool((at.weight < 0).any())
+    size = _gradient(conditional, at.weight.abs(), at.step, theta) if negative else first
+    return float((first - second).norm() / first.norm()) if bool(first.norm() > CANCELS * size.norm()) else math.nan
+
+
+def _gradient(losses: Tensor, weight: Tensor, step: Tensor, theta: Tensor) -> Tensor:
+    return torch.autograd.grad((losses * weight * step).sum(), theta, retain_graph=True)[0]
+
+
+# -- Gaussian ----------------------------------------------------------------------------------------------------------
+
+
+def _gaussian(subject: Objective, at: Sample) -> Sides:
+    """Parameters, and the two losses at every time (N,) under the weight and under the control's."""
+    c, size = _scaled(subject.path.at(at.t), subject.output)
+    theta = three_gaussians.parameters(0).requires_grad_()
+    f = partial(three_gaussians.network, theta)
+    problems = [
+        conditional_losses.Regression(get_target("velocity"), weight=weight)
+        for weight in (conditional_losses.ONE, _of_data())
+    ]
+    return theta, [(size * each.conditional(f, c), size * each.marginal(f, c)) for each in problems]
+
+
+def _scaled(c: Coefficients, output: str) -> tuple[Coefficients, Tensor]:
+    """Coefficients of unit size whose velocity is the target over k = sqrt(a² + b²), and k² (N,)."""
+    a, b = get_target(output).coefficients(c)
+    state, size = torch.hypot(c.alpha, c.sigma), torch.hypot(a, b)
+    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size), size.square()
+
+
+def _of_data() -> conditional_losses.Weight:
+    """The control's weight, of component m and noise: w_m + (1 + eps)², with its posterior mean."""
+    by_component = conditional_losses.of_component()
+
+    def mean(x: Tensor, c: Coefficients) -> Tensor:
+        zero, one = torch.zeros_like(c.t), torch.ones_like(c.t)
+        first = three_gaussians.MIXTURE.target_mean(x, c, zero, one)[:, 0]
+        return by_component.mean(x, c) + (1 + first).square() + three_gaussians.MIXTURE.target_variance(x, c, zero, one)
+
+    return conditional_losses.Weight(lambda nodes: by_component.at(nodes) + (1 + nodes.eps).square(), mean)
+
+
+# -- masked ------------------------------------------------------------------------------------------------------------
+
+
+def _masked(subject: Objective, at: Sample) -> Sides:
+    """The same for the cross-entropy of the hidden tokens."""
+    c, theta = subject.path.at(at.t), _token_parameters().requires_grad_()
+    weights = torch.ones(len(four_tokens.data()[0]), dtype=torch.float64), _data_weight()
+    return theta, [(_conditional(theta, c, each), _marginal(theta, c, each)) for each in weights]
+
+
+def _conditional(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
+    """E[w CE] at each time, over data and masks: (N,)."""
+    x, z, index, q = four_tokens.pairs()
+    chosen = _log_mu(theta, z, c.t).gather(-1, x[..., None].expand(len(c.t), -1, -1, 1))[..., 0]
+    entropy = -(chosen * (z == four_tokens.LETTERS)).sum(-1)
+    return (four_tokens.seen(z, c.alpha, c.sigma) * q * of_data[index] * entropy).sum(1)
+
+
+def _marginal(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
+    """E[E[w|z] CE(posterior, network)] at each time, over states: (N,)."""
+    z, shown, posterior = four_tokens.states()
+    x, q = four_tokens.data()
+    agrees = ((z[:, None] == x) | (z[:, None] == four_tokens.LETTERS)).all(-1)
+    mean = (agrees * q * of_data).sum(1) / shown
+    cross = -(posterior * _log_mu(theta, z, c.t)).sum(-1)
+    entropy = (cross * (z == four_tokens.LETTERS)).sum(-1)
+    return (four_tokens.seen(z, c.alpha, c.sigma) * shown * mean * entropy).sum(1)
+
+
+def _log_mu(theta: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    """Log probabilities of a network that sees z (S, L) and t (N,): (N, S, L, V)."""
+    features = four_tokens.features(z)
+    by_state, by_time = theta.split([features.shape[1], 2])
+    shift = t[:, None] * by_time[0] + t[:, None].square() * by_time[1]
+    logits = (features @ by_state) + shift[:, None]
+    return logits.unflatten(-1, (four_tokens.LENGTH, four_tokens.LETTERS)).log_softmax(-1)
+
+
+def _token_parameters() -> Tensor:
+    generator = seeds.generator("token network")
+    return torch.randn(
+        four_tokens.HIDDEN + 3, four_tokens.LENGTH * four_tokens.LETTERS, generator=generator, dtype=torch.float64
+    )
+
+
+def _data_weight() -> Tensor:
+    """The control's weight of every sequence, from 1/4 to 2."""
+    return torch.from_numpy(np.linspace(0.25, 2.0, len(four_tokens.data()[0])) ** 2)

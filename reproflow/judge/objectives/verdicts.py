@@ -1,0 +1,145 @@
+"""The three verdicts on a weighting, from what was found about it, each with its reason in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.objectives import integrability as means
+from reproflow.judge.objectives import witnesses
+from reproflow.judge.objectives.numeric_objective import WHOLE, Objective
+from reproflow.numerics import intervals as on_intervals
+from reproflow.numerics.intervals import Interval
+from reproflow.numerics.quadrature import Integral
+from reproflow.theory import bounds
+from reproflow.theory.bounds import CERTIFIED, Bound
+
+FALSIFIED = "falsified"
+
+
+def admissible(
+    subject: Objective, mean: Integral, negative: list[Interval], zero: list[Interval], t_range: Interval
+) -> dict[str, Any]:
+    """Every hypothesis of Lemma 4.7 of 000, over a range of t."""
+    broken = [f"w is negative on {_intervals(negative)}"] if negative else []
+    gaps = on_intervals.clipped(subject.gaps, t_range)
+    if mean.verdict == "infinite":
+        broken.append(f"E[w] is infinite: {_pole(mean)}")
+    if gaps:
+        broken.append(f"the time law never draws t in {_intervals(gaps)}, so it does not dominate Lebesgue's measure")
+    if own := [each for each in zero if each not in gaps]:
+        broken.append(f"w is zero on {_intervals(own)}")
+    error = "cross-entropy" if subject.output == "ce" else f"{subject.output} error"
+    what = f"the coefficient of the {error} under {subject.law.name} time" + _over(t_range)
+    if broken:
+        verdict, reason = REFUTED, "; ".join(broken)
+    elif mean.verdict == "inconclusive":
+        verdict, reason = INCONCLUSIVE, f"E[w] may be infinite: {_pole(mean)}, too close to t^-1 to tell"
+    else:
+        verdict, reason = SUPPORTED, f"w > 0 almost everywhere, and {what} has the mean {mean.value:.6g}"
+    return {"verdict": verdict, "mass": number(mean.value), "reason": reason}
+
+
+def _over(t_range: Interval) -> str:
+    return "" if t_range == WHOLE else f" on t in [{t_range[0]:g}, {t_range[1]:g}]"
+
+
+def _pole(mean: Integral) -> str:
+    pole = mean.worst
+    if pole.exponent == -np.inf:
+        return f"w pi is infinite, or too large for float64, around t = {pole.place:.4g}"
+    return f"w pi ~ |t - {pole.place:.4g}|^{pole.exponent:.3g} at t = {pole.place:.4g}"
+
+
+def identified(negative: list[Interval], zero: list[Interval], infinite: list[Interval]) -> dict[str, Any]:
+    """Whether w pi > 0 almost everywhere; `zero` holds the gaps of the time law too."""
+    beside = f", as far as a loss that is infinite on {_intervals(infinite)} has any" if infinite else ""
+    broken = [f"w is negative on {_intervals(negative)}: the loss has no minimum there"] if negative else []
+    if zero:
+        length = sum(high - low for low, high in zero)
+        broken.append(f"w pi is zero on {_intervals(zero)} (length {length:.4g}): the network may do anything there")
+    return {
+        "verdict": REFUTED if broken else SUPPORTED,
+        "zero_set": [list(each) for each in zero],
+        "reason": "; ".join(broken) or f"w pi > 0 almost everywhere: the minimiser is unique{beside}",
+    }
+
+
+def bound_property(
+    subject: Objective, bound: Bound, bound_range: Interval, lam: Sequence[float], whole: bool = True
+) -> dict[str, Any]:
+    """The bound property (`theory.bounds`), with a witness where there is one, advice and flags.
+
+    `whole` says that the range is a default, beyond which w goes on.
+    """
+    searched = witnesses.wanted(bound)
+    witness = witnesses.find(subject, bound, whole) if searched else None
+    hull, reason = bound.hull, bound.reason + ("" if bound.minorant in (None, 1.0) else _minorant(bound))
+    if subject.resolved < bound_range[1] - 1e-6:
+        reason += f"; looked at up to t = {subject.resolved:.6g}, beyond which the quantile map has too few digits"
+    if witness is not None:
+        reason += f"; the inequality itself fails: {witnesses.text(witness)}"
+    elif searched:
+        reason += f"; no witness against the inequality was found among {witnesses.families(subject.path.process)}"
+    violation = hull and {
+        **_ends(hull),
+        "intervals": [_ends(each) for each in bound.rises],
+    }
+    return {
+        "verdict": bound.verdict if witness is None else FALSIFIED,
+        "violation": violation,
+        "witness": witness and witnesses.as_dict(witness),
+        "minorant": bound.minorant,
+        "resolution": bound.resolution,
+        "advice": _advice(bound, lam),
+        "flags": _flags(subject),
+        "reason": reason,
+    }
+
+
+def _ends(rise: bounds.Rise) -> dict[str, list[float]]:
+    return {"lam": list(rise.lam), "t": list(rise.t)}
+
+
+def _minorant(bound: Bound) -> str:
+    assert bound.minorant is not None
+    return f"; its running minimum certifies {100 * bound.minorant:.3g} % of its mass all the same"
+
+
+def _advice(bound: Bound, lam: Sequence[float]) -> dict[str, Any] | None:
+    """The smallest certified weight above w, over its largest value; None where w is certified, or is no weight."""
+    if bound.verdict == CERTIFIED or bound.minorant is None or bound.hull is None or np.isinf(bound.w).any():
+        return None
+    scale = bound.majorant[0]
+    inside = [each for each in lam if bound.lam[0] <= each <= bound.lam[-1]]
+    curve = np.interp(inside, bound.lam, bound.majorant / scale)
+    text = (
+        "use the running maximum from the data end, max of w(lam') over lam' >= lam: the smallest certified weight "
+        f"above this one, level where w rises; here divided by {scale:.4g}, so that it is 1 at the noise end"
+    )
+    return {"text": text, "lam": inside, "w": curve.tolist()}
+
+
+def _flags(subject: Objective) -> dict[str, Any]:
+    """What is worth knowing beside the verdict: whether C_w is finite, and what w tends to at the noise end."""
+    constant, limit = means.bound_constant(subject), means.noise_limit(subject)
+    masked = subject.path.process == "masked"
+    what = "the integral of w dalpha" if masked else "the integral of w dlam towards the data"
+    reason = {
+        "finite": f"C_w is finite: {what} is",
+        "infinite": f"{what} is infinite, and C_w with it"
+        + ("" if masked else " for data with a density, unless lam is cut"),
+        "inconclusive": f"{what} diverges or nearly so",
+    }[constant.verdict]
+    return {
+        "c_w": {"verdict": constant.verdict, "integral": number(constant.value), "reason": reason},
+        "noise_end": {"limit": number(limit.value), "reason": limit.reason},
+    }
+
+
+def _intervals(intervals: list[Interval]) -> str:
+    shown = ", ".join(f"({low:.4g}, {high:.4g})" for low, high in intervals[:3])
+    return shown + (f" and {len(intervals) - 3} more" if len(intervals) > 3 else "")

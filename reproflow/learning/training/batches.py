@@ -1,0 +1,140 @@
+"""Batches: the batch of every cell at a step, by seed and step alone.
+
+Cells of one seed share data, noise and time quantiles; each maps the quantiles through its own time law. (Sharing saves
+draws. It does not reduce the variance of comparisons.) Times come in chunks of a fixed number of steps, so that the
+coefficients of a chunk cost one call per cell, and a resumed run finds the same chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reproflow.foundation import coupled_pairs_file, seeds
+from reproflow.foundation.config import Experiment, parse
+from reproflow.foundation.errors import CellsFailed, UserFunctionError
+from reproflow.foundation.grid import Cell
+from reproflow.learning.data import ImageData, ToyData, coupled_pairs
+from reproflow.theory.admission import admit
+from reproflow.theory.couplings import couple, get_coupling
+from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
+from reproflow.theory.paths import get_path
+from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.reverse import quick_path
+from reproflow.theory.targets import get_target
+from reproflow.theory.time_sampling import SCHEMES
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import get_weighting
+
+CHUNK = 64
+
+Objective = gaussian.Objective | masked.Objective
+
+
+def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
+    """What a cell minimises. Raises `UsageError` for nouns that cannot be trained with."""
+    path, law = quick_path(get_path(cell.path, cell.process)), get_time_law(cell.time)
+    weighting, t_range = get_weighting(cell.weighting, cell.process), experiment.training.t_range
+    admit(path, law, weighting, t_range)
+    if cell.process == "masked":
+        return masked.Objective(path, law, weighting, vocabulary, t_range)
+    return gaussian.Objective(path, law, weighting, get_target(cell.target), t_range)
+
+
+def each_cell(function: Callable[[Any], Any], cells: Iterable[Any]) -> list[Any]:
+    """The function's value at each. Raises `CellsFailed` with the places where a user's own function failed."""
+    values, reasons = [], {}
+    for place, cell in enumerate(cells):
+        try:
+            values.append(function(cell))
+        except UserFunctionError as error:
+            reasons[place] = str(error)
+    if reasons:
+        raise CellsFailed(reasons)
+    return values
+
+
+class Batches:
+    """Batches for a fixed list of cells of one experiment; tensors are made on the CPU and moved to `device`.
+
+    Raises `CellsFailed`, also in `batch`, for cells whose own functions fail: without them the others have theirs.
+    """
+
+    def __init__(
+        self, cells: Sequence[Cell], experiment: Experiment, data: ToyData | ImageData, device: torch.device
+    ) -> None:
+        self.experiment, self.data, self.device = experiment, data, device
+        vocabulary = data.levels if isinstance(data, ImageData) else 0
+        self.objectives = each_cell(lambda cell: objective(cell, experiment, vocabulary), cells)
+        self.divergence = _divergence(experiment, self.objectives, data.dim)
+        given = coupled_pairs_file.is_file(experiment.coupling)
+        self.pairs = coupled_pairs.load(experiment.coupling, data) if given else None
+        self.coupling = get_coupling("independent" if given else experiment.coupling)
+        self.seeds = sorted({cell.seed for cell in cells})
+        self.seed_of = torch.tensor([self.seeds.index(cell.seed) for cell in cells])
+        self._chunk = -1
+        self._columns: dict[str, Tensor] = {}
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """All that the loss of a step needs, each with leading dimensions (K, B)."""
+        columns = {name: column[:, step % CHUNK] for name, column in self._times(step // CHUNK).items()}
+        per_seed = [self._draw(seed, step) for seed in self.seeds]
+        shared = {name: torch.stack([draw[name] for draw in per_seed])[self.seed_of] for name in per_seed[0]}
+        return {name: tensor.to(self.device) for name, tensor in (columns | shared).items()}
+
+    def _draw(self, seed: int, step: int) -> dict[str, Tensor]:
+        """Data, labels and noise of one seed: x1 (B, D), y (B,), and eps or the masks' uniforms (B, D)."""
+        batch, scope = self.experiment.training.batch, (self.data.name, seed, step)
+        generator = seeds.generator("data", *scope)
+        if self.pairs is not None:
+            return self.pairs.draw(batch, generator)
+        noise = seeds.generator("noise", self.experiment.process, *scope)
+        if isinstance(self.data, ToyData):
+            drawn = {"x1": self.data.sample(batch, generator)}
+        else:
+            index = torch.randint(len(self.data.train), (batch,), generator=generator)
+            drawn = {"x1": self._train[index], "y": self.data.labels()[index]}
+        if self.experiment.process == "masked":
+            return drawn | {"u": torch.rand(batch, self.data.dim, generator=noise)}
+        eps = torch.randn(drawn["x1"].shape, generator=noise)
+        rule = seeds.generator("coupling", *scope)
+        return drawn | {"eps": couple(self.coupling, eps, drawn["x1"], drawn.get("y"), rule)}
+
+    @property
+    def _train(self) -> Tensor:
+        assert isinstance(self.data, ImageData)
+        if not hasattr(self, "_train_cache"):
+            self._train_cache = self.data.tokens() if self.experiment.process == "masked" else self.data.points()
+        return self._train_cache
+
+    def _times(self, chunk: int) -> dict[str, Tensor]:
+        """The objectives' columns for a chunk of steps, (K, CHUNK, B)."""
+        if chunk != self._chunk:
+            quantiles = [self._quantiles(seed, chunk) for seed in self.seeds]
+            placed = zip(self.objectives, self.seed_of.tolist(), strict=True)
+            rows = each_cell(lambda pair: pair[0].at(quantiles[pair[1]]), placed)
+            self._chunk, self._columns = chunk, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return self._columns
+
+    def _quantiles(self, seed: int, chunk: int) -> Tensor:
+        """Uniforms (CHUNK, B), drawn over each step's batch by the experiment's scheme."""
+        generator = seeds.generator("time", self.data.name, seed, chunk)
+        u = torch.rand(self.experiment.training.batch, CHUNK, generator=generator, dtype=torch.float64)
+        return SCHEMES[self.experiment.drawing](u).T.contiguous()
+
+
+def _divergence(experiment: Experiment, objectives: Sequence[Objective], dim: int) -> Divergence | None:
+    """What takes the place of the squared error, if anything does. Raises `UsageError` for what cannot be trained."""
+    found = each_cell(lambda _: get_divergence(parse(experiment.divergence, "divergence")), objectives)
+    if not found or found[0].name == "squared":
+        return None
+
+    def admitted(each: Objective) -> None:
+        assert isinstance(each, gaussian.Objective)
+        admit_divergence(found[0], each.weighting.name, each.weighting.on, each.target.name, dim)
+
+    each_cell(admitted, objectives)
+    return found[0]

@@ -1,0 +1,82 @@
+"""Unions of intervals, and where a condition on the line holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Interval = tuple[float, float]
+
+
+Function = Callable[[np.ndarray], np.ndarray]
+
+
+NARROWEST = 1e-9
+
+
+UNDERFLOW = 1e-290
+
+
+def inside(intervals: Sequence[Interval], t: Tensor) -> Tensor:
+    """Whether each t lies in one of the open intervals, of t's shape."""
+    found = torch.zeros_like(t, dtype=torch.bool)
+    for low, high in intervals:
+        found = found | ((t > low) & (t < high))
+    return found
+
+
+def joined(intervals: Sequence[Interval]) -> list[Interval]:
+    """The union of intervals as disjoint ones in order; those closer than 1e-9 become one."""
+    found: list[Interval] = []
+    for low, high in sorted(intervals):
+        if found and low <= found[-1][1] + NARROWEST:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found
+
+
+def clipped(intervals: Sequence[Interval], t_range: Interval) -> list[Interval]:
+    """The parts of intervals inside a range that are longer than 1e-9."""
+    parts = [(max(low, t_range[0]), min(high, t_range[1])) for low, high in intervals]
+    return [(low, high) for low, high in parts if high - low > NARROWEST]
+
+
+def where(condition: Function, t: np.ndarray) -> list[Interval]:
+    """The intervals where a condition holds, t increasing; each end is bisected to the last digit.
+
+    A condition that holds from the first t or to the last is taken to hold from there on. Single times are left out.
+    """
+    held = condition(t)
+    edges = np.flatnonzero(held[1:] != held[:-1])
+    turns = _bisected(condition, t[edges], t[edges + 1], held[edges])
+    ends = np.concatenate([t[:1] if held[0] else [], turns, t[-1:] if held[-1] else []])
+    return [(float(low), float(high)) for low, high in ends.reshape(-1, 2) if high - low > NARROWEST]
+
+
+def zeros(value: Function, t: np.ndarray) -> list[Interval]:
+    """The intervals where a function is exactly zero; short ones that it falls into by underflow are left out."""
+    found = where(lambda t: value(t) == 0, t)
+    return [each for each in found if each[1] - each[0] > 1e-2 or not _underflows(value, each, t)]
+
+
+def _underflows(value: Function, interval: Interval, t: np.ndarray) -> bool:
+    """Whether every value next to an interval, inside t, is denormal: it continues a decay."""
+    beside = [
+        edge + sign * 4 * np.spacing(edge)
+        for edge, sign, end in ((interval[0], -1, t[0]), (interval[1], 1, t[-1]))
+        if edge != end
+    ]
+    return bool(beside) and bool((np.abs(value(np.array(beside))) < UNDERFLOW).all())
+
+
+def _bisected(condition: Function, low: np.ndarray, high: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Where the condition changes between low and high, for all brackets at once."""
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        same = condition(middle) == before
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return 0.5 * (low + high)

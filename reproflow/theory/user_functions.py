@@ -1,0 +1,159 @@
+"""Guests: functions from a user's file, run with every promise checked at each call.
+
+A guest that raises, gives another shape, a NaN inside (0, 1), or draws from a global random generator is refused with a
+`UserFunctionError` that names the function, the line, and the first bad time. What a value *means* (negative, infinite,
+wrong at the ends) is not for here: `judge` says so, and training refuses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.foundation import child_process, registry
+from reproflow.foundation.errors import InterruptedRun, ReproflowError, UsageError, UserFunctionError
+from reproflow.foundation.specs import Spec
+
+GUEST = "reproflow_guest_"
+
+
+def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The guarded function of a spec, and the meta data of its own decorator if it has one (`on`, `density`, `cdf`)."""
+    module = _module(str(Path(spec.file).resolve()), spec.file)
+    function = getattr(module, spec.function, None)
+    if not callable(function):
+        raise UsageError(f"{kind} {spec.source!r}: {spec.function!r} in {spec.file} is not a function.")
+    own = next((dict(e.meta) for e in registry.entries(kind) if e.function is function), {})
+    return functools.partial(_guarded, function, kind, spec), own
+
+
+def is_user_function(function: Callable[..., Any]) -> bool:
+    """Whether a registered function stands in a user's file."""
+    return getattr(function, "__module__", "").startswith(GUEST)
+
+
+def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Tensor, **params: float) -> Any:
+    if not arguments[0].numel():
+        # Nothing is asked for, and min() of nothing raises.
+        nothing = arguments[2 if kind == "divergence" else 0].clone()
+        return (nothing, nothing) if kind == "path" else nothing
+    before, process = _random_state(), os.getpid()
+    try:
+        # Copies, which it may change in place.
+        value = function(*(each.clone() for each in arguments), **params)
+    except InterruptedRun:
+        raise
+    except ReproflowError as error:
+        raise UserFunctionError(str(error)) from error
+    except (Exception, SystemExit) as error:
+        raise UserFunctionError(_because(kind, spec, error)) from error
+    except KeyboardInterrupt as error:
+        # A child hears no key of the user's: the function raised it.
+        if not child_process.inside():
+            raise
+        raise UserFunctionError(_because(kind, spec, error)) from error
+    finally:
+        _end_copies(process)
+    if _random_state() != before:
+        raise UserFunctionError(
+            f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
+        )
+    if kind == "path":
+        return _path(value, arguments[0], spec)
+    wanted = arguments[2] if kind == "divergence" else arguments[0]
+    return _checked(value, wanted, kind, spec)
+
+
+def _end_copies(process: int) -> None:
+    """Ends a copy of the process that user code has made by a fork, which would go on with the host's work."""
+    if os.getpid() != process:
+        os._exit(1)
+
+
+def _path(value: Any, t: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise UserFunctionError(f"path {spec.name!r} must give (alpha, sigma), it gave {type(value).__name__}.")
+    return _checked(value[0], t, "path", spec), _checked(value[1], t, "path", spec)
+
+
+def _checked(value: Any, t: Tensor, kind: str, spec: Spec) -> Tensor:
+    """The value as a tensor of t's shape and type; a number or a 0-dimensional tensor is spread out."""
+    if not isinstance(value, Tensor | int | float | np.ndarray | np.floating):
+        raise UserFunctionError(
+            f"{kind} {spec.name!r} must give a tensor of t's shape, it gave {type(value).__name__}."
+        )
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    if tensor.is_complex() or (tensor.ndim and tensor.shape != t.shape):
+        raise UserFunctionError(
+            f"{kind} {spec.name!r} must give a real tensor of shape {tuple(t.shape)} (that of "
+            f"{'u' if kind == 'time' else 't'}) or a number, it gave {tensor.dtype} of shape {tuple(tensor.shape)}."
+        )
+    tensor = tensor.to(t) + torch.zeros_like(t)
+    bad = torch.isnan(tensor) & (t > 0) & (t < 1)
+    if bool(bad.any()):
+        first = float(t[bad].min()) if t.ndim else float(t)
+        raise UserFunctionError(
+            f"{kind} {spec.name!r} is NaN at {'u' if kind == 'time' else 't'} = {first:.6g}; "
+            "it must be a number everywhere in (0, 1)."
+        )
+    return tensor
+
+
+def _because(kind: str, spec: Spec, error: BaseException) -> str:
+    """Where in the user's file it went wrong, and how."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(spec.file).resolve()]
+    line = f", line {frames[-1].lineno}" if frames else ""
+    try:
+        words = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception:
+        words = f"{type(error).__name__}, whose own message cannot be read"
+    cure = "" if frames else "; it is called with float64 tensors and differentiated by torch.func.jvp"
+    return f"{kind} {spec.name!r} raised {type(error).__name__} in {spec.file}{line}: {words}{cure}"
+
+
+def _random_state() -> tuple[int, int, bytes]:
+    """A digest of the states of the global generators of random, numpy and torch."""
+    legacy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (it is the global one that is watched)
+    # As a list: within jvp a new tensor is a wrapper whose memory cannot be read.
+    state = legacy[1].tobytes() + bytes(torch.get_rng_state().tolist())
+    return hash(random.getstate()), legacy[2], hashlib.blake2b(state).digest()
+
+
+@functools.cache
+def _module(path: str, shown: str) -> ModuleType:
+    """The user's file as a module; its folder is where its own imports look first."""
+    name = f"{GUEST}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(Path(path).parent))
+    process = os.getpid()
+    try:
+        spec.loader.exec_module(module)
+    except ReproflowError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and not child_process.inside():
+            raise
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        line = f", line {frames[-1].lineno}" if frames else ""
+        raise UserFunctionError(f"{shown}{line} cannot be run: {type(error).__name__}: {error}") from error
+    finally:
+        _end_copies(process)
+        sys.path.remove(str(Path(path).parent))
+    return module
