@@ -33,6 +33,8 @@ from reproflow.foundation.schema_entries import (
 )
 from reproflow.foundation.specs import Spec
 
+CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
+
 
 def _uniform() -> list[str | Named]:
     return ["uniform"]

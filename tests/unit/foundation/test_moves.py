@@ -69,7 +69,12 @@ def edit(package: Path, file: str, old: str, new: str) -> None:
 def used_as_module_and_alone(package: Path) -> None:
     """A call by `module.f` becomes one by `package.module.f`, or by `f` under another name."""
     draws, stacked = "learning/training/batches.py", "learning/networks/stacked_mlp.py"
-    edit(package, draws, "import pairing, seeds\n", "import pairing\nimport reproflow.foundation.seeds\n")
+    edit(
+        package,
+        draws,
+        "import coupled_pairs_file, seeds\n",
+        "import coupled_pairs_file\nimport reproflow.foundation.seeds\n",
+    )
     edit(package, draws, "seeds.generator(", "reproflow.foundation.seeds.generator(")
     edit(
         package,
@@ -90,8 +95,8 @@ MOVES: dict[str, Edit] = {
     "a module that does not count": lambda p: move_module(p, "foundation.store", "foundation.kept", plainly=True),
     "to another package": lambda p: move_module(p, "exact.mixture", "theory.laws.mixtures"),
     "named as its function": lambda p: move_module(p, "evaluation.irreducible_loss", "evaluation.measures.irreducible"),
-    "claims": lambda p: move_module(p, "claims.errata.erratum", "claims.errata.erratum"),
-    "a claim's helpers": lambda p: move_module(p, "claims.gradient_gap", "claims.gradient_gap", plainly=True),
+    "claims": lambda p: move_module(p, "claims.errata.erratum", "claims.printed"),
+    "a claim's helpers": lambda p: move_module(p, "claims.gradient_gap", "claims.gaps_of_gradients", plainly=True),
     "a definition": lambda p: move_definitions(p, "learning.sampling.samples", {"normal", "BLOCK"}, "learning.rows"),
     "a class": lambda p: move_definitions(p, "numerics.statistics", {"Estimate"}, "evaluation.estimates"),
     "a noun": lambda p: move_definitions(p, "theory.weightings", {"elbo"}, "theory.bound"),
@@ -113,12 +118,12 @@ def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
         package, "learning.training.batches", {"objective", "each_cell", "Objective"}, "learning.training.objectives"
     )
     move_module(package, "learning.training.batches", "learning.batches", plainly=True)
-    move_module(package, "learning.networks.denoiser", "learning.networks.denoiser", plainly=True)
+    move_module(package, "learning.networks.denoiser", "learning.networks.denoising", plainly=True)
     edit(
         package,
         "learning/sampling/samples.py",
-        'r"""Samplers: from noise to data',
-        'r"""# Samplers: from data to noise',
+        '"""Samples of trained cells',
+        '"""# Trained cells: samples',
     )
     edit(package, "evaluation/features/fid_kid.py", "BLOCKS = 20", "BLOCKS = 20  # a remark")
     assert fingerprints(package.parent) == before
@@ -148,7 +153,7 @@ def changed(before: dict[str, str], now: dict[str, str]) -> set[str]:
             {"evaluate", "claims"},
         ),
         ("a module that does not count", "foundation/kept.py", '"record.json"', '"record.js"', set()),
-        ("claims", "claims/errata/erratum.py", "expected={PRINTED: REFUTED}", "expected={}", {"claims"}),
+        ("claims", "claims/printed.py", "expected={PRINTED: REFUTED}", "expected={}", {"claims"}),
     ],
 )
 def test_a_change_in_what_was_moved_changes_what_reaches_it(

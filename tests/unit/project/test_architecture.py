@@ -14,7 +14,7 @@ from repository import ROOT as REPOSITORY
 import reproflow
 
 ROOT = Path(reproflow.__file__).parent
-WINGS = [
+LAYERS = [
     "foundation",
     "numerics",
     "theory",
@@ -28,10 +28,10 @@ WINGS = [
     "cli",
 ]
 TESTS = REPOSITORY / "tests"
-FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in WINGS)
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in LAYERS)
 
 
-def wing_of(module: str) -> str:
+def layer_of(module: str) -> str:
     return module.split(".")[1]
 
 
@@ -53,7 +53,7 @@ def imports(path: Path) -> list[str]:
 def test_imports_go_downwards(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")
     for module in imports(path):
-        assert WINGS.index(wing_of(module)) <= WINGS.index(own), f"{path} imports {module}"
+        assert LAYERS.index(layer_of(module)) <= LAYERS.index(own), f"{path} imports {module}"
 
 
 def test_the_package_does_not_import_snakemake() -> None:
@@ -82,7 +82,7 @@ def test_the_ground_is_light(statement: str) -> None:
 
 def test_unit_tests_are_laid_out_like_the_package() -> None:
     folders = {path.name for path in (TESTS / "unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders - {"project"} <= {*WINGS}
+    assert folders - {"project"} <= {*LAYERS}
 
 
 def test_files_of_tests_are_short_and_have_names_of_their_own() -> None:
