@@ -41,9 +41,9 @@ def number(value: float, decimals: int | None = None, signed: bool = False, digi
     if signed and value == 0:
         return "0"
     sign = "+" if signed else ""
-    # A small number never reads as zero: "−0.00" would hide on which side of zero an interval ends.
-    small = decimals is not None and value != 0 and round(value, decimals) == 0
-    form = ".1g" if small else f".{digits}g" if decimals is None else f".{decimals}f"
+    form = f".{digits}g" if decimals is None else f".{decimals}f"
+    if decimals is not None and value != 0 and round(value, decimals) == 0:
+        form = ".1g"  # never reads as zero: "−0.00" would hide on which side of zero an interval ends
     return f"{value:{sign}{form}}".replace("-", "−")
 
 
@@ -77,7 +77,10 @@ def text(value: Any) -> str:
 
 def plural(n: int, noun: str) -> str:
     """`1 cell`, `2 cells`, `2 classes`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
+    if n == 1:
+        return f"{n} {noun}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{n} {noun}{ending}"
 
 
 def listed(words: list[str]) -> str:

@@ -102,7 +102,9 @@ def _row(
 def _rank(row: dict[str, Any], place: int) -> str:
     if row["verdict"] == BEST:
         return "1"
-    return str(place) if row["verdict"] == WORSE else NOT_SEPARATED if row["verdict"] == NOT_SEPARATED else ""
+    if row["verdict"] == WORSE:
+        return str(place)
+    return NOT_SEPARATED if row["verdict"] == NOT_SEPARATED else ""
 
 
 def effect(a: Seeds, b: Seeds) -> float:

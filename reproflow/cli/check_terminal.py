@@ -155,9 +155,10 @@ def _density_plot(found: TimeJudgement) -> list[Text]:
     if not largest:
         return []
     lines = []
-    for t, value, told in zip(found.density_at["t"], pi, found.density_at["pi"], strict=True):
+    for t, value, reported in zip(found.density_at["t"], pi, found.density_at["pi"], strict=True):
         length = COLUMNS if value is None else round(COLUMNS * value / largest)
-        words = f"{value:.4g}" if value is not None else "an atom" if told == "inf" else "-"
+        without_number = "an atom" if reported == "inf" else "-"
+        words = without_number if value is None else f"{value:.4g}"
         lines.append(Text.assemble(f"  π({t:g}) ", (BAR * length, "green"), f" {words}"))
     return lines
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import typer
 
 from reproflow.foundation import slurm
 from reproflow.foundation.errors import InterruptedRun, UsageError
+from reproflow.foundation.verdicts import number
 
 if TYPE_CHECKING:
     import torch
@@ -169,9 +169,7 @@ def _held(value: Any) -> Any:
         return {key: _held(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_held(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value
+    return number(value) if isinstance(value, float) else value
 
 
 def print_claims(rows: list[dict[str, Any]]) -> None:

@@ -175,11 +175,12 @@ def _digest_together(component: list[Definition]) -> None:
 
 
 def _with(definition: Definition, known: Mapping[Definition, str]) -> str:
-    texts = (
-        link if isinstance(link, str) else f"<{known[link] if link in known else _COMPUTES[link]}>"
-        for link in _links(definition)
-    )
-    return _sha(*texts)
+    def text(link: Link) -> str:
+        if isinstance(link, str):
+            return link
+        return f"<{known[link] if link in known else _COMPUTES[link]}>"
+
+    return _sha(*map(text, _links(definition)))
 
 
 def _components(definitions: Iterable[Definition]) -> Iterator[list[Definition]]:

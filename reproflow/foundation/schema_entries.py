@@ -120,7 +120,9 @@ class Controls(Closed):
     @field_validator("same", mode="before")
     @classmethod
     def _pairs(cls, value: Any) -> Any:
-        return [tuple(each) if isinstance(each, list) else each for each in value] if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return value
+        return [tuple(pair) if isinstance(pair, list) else pair for pair in value]
 
     @property
     def names(self) -> set[str]:

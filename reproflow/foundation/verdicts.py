@@ -11,4 +11,6 @@ def number(value: float) -> float | str | None:
     """The value, with infinity as "inf" or "-inf" and no number as None: JSON has neither."""
     if math.isnan(value):
         return None
-    return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+    if math.isfinite(value):
+        return value
+    return "inf" if value > 0 else "-inf"

@@ -116,7 +116,9 @@ def _signature(entry: Entry) -> torch.Tensor:
 
 
 def _number(value: float | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        return value
+    return "" if value is None else f"{value:.6g}"
 
 
 def _named(each: dict[str, str]) -> str:

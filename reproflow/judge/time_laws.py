@@ -53,7 +53,9 @@ class TimeJudgement:
     def exit_code(self) -> int:
         """0: valid, and no gap; 5: valid, in single precision; 3 otherwise."""
         verdicts = {self.valid["verdict"], self.dominates_lebesgue["verdict"]}
-        return 0 if verdicts == {SUPPORTED} else 5 if INCONCLUSIVE in verdicts else 3
+        if verdicts == {SUPPORTED}:
+            return 0
+        return 5 if INCONCLUSIVE in verdicts else 3
 
 
 def time(spec: str | Spec) -> TimeJudgement:

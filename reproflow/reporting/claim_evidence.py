@@ -63,7 +63,9 @@ def status(cases: Iterable[Mapping[str, Any]]) -> str:
     bad = [row for row in cases if not row_ok(row)]
     if any(row["verdict"] != INCONCLUSIVE or row["control_verdict"] for row in bad):
         return "surprise"
-    return "undecided" if bad else "nothing to compute" if first_verdict(cases) == NOT_APPLICABLE else "as expected"
+    if bad:
+        return "undecided"
+    return "nothing to compute" if first_verdict(cases) == NOT_APPLICABLE else "as expected"
 
 
 def first_verdict(cases: Iterable[Mapping[str, Any]]) -> str:
@@ -134,7 +136,8 @@ def place(value: Any) -> float | None:
     if math.isnan(number):
         return None
     low, high = DECADES
-    decade = math.log10(number) if 0 < number < math.inf else (high if number > 0 else low)
+    edge = high if number > 0 else low
+    decade = math.log10(number) if 0 < number < math.inf else edge
     return min(1.0, max(0.0, (decade - low) / (high - low)))
 
 

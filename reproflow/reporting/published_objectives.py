@@ -98,9 +98,9 @@ def share(row: dict[str, str]) -> str:
         return DASH
     percent = 100 * float(row["minorant"])
     # What is nearly all or nearly nothing never reads as all or nothing.
-    return (
-        f"{percent:.3g} %" if 0.01 <= percent < 99.5 or percent == 100 else f"{'<0.01' if percent < 50 else '>99.5'} %"
-    )
+    if 0.01 <= percent < 99.5 or percent == 100:
+        return f"{percent:.3g} %"
+    return "<0.01 %" if percent < 50 else ">99.5 %"
 
 
 def mean(row: dict[str, str]) -> str:

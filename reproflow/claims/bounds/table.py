@@ -174,7 +174,8 @@ def derived(row: Row, variant: str, t: Tensor) -> Tensor:
     if variant == REVERSED:
         t = 1 - t  # linear and cosine paths have lam(1 - t) = -lam(t)
     path, law = _path(row, variant), get_time_law(row.law)
-    on = ("eps" if row.on == "x1" else "x1") if variant == PREDICTION else row.on
+    other_prediction = "eps" if row.on == "x1" else "x1"
+    on = other_prediction if variant == PREDICTION else row.on
     own = get_weighting("expr:1" if variant == UNIT else row.spec, on=on)
     if row.noun == "edm_monotone":
         t = t.clamp(min=float(invert_lam(path, _scalar(_ends("edm")[1]))))

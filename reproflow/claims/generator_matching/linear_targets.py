@@ -75,7 +75,7 @@ def linear_prediction(case: str, variant: str, context: Context) -> Measurement:
     chart = _chart(variant if variant in (POLAR, SINH) else kind, problem, c)
     marginal = problem.marginal
     in_chart = Problem("gaussian", "real", problem.t, problem.x, problem.joint, chart.of(conditional))
-    losses = ("l1",) if variant == L1 else ("squared",) if variant in (POLAR, SINH) else _bregman()
+    losses = {L1: ("l1",), POLAR: ("squared",), SINH: ("squared",)}.get(variant) or _bregman()
     parts = {name: gradient_gap(in_chart, chart.of(marginal[:, None])[:, 0], name) for name in losses}
     mean = chart.back(in_chart.marginal[:, None])[:, 0]
     parts["minimiser"] = float((mean - marginal).abs().max() / marginal.abs().max())

@@ -87,7 +87,11 @@ def data_model_kl(where: str, occupied: Tensor, y: Tensor, labels: Tensor, limit
 
     seen = jackknife(divergence, range(BLOCKS), corrected=True)
     gap, error = seen.mean - limit.value, REACH * math.hypot(seen.se, limit.se)
-    verdict = SUPPORTED if gap + error <= 0 else REFUTED if gap - error > 0 else INCONCLUSIVE
+    verdict = INCONCLUSIVE
+    if gap + error <= 0:
+        verdict = SUPPORTED
+    elif gap - error > 0:
+        verdict = REFUTED
     return row_of("data_model_kl", where, Measured(seen.mean, seen.se), limit) | {"verdict": verdict}
 
 

@@ -131,7 +131,9 @@ def read_off_time(path: Path, values: Tensor, t_range: tuple[float, float]) -> f
     """The time in t_range when sigma / alpha has come down to the levels' spacing over sqrt(12), or t_max before it."""
     wanted = torch.tensor(2 * math.log(math.sqrt(12) / float(values[1] - values[0])), dtype=torch.float64)
     low, high = (float(log_snr(path, torch.tensor(t, dtype=torch.float64))) for t in t_range)
-    return t_range[0] if wanted <= low else t_range[1] if wanted >= high else float(invert_lam(path, wanted))
+    if wanted <= low:
+        return t_range[0]
+    return t_range[1] if wanted >= high else float(invert_lam(path, wanted))
 
 
 @torch.no_grad()

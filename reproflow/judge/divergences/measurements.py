@@ -94,9 +94,9 @@ def network_gap(enumerated: Problem, loss: Loss) -> float:
         for each in (enumerated.conditional_loss, enumerated.marginal_loss)
     )
     gap, size = float((marginal - conditional).norm()), float(conditional.norm())
-    if not math.isfinite(gap):
+    if not math.isfinite(gap) or (gap and not size):
         return math.inf
-    return gap / size if size else math.inf if gap else 0.0
+    return gap / size if size else 0.0
 
 
 def curvature(loss: Loss, domain: str) -> float:

@@ -39,9 +39,10 @@ def velocity(course: Course, breaks: Breaks) -> dict[str, Any]:
         wrong = ~np.isfinite(taken) | ((apart > TOLERANCE * scale) & (apart > 8 * error))
         residual = float(np.max(np.where(unclear & ~wrong, 0.0, apart / scale), initial=0.0))
     verdict, reason = _velocity_verdict(t, taken, found, wrong, unclear, breaks)
+    largest = number(residual) if math.isfinite(residual) else None
     return {
         "verdict": verdict,
-        "residual": "inf" if breaks.jumps else number(residual) if math.isfinite(residual) else None,
+        "residual": "inf" if breaks.jumps else largest,
         "kinks": list(breaks.kinks),
         "jumps": list(breaks.jumps),
         "reason": reason,

@@ -34,8 +34,9 @@ def boundary(course: Course) -> dict[str, Any]:
     if missed := [each.reason for each in faults["by design"]]:
         said.append(f"missed by design, as `expects` says: {', '.join(missed)}")
     said = said or ["x_t is noise at t = 0 and data at t = 1"]
+    verdict = INCONCLUSIVE if faults["open"] else SUPPORTED
     return {
-        "verdict": REFUTED if faults["broken"] else INCONCLUSIVE if faults["open"] else SUPPORTED,
+        "verdict": REFUTED if faults["broken"] else verdict,
         "values": {each.name: None if math.isnan(each.value) else number(each.value) for each in found},
         "by_design": [each.name for each in faults["by design"]],
         "extrapolated": extrapolated,

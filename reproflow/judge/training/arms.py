@@ -77,7 +77,9 @@ def _same_objective(subject: Objective, equivalent: Sequence[Mapping[str, Any]])
 
     def rank(arm: Arm) -> int:
         same_path, same_law = arm.name[0] == itself[0], arm.name[1] == itself[1]
-        return 1 if not same_path else 2 if same_law else 0
+        if not same_path:
+            return 1
+        return 2 if same_law else 0
 
     return min(candidates, key=rank, default=None)
 
