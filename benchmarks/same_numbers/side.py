@@ -103,7 +103,18 @@ def _processor() -> float:
 
 def _snakemake(side: Side, folder: Path, config: Path, *targets: str) -> None:
     """A configuration through the workflow. That the gate fails is an outcome, which is compared, and no error."""
-    arguments = ["-m", "snakemake", "--cores", "1", "--quiet", "all", "--directory", str(folder)]
+    arguments = [
+        "-m",
+        "snakemake",
+        "--cores",
+        "1",
+        "--quiet",
+        "rules",
+        "progress",
+        "--show-failed-logs",
+        "--directory",
+        str(folder),
+    ]
     arguments += ["--snakefile", str(side.worktree / "Snakefile"), "--configfile", str(config), "--", *targets]
     code = side.call(arguments, folder)
     (folder / f"exit-{config.stem}.json").write_text(json.dumps({"exit": code}) + "\n", encoding="utf-8")
