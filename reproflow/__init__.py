@@ -7,8 +7,11 @@ What a user imports (docs/api.md has an example of each):
 `divergence`, `coupling`
 `claim`                                              the decorator of a statement with its negative controls
 `get_path`, `get_time_law`, `get_weighting`          a noun by its spec (`min_snr:gamma=3`, `my.py:f`, `expr:exp(-lam)`)
-`canonical`                                          the weight of any loss relative to the ELBO integrand
-`judge`                                              the module that judges one new thing: `judge.weighting(spec)`
+`Objective`                                          a path, a time law, a weighting: a loss as one value, and its
+                                                     weight w relative to the ELBO integrand
+`canonical`                                          that weight of a path, a time law and a weighting
+`judge`                                              the module that judges one new thing: `judge.weighting(spec)`,
+                                                     `judge.objective(Objective(..))`
 `load_results`                                       a results folder as pandas tables
 ===================================================  ==================================================================
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from reproflow.claims.policy import claim
     from reproflow.theory.couplings import coupling
     from reproflow.theory.divergences import divergence
-    from reproflow.theory.log_snr import canonical
+    from reproflow.theory.objective import Objective, canonical
     from reproflow.theory.paths import get_path, path
     from reproflow.theory.targets import target
     from reproflow.theory.times import get_time_law, time_law
@@ -45,11 +48,13 @@ _HOMES = {
     "get_path": "theory.paths",
     "get_time_law": "theory.times",
     "get_weighting": "theory.weightings",
-    "canonical": "theory.log_snr",
+    "Objective": "theory.objective",
+    "canonical": "theory.objective",
     "load_results": "analysis.results",
 }
 
 __all__ = [
+    "Objective",
     "__version__",
     "canonical",
     "claim",

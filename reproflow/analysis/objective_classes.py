@@ -88,13 +88,13 @@ def _merged(read: Results, members: list[Member]) -> list[Member]:
 
 def _classes(read: Results, members: list[Member], unplaced: list[str]) -> list[list[Member]]:
     """Members by class, in order of their first one; ELBO first, then short names before long ones."""
-    from reproflow.theory.equivalence import proportional, signature
+    from reproflow.theory.equivalence import proportional
 
     found: list[tuple[Any, list[Member]]] = []
     for member in sorted(members, key=lambda each: (each.label != "elbo", len(each.label), each.label)):
         try:
-            nouns = read.nouns(member.key)
-            w, member = signature(*nouns), replace(member, reach=_reach(read, member.key, nouns[0]))
+            objective = read.objective(member.key)
+            w, member = objective.signature(), replace(member, reach=_reach(read, member.key, objective.path))
         except UsageError as error:
             unplaced.append(f"{member.label} ({str(error).splitlines()[0]})")
             continue

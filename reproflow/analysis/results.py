@@ -26,9 +26,7 @@ from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.grid import Cell
 
 if TYPE_CHECKING:
-    from reproflow.theory.paths import Path as ProbabilityPath
-    from reproflow.theory.times import TimeLaw
-    from reproflow.theory.weightings import Weighting
+    from reproflow.theory.objective import Objective
 
 CELL_ORDER = ["dataset", "process", "path", "time", "target", "steps", "weighting", "seed", "cell"]
 CONTRACT = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.json", "config.json")
@@ -95,18 +93,15 @@ class Results:
         names = (row["experiment"], row["process"], row["dataset"])
         return Cell(key, *names, path, time, weighting, row["target"], seed, "independent", squared)
 
-    def nouns(self, key: str) -> tuple[ProbabilityPath, TimeLaw, Weighting]:
-        """A cell's path, time law and weighting, bound, as `canonical` takes them.
+    def objective(self, key: str) -> Objective:
+        """What a cell minimises: its path, time law, weighting and loss, their parameters bound.
 
-        Raises `UsageError` for an unknown key, or a user's own noun that cannot be found any more.
+        Raises `UsageError` for an unknown key, or a user's own component that cannot be found any more.
         """
-        from reproflow.theory.paths import get_path
-        from reproflow.theory.times import get_time_law
-        from reproflow.theory.weightings import get_weighting
+        from reproflow.theory.objective import get_objective
 
         cell = self.cell(key)
-        weighting = get_weighting(cell.weighting, cell.process)
-        return get_path(cell.path, cell.process), get_time_law(cell.time), weighting
+        return get_objective(cell.path, cell.time, cell.weighting, cell.process, loss=cell.divergence)
 
     def samples(self, key: str) -> Samples | None:
         """The first samples of a cell, `samples` (N, *D) and `labels` (N,); None where no file of them can be read.

@@ -29,11 +29,10 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
-from reproflow.learning.training.batches import objective
+from reproflow.learning.training.batches import training_loss
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import coefficient
 from reproflow.theory.paths import get_path
-from reproflow.theory.processes import gaussian
+from reproflow.theory.processes.gaussian import GaussianLoss
 from reproflow.theory.targets import get_target
 
 NODES = 64
@@ -56,14 +55,14 @@ def noise(cell: Cell, experiment: Experiment) -> Noise:
     data = get_dataset(cell.dataset, cell.process)
     if not isinstance(data, ToyData) or data.mixture is None or str(cell.divergence) != "squared":
         return unknown
-    aim = objective(cell, experiment, 0)
-    assert isinstance(aim, gaussian.Objective)
+    aim = training_loss(cell, experiment, 0)
+    assert isinstance(aim, GaussianLoss)
     t, step = nodes(*aim.t_range)
-    low, high = (float(aim.law.cdf(torch.tensor(end, dtype=torch.float64))) for end in aim.t_range)
-    density = aim.law.density(t) / (high - low)
+    low, high = (float(aim.objective.time.cdf(torch.tensor(end, dtype=torch.float64))) for end in aim.t_range)
+    density = aim.objective.time.density(t) / (high - low)
     if not abs(float(step @ density) - 1) <= MISSING:
         return unknown
-    slope = coefficient(aim.path, aim.law, aim.weighting, t) / aim.target.error_factor(aim.path.at(t))
+    slope = aim.objective.coefficient(t) / aim.target.error_factor(aim.objective.path.at(t))
     slope = 2 * slope.abs() / (aim.scale * data.dim)
     s = _spread(cell.dataset, cell.path, cell.target, aim.t_range)
     return Noise(float(step @ (density * slope**2 * s)), float(step @ (density * slope * s.sqrt())) ** 2)

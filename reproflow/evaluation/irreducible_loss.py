@@ -30,11 +30,11 @@ from reproflow.foundation import coupled_pairs_file, seeds
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.learning.data import ImageData, ToyData
-from reproflow.learning.training.batches import Objective, objective
+from reproflow.learning.training.batches import TrainingLoss, training_loss
 from reproflow.numerics.statistics import Measured
 from reproflow.theory.admission import midpoints
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import canonical, coefficient, elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.time_sampling import stratify
 
 REPLICATES = 16
@@ -69,7 +69,7 @@ def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Meas
     known = isinstance(data, ImageData) or data.mixture is not None
     if not known or cell.coupling != coupled_pairs_file.INDEPENDENT or str(cell.divergence) != "squared":
         return Measured(math.nan, math.nan)
-    aim = objective(cell, experiment, data.levels if isinstance(data, ImageData) else 0)
+    aim = training_loss(cell, experiment, data.levels if isinstance(data, ImageData) else 0)
     generator = seeds.generator("floor", cell.process, cell.dataset)
     strata = _masked_strata(aim, data) if cell.process == "masked" else _time_strata(aim, data)
     shares = _shares(strata, generator)
@@ -105,46 +105,46 @@ def _choose(shares: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 # -- times -------------------------------------------------------------------------------------------------------------
 
 
-def _time_strata(aim: Objective, data: ToyData | ImageData) -> Strata:
+def _time_strata(aim: TrainingLoss, data: ToyData | ImageData) -> Strata:
     """Bins of time; a law with atoms has no density, and is one stratum that is drawn from."""
     errors = _image_errors(data) if isinstance(data, ImageData) else _mixture_errors(data)
     edges = _edges(aim)
     if edges is None:
 
         def drawn(chosen: Tensor, u: Tensor, generator: Generator) -> Tensor:
-            t = aim.law.draw(u, aim.t_range)
-            return coefficient(aim.path, aim.law, aim.weighting, t) * errors(aim.path.at(t), generator)
+            t = aim.objective.time.draw(u, aim.t_range)
+            return aim.objective.coefficient(t) * errors(aim.objective.path.at(t), generator)
 
         return Strata(torch.ones(1, dtype=torch.float64), drawn)
 
     def term(chosen: Tensor, u: Tensor, generator: Generator) -> Tensor:
         t = edges[chosen] + u * edges.diff()[chosen]
-        return _intensity(aim, t) * edges.diff()[chosen] * errors(aim.path.at(t), generator)
+        return _intensity(aim, t) * edges.diff()[chosen] * errors(aim.objective.path.at(t), generator)
 
     t = (edges[1:] + edges[:-1]) / 2
-    alpha, sigma = aim.path(t)
+    alpha, sigma = aim.objective.path(t)
     return Strata(_intensity(aim, t) * edges.diff() * alpha**2 / (alpha**2 + sigma**2), term)
 
 
-def _edges(aim: Objective) -> Tensor | None:
+def _edges(aim: TrainingLoss) -> Tensor | None:
     """The times that cut t_range into bins of equal log-SNR, (BINS + 1,), or None where the law has no density."""
     ends = torch.tensor(aim.t_range, dtype=torch.float64)
-    low, high = log_snr(aim.path, ends).tolist()
-    inner = invert_lam(aim.path, torch.linspace(low, high, BINS + 1, dtype=torch.float64)[1:-1])
+    low, high = log_snr(aim.objective.path, ends).tolist()
+    inner = invert_lam(aim.objective.path, torch.linspace(low, high, BINS + 1, dtype=torch.float64)[1:-1])
     edges = torch.cat([ends[:1], inner.clamp(*aim.t_range), ends[1:]])
-    mass = (aim.law.density((edges[1:] + edges[:-1]) / 2) * edges.diff()).sum() / _probability(aim)
+    mass = (aim.objective.time.density((edges[1:] + edges[:-1]) / 2) * edges.diff()).sum() / _probability(aim)
     return edges if abs(float(mass) - 1) < ATOMS else None
 
 
-def _intensity(aim: Objective, t: Tensor) -> Tensor:
+def _intensity(aim: TrainingLoss, t: Tensor) -> Tensor:
     """pi(t) c(t) / P(t_range), of t's shape: no division by a density that underflows where a weight is canonical."""
-    weight = canonical(aim.path, aim.law, aim.weighting, t) * elbo_coefficient(aim.path.at(t))
+    weight = aim.objective.weight(t) * elbo_coefficient(aim.objective.path.at(t))
     return weight / _probability(aim)
 
 
-def _probability(aim: Objective) -> float:
+def _probability(aim: TrainingLoss) -> float:
     """P(t_range) under the law."""
-    low, high = (float(aim.law.cdf(torch.tensor(t, dtype=torch.float64))) for t in aim.t_range)
+    low, high = (float(aim.objective.time.cdf(torch.tensor(t, dtype=torch.float64))) for t in aim.t_range)
     return high - low
 
 
@@ -179,7 +179,7 @@ def _image_errors(data: ImageData) -> Errors:
 # -- numbers of hidden tokens ------------------------------------------------------------------------------------------
 
 
-def _masked_strata(aim: Objective, data: ToyData | ImageData) -> Strata:
+def _masked_strata(aim: TrainingLoss, data: ToyData | ImageData) -> Strata:
     """n = 1 .. D tokens hidden."""
     assert isinstance(data, ImageData)
     weights, tokens, labels = _count_weights(aim, data.dim), data.tokens(), data.labels()
@@ -193,16 +193,16 @@ def _masked_strata(aim: Objective, data: ToyData | ImageData) -> Strata:
     return Strata(weights * torch.arange(1, data.dim + 1), term)
 
 
-def _count_weights(aim: Objective, dim: int) -> Tensor:
+def _count_weights(aim: TrainingLoss, dim: int) -> Tensor:
     """W_n for n = 1 .. D, (D,), by the midpoint rule."""
     edges = _edges(aim)
     if edges is None:
-        t = midpoints(aim.law, aim.t_range)
-        weight = coefficient(aim.path, aim.law, aim.weighting, t) / len(t)
+        t = midpoints(aim.objective.time, aim.t_range)
+        weight = aim.objective.coefficient(t) / len(t)
     else:
         t = (edges[1:] + edges[:-1]) / 2
         weight = _intensity(aim, t) * edges.diff()
-    alpha, sigma = (each[:, None] for each in aim.path(t))
+    alpha, sigma = (each[:, None] for each in aim.objective.path(t))
     n = torch.arange(1, dim + 1, dtype=torch.float64)
     log_choose = math.lgamma(dim + 1) - torch.lgamma(n + 1) - torch.lgamma(dim - n + 1)
     return weight @ (log_choose + n * sigma.log() + torch.xlogy(dim - n, alpha)).exp()

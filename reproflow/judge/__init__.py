@@ -1,9 +1,10 @@
 """Judging one new thing: is it sound, what does it bound, what is it equivalent to?
 
-`judge` is a module; `judge.weighting("expr:exp(-lam/2)")` gives the answer of `reproflow check weighting`, and
-`judge.path`, `judge.time` and `judge.divergence` those of its siblings. What is judged may be negative, infinite or not
-monotone: that is what the verdicts are for. Only what cannot be evaluated (NaN inside (0, 1), a wrong shape, use of the
-global random state, an exception) raises `UsageError`. Names are imported on first use: a check starts at once.
+`judge` is a module; `judge.weighting("expr:exp(-lam/2)")` gives the answer of `reproflow check weighting`,
+`judge.objective` the same of an `Objective`, and `judge.path`, `judge.time` and `judge.divergence` those of its
+siblings. What is judged may be negative, infinite or not monotone: that is what the verdicts are for. Only what cannot
+be evaluated (NaN inside (0, 1), a wrong shape, use of the global random state, an exception) raises `UsageError`. Names
+are imported on first use: a check starts at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reproflow.judge.divergences.judgement import DivergenceJudgement, divergence
-    from reproflow.judge.objectives.judgement import Judgement, weighting
+    from reproflow.judge.objectives.judgement import Judgement, objective, weighting
     from reproflow.judge.paths.judgement import PathJudgement, path
     from reproflow.judge.time_laws import TimeJudgement, time
     from reproflow.judge.training.plan import SEEDS, Plan
@@ -26,6 +27,7 @@ _HOMES = {
     "SEEDS": "training.plan",
     "TimeJudgement": "time_laws",
     "divergence": "divergences.judgement",
+    "objective": "objectives.judgement",
     "path": "paths.judgement",
     "time": "time_laws",
     "weighting": "objectives.judgement",
@@ -39,6 +41,7 @@ __all__ = [
     "Plan",
     "TimeJudgement",
     "divergence",
+    "objective",
     "path",
     "time",
     "weighting",

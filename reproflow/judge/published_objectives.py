@@ -23,7 +23,8 @@ from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 from reproflow.judge.objectives.judgement import Judgement, weighting
 from reproflow.judge.published_objectives_table import COLUMNS, HYPOTHESES, LAM, Field
-from reproflow.theory.equivalence import proportional, signature
+from reproflow.theory.equivalence import proportional
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import ReverseLaw, ReversePath
 from reproflow.theory.times import get_time_law
@@ -112,7 +113,7 @@ def _signature(entry: Entry) -> torch.Tensor:
     # published_objectives.toml's own expressions are smooth: reverse mode, which starts at once, serves them too.
     path = ReversePath(**vars(get_path(entry.path_spec, entry.process)))
     law = ReverseLaw(**vars(get_time_law(entry.time)))
-    return signature(path, law, get_weighting(entry.weighting, entry.process, entry.on))
+    return Objective(path, law, get_weighting(entry.weighting, entry.process, entry.on)).signature()
 
 
 def _number(value: float | str | None) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.grid import Cell, expand_experiment
 from reproflow.theory.equivalence import proportional
-from reproflow.theory.log_snr import canonical
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
@@ -50,4 +50,4 @@ def _deduped(experiment: Experiment) -> Experiment:
 def _on_times(cell: Cell, t: Tensor) -> Tensor:
     weighting = get_weighting(cell.weighting, cell.process)
     path, law = quick_path(get_path(cell.path, cell.process)), quick_law(get_time_law(cell.time))
-    return canonical(path, law, weighting, t)
+    return Objective(path, law, weighting).weight(t)

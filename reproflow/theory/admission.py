@@ -10,23 +10,20 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
-from reproflow.foundation.specs import Spec
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path
 from reproflow.theory.times import TimeLaw
-from reproflow.theory.weightings import Weighting
 
 POINTS = 8192
 CLOSE = 1e-6
-USUAL = Spec("squared")
 WANTED = {"alpha(0) > 0": 0.0, "sigma(0) < 1": 1.0, "alpha(1) < 1": 1.0, "sigma(1) > 0": 0.0}
 
 
-def admit(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
-    """Raises `UsageError` naming the noun and the first bad t."""
-    admit_path(path)
-    admit_time_law(law)
-    admit_coefficient(path, law, weighting, t_range)
+def admit(objective: Objective, t_range: tuple[float, float]) -> None:
+    """Raises `UsageError` naming the component and the first bad t."""
+    admit_path(objective.path)
+    admit_time_law(objective.time)
+    admit_coefficient(objective, t_range)
 
 
 def admit_path(path: Path) -> None:
@@ -73,17 +70,18 @@ def admit_time_law(law: TimeLaw) -> None:
     _refuse(t.diff() < -1e-12, u[1:], what + "a quantile map does not fall.", t[1:])
 
 
-def admit_coefficient(path: Path, law: TimeLaw, weighting: Weighting, t_range: tuple[float, float]) -> None:
+def admit_coefficient(objective: Objective, t_range: tuple[float, float]) -> None:
     """The loss's coefficient is finite, not negative, and not zero everywhere, at the times that are drawn."""
-    t = midpoints(law, t_range).unique()
-    value = coefficient(path, law, weighting, t)
+    t = midpoints(objective.time, t_range).unique()
+    value = objective.coefficient(t)
+    name = objective.weighting.name
     message = (
-        f"weighting {weighting.name!r} with path {path.name!r} and time {law.name!r} gives the loss "
+        f"weighting {name!r} with path {objective.path.name!r} and time {objective.time.name!r} gives the loss "
         "the coefficient {value:g} at t = {t:.6g}; it must be >= 0."
     )
     _refuse(~torch.isfinite(value) | (value < 0), t, message, value)
     if not value.any():
-        raise UsageError(f"weighting {weighting.name!r} is zero everywhere: there is nothing to train.")
+        raise UsageError(f"weighting {name!r} is zero everywhere: there is nothing to train.")
 
 
 def midpoints(law: TimeLaw, t_range: tuple[float, float]) -> Tensor:

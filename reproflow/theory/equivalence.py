@@ -8,7 +8,6 @@ same: the input scale, the variance of gradients and the capacity are not part o
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,17 +15,16 @@ from torch import Tensor
 
 from reproflow.foundation import registry
 from reproflow.theory import user_functions
-from reproflow.theory.log_snr import canonical_at, elbo_coefficient, error_factor, invert_lam
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.log_snr import elbo_coefficient, invert_lam
+from reproflow.theory.objective import LAM, Objective, error_factor
+from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
-from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import Weighting, get_weighting
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import get_weighting
 
 SAME = 1e-8
 ANY = "any"
 FEWEST = 16
-# Odd spacing, so that no point lies on a kink that someone has put at a round number.
-LAM = torch.linspace(-8.03, 8.01, 401, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,6 @@ class Combination:
     time: str
     weighting: str
     factor: float
-
-
-def signature(path: Path, law: TimeLaw, weighting: Weighting, lam: Tensor = LAM) -> Tensor:
-    """The canonical weight at the log-SNRs lam, of their shape; NaN out of the path's reach."""
-    return canonical_at(path, law, weighting, lam).detach()
 
 
 def proportional(a: Tensor, b: Tensor) -> float | None:
@@ -61,13 +54,15 @@ def proportional(a: Tensor, b: Tensor) -> float | None:
     return (low + high) / 2 if low > 0 and high - low <= SAME * high else None
 
 
-def equivalents(path: Path, law: TimeLaw, weighting: Weighting) -> list[Combination]:
+def equivalents(objective: Objective) -> list[Combination]:
     """The registered combinations, at their default parameters, with proportional canonical weight; not itself."""
-    own, found = signature(path, law, weighting), []
-    for other, w in registered(path.process):
-        factor = proportional(w, own)
-        itself = (other.path, other.time, other.weighting) == (path.name, law.name, weighting.name)
-        canonical_self = other.path == ANY and other.weighting == weighting.name and weighting.on == "canonical"
+    weight = objective.signature()
+    names = (objective.path.name, objective.time.name, objective.weighting.name)
+    found = []
+    for other, w in registered(objective.process):
+        factor = proportional(w, weight)
+        itself = (other.path, other.time, other.weighting) == names
+        canonical_self = other.path == ANY and other.weighting == names[2] and objective.prediction == "canonical"
         if factor is not None and not itself and not canonical_self:
             found.append(Combination(other.path, other.time, other.weighting, factor))
     return found
@@ -87,22 +82,20 @@ def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
     linear, uniform = quick_path(get_path("linear", process)), quick_law(get_time_law("uniform"))
     laws = [quick_law(get_time_law(name)) for name in names["time"]]
     found = [
-        (Combination(ANY, ANY, each.name, 1.0), canonical_at(linear, uniform, each, LAM))
+        (Combination(ANY, ANY, each.name, 1.0), Objective(linear, uniform, each).at_log_snr(LAM))
         for each in weightings
         if each.on == "canonical"
     ]
     others = [each for each in weightings if each.on != "canonical"]
-    for name in names["path"]:
-        found += _of_path(quick_path(get_path(name, process)), laws, others)
+    for path in (quick_path(get_path(name, process)) for name in names["path"]):
+        t = invert_lam(path, LAM)
+        reached = t.isfinite()
+        c = path.at(torch.where(reached, t, 0.5))
+        densities = [torch.where(reached, law.density(c.t), torch.nan) for law in laws]
+        for weighting in others:
+            shape = weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
+            found += [
+                (Combination(path.name, law.name, weighting.name, 1.0), density * shape)
+                for law, density in zip(laws, densities, strict=True)
+            ]
     return tuple(found)
-
-
-def _of_path(path: Path, laws: list[TimeLaw], weightings: list[Weighting]) -> Iterator[tuple[Combination, Tensor]]:
-    t = invert_lam(path, LAM)
-    reached = t.isfinite()
-    c = path.at(torch.where(reached, t, 0.5))
-    densities = [torch.where(reached, law.density(c.t), torch.nan) for law in laws]
-    for weighting in weightings:
-        shape = weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)
-        for law, density in zip(laws, densities, strict=True):
-            yield Combination(path.name, law.name, weighting.name, 1.0), density * shape

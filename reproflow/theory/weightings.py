@@ -60,10 +60,15 @@ def get_weighting(spec: str | Spec, process: str = "gaussian", on: str = "") -> 
     """
     noun = resolve("weighting", spec, process)
     found = Weighting(**vars(noun), prediction=on)
-    if found.on not in user_files.ON[process]:
-        known = ", ".join(user_files.ON[process])
-        raise UsageError(f"weighting {noun.name!r}: {found.on!r} is not a {process} prediction; known: {known}")
+    check_prediction(noun.name, found.on, process)
     return found
+
+
+def check_prediction(weighting: str, on: str, process: str) -> None:
+    """Raises `UsageError`, naming the weighting, where `on` is not a prediction of the process."""
+    if on not in user_files.ON[process]:
+        known = ", ".join(user_files.ON[process])
+        raise UsageError(f"weighting {weighting!r}: {on!r} is not a {process} prediction; known: {known}")
 
 
 # -- canonical: w(lam) in every process --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from reproflow.claims.policy import Context
 from reproflow.exact import witness
 from reproflow.exact.ripple import Ripple
 from reproflow.foundation import registry
-from reproflow.theory.log_snr import canonical, coefficient
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting, weighting
@@ -45,7 +46,8 @@ def test_the_peak_of_edm_is_a_root_of_its_derivative() -> None:
 def test_a_wrong_derivative_of_lam_is_seen_in_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     row = table.ROWS["iddpm"]
     assert table.form_gap(row) < 1e-12
-    monkeypatch.setattr(table, "canonical", lambda p, law, w, t: canonical(p, law, w, t) * (1 + 1e-9 * t))
+    weight = Objective.weight
+    monkeypatch.setattr(Objective, "weight", lambda self, t: weight(self, t) * (1 + 1e-9 * t))
     assert table.form_gap(row) > 1e-10
 
 
@@ -53,19 +55,19 @@ def test_a_wrong_derivative_of_lam_is_seen_in_the_form(monkeypatch: pytest.Monke
 
 
 def test_a_law_that_does_not_cancel_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forgets(path, law, w, t):
-        return coefficient(path, get_time_law("uniform"), w, t)
-
-    monkeypatch.setattr(masked_matching, "coefficient", forgets)
+    coefficient, uniform = Objective.coefficient, get_time_law("uniform")
+    monkeypatch.setattr(Objective, "coefficient", lambda self, t: coefficient(replace(self, time=uniform), t))
     assert masked_matching.masked_matching("sigmoid", "statement", CONTEXT).statistic > 0.1
 
 
 @pytest.mark.parametrize("name", list(masked_matching.ORIGINS))
 def test_every_match_is_held_to_a_gaussian_loss_and_not_to_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def bent(path, law, w, t):
-        return coefficient(path, law, w, t) * (1 + 1e-6 * t if path.process == "masked" else 1)
+    coefficient = Objective.coefficient
 
-    monkeypatch.setattr(masked_matching, "coefficient", bent)
+    def bent(self: Objective, t: torch.Tensor) -> torch.Tensor:
+        return coefficient(self, t) * (1 + 1e-6 * t if self.process == "masked" else 1)
+
+    monkeypatch.setattr(Objective, "coefficient", bent)
     assert masked_matching.masked_matching(name, "statement", CONTEXT).statistic > 1e-8
 
 
@@ -85,7 +87,7 @@ def test_the_bad_schedule_in_closed_form() -> None:
     """w = m/m' = (s + 4 s^8)/(1 + 32 s^7), which falls where 128 s^14 - 160 s^7 + 1 < 0."""
     s = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
     path = simple.schedule(simple.BAD)
-    w = canonical(path, get_time_law("uniform"), get_weighting("simple", "masked"), 1 - s)
+    w = Objective(path, get_time_law("uniform"), get_weighting("simple", "masked")).weight(1 - s)
     torch.testing.assert_close(w, (s + 4 * s**8) / (1 + 32 * s**7), rtol=1e-12, atol=0)
     assert [round(value, 4) for value in w.tolist()] == [0.1, 0.4125, 0.1608]
     root = ((160 - math.sqrt(160**2 - 4 * 128)) / 256) ** (1 / 7)

@@ -8,7 +8,8 @@ import numpy as np
 from repository import schema
 from scipy import stats
 
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import ReverseLaw, ReversePath, quick_law, quick_path
 from reproflow.theory.times import get_time_law
@@ -27,19 +28,19 @@ MASKED = {"process": "masked", "path": "cosine"}
 
 def objective(
     spec: str, process: str = "gaussian", path: str = "linear", time: str = "uniform", target: str = ""
-) -> Objective:
+) -> NumericObjective:
     """Differentiated backwards throughout, which is quick and, for these, the same."""
     own = ReversePath(**vars(get_path(path, process)))
-    return Objective(own, ReverseLaw(**vars(get_time_law(time))), get_weighting(spec, process, target))
+    law = ReverseLaw(**vars(get_time_law(time)))
+    return NumericObjective(Objective(own, law, get_weighting(spec, process, target)))
 
 
 def quick_objective(
     spec: str, process: str = "gaussian", path: str = "linear", time: str = "uniform", target: str = ""
-) -> Objective:
+) -> NumericObjective:
     """Differentiated by the mode that the judge itself would choose for speed."""
-    return Objective(
-        quick_path(get_path(path, process)), quick_law(get_time_law(time)), get_weighting(spec, process, target)
-    )
+    weighting = get_weighting(spec, process, target)
+    return NumericObjective(Objective(quick_path(get_path(path, process)), quick_law(get_time_law(time)), weighting))
 
 
 def sech(x: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import Tensor
 import reproflow.theory  # noqa: F401
 from reproflow.foundation import registry
 from reproflow.theory import log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import TimeLaw, get_time_law
@@ -94,9 +95,9 @@ class TestEveryCombination:
             value = noun.function(T, lam) * torch.ones_like(T)
             for time, law in LAWS.items():
                 wanted = value if noun.on == "canonical" else DENSITIES[time] * value * factors[noun.on] / elbo
-                close(log_snr.canonical(path, law, noun, T), wanted)
+                close(Objective(path, law, noun).weight(T), wanted)
                 # What training puts on the loss, where the law has to cancel for a canonical weighting.
-                close(log_snr.coefficient(path, law, noun, T) * DENSITIES[time] / elbo, wanted)
+                close(Objective(path, law, noun).coefficient(T) * DENSITIES[time] / elbo, wanted)
 
     def test_is_the_same_on_every_target(self, process: str, name: str) -> None:
         """The loss's coefficient, carried to another prediction, is another weighting with the same w."""
@@ -104,10 +105,10 @@ class TestEveryCombination:
         factors = own_factors(path)
         for weighting, law in itertools.product(names("weighting", process), LAWS.values()):
             noun = get_weighting(weighting, process)
-            w, on_eps = log_snr.canonical(path, law, noun, T), log_snr.coefficient(path, law, noun, T)
+            w, on_eps = Objective(path, law, noun).weight(T), Objective(path, law, noun).coefficient(T)
             for target, factor in factors.items():
                 moved = Weighting("moved", process, noun.entry, lambda t, lam, v=on_eps / factor: v, target)
-                close(log_snr.canonical(path, law, moved, T), w)
+                close(Objective(path, law, moved).weight(T), w)
 
     def test_derivative_agrees_with_finite_differences(self, process: str, name: str) -> None:
         """Where two step sizes agree to 1e-8 of the scale w + |dw/dlam|, so that the function is smooth there."""
@@ -121,10 +122,10 @@ class TestEveryCombination:
     @staticmethod
     def check_derivative(path: Path, law: TimeLaw, noun: Weighting, dlam: Tensor) -> None:
         def w(t: Tensor) -> Tensor:
-            return log_snr.canonical(quick_path(path), law, noun, t)
+            return Objective(quick_path(path), law, noun).weight(t)
 
         wide, narrow = (difference(w, T, h) / dlam for h in (1e-3, 5e-4))
-        found = log_snr.slope(path, get_time_law(law.name), noun, T)
+        found = Objective(path, get_time_law(law.name), noun).weight_slope(T)
         scale = w(T) + narrow.abs()
         smooth = (wide - narrow).abs() <= 1e-8 * scale
         assert smooth.sum() >= len(T) - 2, (law.name, noun.name)
@@ -135,8 +136,8 @@ class TestEveryCombination:
         path = get_path(name, process)
         for weighting in names("weighting", process):
             noun = get_weighting(weighting, process)
-            found = log_snr.canonical_at(path, LAWS["uniform"], noun, own_lam(path, T))
-            close(found, log_snr.canonical(path, LAWS["uniform"], noun, T), 1e-9)
+            found = Objective(path, LAWS["uniform"], noun).at_log_snr(own_lam(path, T))
+            close(found, Objective(path, LAWS["uniform"], noun).weight(T), 1e-9)
 
     def test_reverse_mode_gives_the_same_coefficients(self, process: str, name: str) -> None:
         path = get_path(name, process)
@@ -164,14 +165,14 @@ def test_expectation_is_the_integral_over_log_snr(process: str, name: str) -> No
 
         def by_quantile(u: np.ndarray, law: TimeLaw = law, noun: Weighting = noun) -> np.ndarray:
             t = law.quantile(torch.from_numpy(u))
-            return (log_snr.coefficient(path, law, noun, t) * torch.cos(t)).numpy()
+            return (Objective(path, law, noun).coefficient(t) * torch.cos(t)).numpy()
 
         def by_lam(lam: np.ndarray, law: TimeLaw = law, noun: Weighting = noun) -> np.ndarray:
             at = torch.from_numpy(lam)
             t = log_snr.invert_lam(path, at)
             # Masked: d lam = d alpha / (alpha (1 - alpha)), so d alpha / (1 - alpha) = alpha d lam.
             unit = path(t)[0] if process == "masked" else 0.5
-            return (log_snr.canonical_at(path, law, noun, at) * unit * torch.cos(t)).numpy()
+            return (Objective(path, law, noun).at_log_snr(at) * unit * torch.cos(t)).numpy()
 
         lams = own_lam(path, law.quantile(torch.tensor(ends, dtype=torch.float64)))
         wanted = integrate.fixed_quad(by_quantile, *ends, n=40)[0]
@@ -184,6 +185,6 @@ def test_is_zero_where_the_law_never_goes(weighting: str, spec: str) -> None:
     law, u = get_time_law(spec), torch.linspace(1e-6, 1 - 1e-6, 100001, dtype=torch.float64)
     drawn = np.histogram(law.quantile(u).numpy(), 100, (0, 1))[0] > 10
     t = (torch.arange(100) + 0.5).double() / 100
-    w = log_snr.canonical(get_path("linear"), law, get_weighting(weighting), t)
+    w = Objective(get_path("linear"), law, get_weighting(weighting)).weight(t)
     assert ((w > 0).numpy() == drawn).all()
     assert not drawn.all()

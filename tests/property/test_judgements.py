@@ -13,8 +13,9 @@ from scipy import special, stats
 
 from reproflow.judge.objectives import restatements, time_agnostic, verdicts
 from reproflow.judge.objectives.integrability import mass
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.theory import bounds
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
@@ -73,10 +74,10 @@ def weights(draw: st.DrawFn) -> Form:
 
 def objective(text: str, process: str = "gaussian", path: str = "linear", time: str = "uniform", on: str = "canonical"):
     noun = get_weighting(text if text.startswith("expr:") else f"expr:{text}", process, on)
-    return Objective(quick_path(get_path(path, process)), quick_law(get_time_law(time)), noun)
+    return NumericObjective(Objective(quick_path(get_path(path, process)), quick_law(get_time_law(time)), noun))
 
 
-def judged(subject: Objective, points: int = POINTS) -> tuple[bounds.Bound, dict]:
+def judged(subject: NumericObjective, points: int = POINTS) -> tuple[bounds.Bound, dict]:
     bound = bounds.analyse(subject.w, subject.lam, RANGE, points)
     return bound, verdicts.bound_property(subject, bound, RANGE, (-1.0, 0.0, 1.0), whole=False)
 

@@ -14,6 +14,7 @@ import reproflow.theory
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.theory import log_snr
+from reproflow.theory.objective import Objective, get_objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.time_sampling import stratify
@@ -144,15 +145,15 @@ def test_a_canonical_weighting_is_its_canonical_form_under_every_law(process: st
         p, law, weighting = get_path(path, process), get_time_law(time), get_weighting("sigmoid:k=1", process)
         wanted = 1 / (1 + (p.at(T).lam - 1).exp())
         # By the loss that training draws, since `canonical` itself never asks the law.
-        drawn = law.density(T) * log_snr.coefficient(p, law, weighting, T)
+        drawn = law.density(T) * Objective(p, law, weighting).coefficient(T)
         torch.testing.assert_close(drawn, wanted * own_elbo(p), rtol=1e-5, atol=0)
-        torch.testing.assert_close(log_snr.canonical(p, law, weighting, T), wanted, rtol=1e-10, atol=0)
+        torch.testing.assert_close(Objective(p, law, weighting).weight(T), wanted, rtol=1e-10, atol=0)
 
 
 def test_uniform_velocity_on_the_linear_path_is_fm() -> None:
     """ST-8: flow matching with the OT path is exp(-lam/2), that is (1 - t)/t."""
     path, law = get_path("linear"), get_time_law("uniform")
-    found = log_snr.canonical(path, law, get_weighting("uniform"), T)
+    found = Objective(path, law, get_weighting("uniform")).weight(T)
     torch.testing.assert_close(found, (1 - T) / T, rtol=1e-12, atol=0)
 
 
@@ -183,8 +184,8 @@ def test_a_bad_weighting_is_refused_with_its_first_bad_time() -> None:
 
     try:
         with pytest.raises(UsageError, match=r"'broken'.*t = 0\.00"):
-            admit_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.001, 0.999))
-        admit_coefficient(get_path("linear"), get_time_law("uniform"), get_weighting("broken"), (0.3, 0.999))
+            admit_coefficient(get_objective("linear", "uniform", "broken"), (0.001, 0.999))
+        admit_coefficient(get_objective("linear", "uniform", "broken"), (0.3, 0.999))
     finally:
         del registry._ENTRIES["weighting", "gaussian", "broken"]
 

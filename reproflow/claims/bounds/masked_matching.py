@@ -12,10 +12,11 @@ from torch import Tensor
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import coefficient, elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
+from reproflow.theory.objective import Objective, get_objective
 from reproflow.theory.paths import Path, get_path
-from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import Weighting, get_weighting
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import get_weighting
 
 SWAPPED, REVERSED = "labels swapped", "time reversed"
 NOISE_TIMES = (0.1, 0.5, 0.9)
@@ -145,8 +146,8 @@ def _another(case: str, s: Tensor, theta: Tensor) -> str:
 
 def _original(path_name: str, spec: str, on: str, lam: Tensor) -> Tensor:
     """The canonical weight of a Gaussian loss under uniform time, at log-SNRs lam."""
-    path = get_path(path_name)
-    return _relative(path, get_time_law("uniform"), get_weighting(spec, on=on), invert_lam(path, lam))
+    objective = get_objective(path_name, "uniform", spec, prediction=on)
+    return _relative(objective, invert_lam(objective.path, lam))
 
 
 def _own(name: str, s: Tensor, theta: Tensor) -> Tensor:
@@ -166,12 +167,12 @@ def _used(case: str, variant: str, t: Tensor) -> list[Tensor]:
     every = variant == STATEMENT and weighting.on == "canonical"
     names = [entry.name for entry in registry.entries("time", "masked")] if every else ["uniform"]
     laws = [law for law in map(get_time_law, names) if bool((law.density(t) > 0).all())]
-    return [_relative(_schedule(), law, weighting, t) for law in laws]
+    return [_relative(Objective(_schedule(), law, weighting), t) for law in laws]
 
 
-def _relative(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tensor:
+def _relative(objective: Objective, t: Tensor) -> Tensor:
     """Density times coefficient over the ELBO's: the canonical weight by the route that training takes."""
-    return law.density(t) * coefficient(path, law, weighting, t) / elbo_coefficient(path.at(t))
+    return objective.time.density(t) * objective.coefficient(t) / elbo_coefficient(objective.path.at(t))
 
 
 def _schedule() -> Path:

@@ -15,7 +15,8 @@ from reproflow.exact.witness import SIGNIFICANT, Witness
 from reproflow.foundation import registry
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED
-from reproflow.theory.log_snr import canonical, log_snr
+from reproflow.theory.log_snr import log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
@@ -106,11 +107,10 @@ def minorant(w: Array) -> Array:
 def _analysed(case: str) -> bounds.Bound:
     process, name = case.split(" ", 1)
     path = simple.schedule(simple.BAD) if case == BAD else get_path(PATHS[process], process)
-    law = get_time_law("uniform")
-    weighting = _weighting(case, process, name)
+    objective = Objective(path, get_time_law("uniform"), _weighting(case, process, name))
 
     def w(t: Array) -> Array:
-        return canonical(path, law, weighting, torch.from_numpy(t)).numpy()
+        return objective.weight(torch.from_numpy(t)).numpy()
 
     return bounds.analyse(w, lambda t: log_snr(path, torch.from_numpy(t)).numpy(), points=POINTS)
 

@@ -14,7 +14,8 @@ from reproflow.exact import three_gaussians
 from reproflow.foundation import registry
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.log_snr import canonical, log_snr, slope
+from reproflow.theory.log_snr import log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -81,7 +82,8 @@ def schedule(name: str) -> Path:
 def _slope_gap(path: Path, variant: str) -> float:
     """Largest distance of dw/ds by the canonical form from that by the derivatives of log m."""
     t = torch.linspace(0.1, 0.9, 81, dtype=torch.float64)
-    found = -slope(path, get_time_law("uniform"), get_weighting("simple", "masked"), t) * path.at(t).dlam
+    objective = Objective(path, get_time_law("uniform"), get_weighting("simple", "masked"))
+    found = -objective.weight_slope(t) * path.at(t).dlam
     first, second = log_derivatives(path, t)
     if variant == NO_LOG:
         second = second + first**2  # m''/m
@@ -117,11 +119,12 @@ def _monotone(name: str, variant: str) -> Measurement:
 @functools.lru_cache(maxsize=64)
 def analysed(name: str, variant: str) -> Bound:
     """The verdict of `theory.bounds` on the simple weighting on a schedule, or on what a control makes of it."""
-    path, law = schedule(name), get_time_law("uniform")
+    path = schedule(name)
     weighting = get_weighting("elbo" if variant == ELBO else "simple", "masked")
+    objective = Objective(path, get_time_law("uniform"), weighting)
 
     def w(t: np.ndarray) -> np.ndarray:
-        value = canonical(path, law, weighting, torch.from_numpy(t)).numpy()
+        value = objective.weight(torch.from_numpy(t)).numpy()
         return 1 / value if variant == INVERTED else value
 
     return bounds.analyse(w, lambda t: log_snr(path, torch.from_numpy(t)).numpy(), points=POINTS)

@@ -15,7 +15,8 @@ from torch import Tensor
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.log_snr import canonical, error_factor, invert_lam, log_snr
+from reproflow.theory.log_snr import invert_lam, log_snr
+from reproflow.theory.objective import Objective, error_factor, get_objective
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -157,7 +158,7 @@ def form_gap(row: Row, variant: str = STATEMENT) -> float:
 def noun_gap(row: Row) -> float:
     """The same for the registered weighting; one that is not canonical is taken under the row's path and law."""
     t, lam = _points(get_path(row.path))
-    w = canonical(get_path(row.path), get_time_law(row.law), get_weighting(row.noun), t)
+    w = get_objective(row.path, row.law, row.noun).weight(t)
     return _spread(w / row.form(lam))
 
 
@@ -173,15 +174,16 @@ def derived(row: Row, variant: str, t: Tensor) -> Tensor:
     """The canonical weight at t of the proposal, or of what a control makes of it."""
     if variant == REVERSED:
         t = 1 - t  # linear and cosine paths have lam(1 - t) = -lam(t)
-    path, law = _path(row, variant), get_time_law(row.law)
     other_prediction = "eps" if row.on == "x1" else "x1"
     on = other_prediction if variant == PREDICTION else row.on
-    own = get_weighting("expr:1" if variant == UNIT else row.spec, on=on)
+    weighting = get_weighting("expr:1" if variant == UNIT else row.spec, on=on)
+    objective = Objective(_path(row, variant), get_time_law(row.law), weighting)
     if row.noun == "edm_monotone":
-        t = t.clamp(min=float(invert_lam(path, _scalar(_ends("edm")[1]))))
+        t = t.clamp(min=float(invert_lam(objective.path, _scalar(_ends("edm")[1]))))
     if variant == RAW:
-        return law.density(t) * own.at(path.at(t)) * error_factor(own, path.at(t))
-    return canonical(path, law, own, t)
+        c = objective.path.at(t)
+        return objective.time.density(t) * weighting.at(c) * error_factor(weighting, c)
+    return objective.weight(t)
 
 
 @functools.lru_cache(maxsize=64)

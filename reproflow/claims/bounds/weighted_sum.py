@@ -22,7 +22,7 @@ from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, expected
 from reproflow.exact.integrals import DEFAULT_PATH, over_least, panels, path_kl, stieltjes
 from reproflow.foundation import registry
-from reproflow.theory.log_snr import canonical, coefficient
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -58,7 +58,7 @@ def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
     """w_1..w_T, the largest 1, on a path (the process's default)."""
     path_name = path_name or DEFAULT_PATH[process]
     path = get_path(path_name, process)
-    w = canonical(path, _law(law), get_weighting(name, process), _middles(process, path_name))
+    w = Objective(path, _law(law), get_weighting(name, process)).weight(_middles(process, path_name))
     return w / w.max()
 
 
@@ -218,10 +218,10 @@ def _continuous_gap(process: str, name: str, law: str, variant: str) -> float:
 def _in_time(process: str, name: str, law: str) -> tuple[Tensor, Tensor, Tensor]:
     """int w l - C_w by what training multiplies its errors with; at the edges w by its canonical form, and PKL."""
     path, weighting = get_path(DEFAULT_PATH[process], process), get_weighting(name, process)
-    w = functools.partial(canonical, path, _law(law), weighting)
-    on = panels(process, w)
-    rate = _law(law).density(on.t) * coefficient(path, _law(law), weighting, on.t)
-    return (on.weights * rate) @ over_least(process, on.t)[0], w(on.edges), path_kl(process, on)
+    objective = Objective(path, _law(law), weighting)
+    on = panels(process, objective.weight)
+    rate = _law(law).density(on.t) * objective.coefficient(on.t)
+    return (on.weights * rate) @ over_least(process, on.t)[0], objective.weight(on.edges), path_kl(process, on)
 
 
 def _noised_controls(case: str) -> tuple[str, ...]:

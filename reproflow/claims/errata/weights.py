@@ -11,10 +11,10 @@ from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.numerics import quadrature
 from reproflow.theory.bounds import analyse
-from reproflow.theory.log_snr import canonical
-from reproflow.theory.paths import Path, get_path
-from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import Weighting, get_weighting
+from reproflow.theory.objective import Objective, get_objective
+from reproflow.theory.paths import get_path
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import get_weighting
 
 OTHER_END, EVEN, OTHER_PATH = "the line in N->D time", "uniform", "VP's v factor on the linear path"
 
@@ -73,15 +73,15 @@ def endpoint_emphasis(form: str, context: Context) -> Measurement:
     Refuted by: a share above 1/4. The uniform weight (one half) must show one.
     """
     name = {PRINTED: "one_minus_t_squared", CORRECTED: "t_squared", EVEN: "uniform"}[form]
-    path, law, weighting = get_path("linear"), get_time_law("uniform"), get_weighting(name)
+    objective = get_objective("linear", "uniform", name)
     shares = []
     for low, high in ((0.0, 0.5), (0.5, 1.0)):
         t, lengths = three_gaussians.legendre(8, low, high)
-        shares.append(float(lengths @ weighting.at(path.at(t))))
+        shares.append(float(lengths @ objective.weighting.at(objective.path.at(t))))
     share = shares[0] / sum(shares)
     bound = analyse(
-        lambda t: canonical(path, law, weighting, torch.from_numpy(t)).numpy(),
-        lambda t: path.at(torch.from_numpy(t)).lam.numpy(),
+        lambda t: objective.weight(torch.from_numpy(t)).numpy(),
+        lambda t: objective.path.at(torch.from_numpy(t)).lam.numpy(),
         points=2001,
     )
     return Measurement(share, detail=f"mass on the noise half {share:.3g}; bound property: {bound.verdict}")
@@ -122,19 +122,19 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
         path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
         for diffusion, (printed, numerator) in DIFFUSION.items():
             text = printed if form in (PRINTED, f"{printed} alone") else f"{numerator}/({factor})"
-            weighting = get_weighting(f"expr:{text}", on="velocity")
-            ratio = canonical(path, law, weighting, t) / canonical(path, law, get_weighting(diffusion), t)
+            objective = Objective(path, law, get_weighting(f"expr:{text}", on="velocity"))
+            ratio = objective.weight(t) / Objective(path, law, get_weighting(diffusion)).weight(t)
             spread = float(ratio.log().max() - ratio.log().min())
             spreads.append(spread)
-            said.append(f"{text} on the {name} path: range {spread:.2g}, mean {_mean(path, law, weighting):.3g}")
+            said.append(f"{text} on the {name} path: range {spread:.2g}, mean {_mean(objective):.3g}")
     return Measurement(worst(spreads), detail=", ".join(said))
 
 
-def _mean(path: Path, law: TimeLaw, weighting: Weighting) -> float:
-    """The mean of a weighting over a time law, infinite where its integral diverges."""
+def _mean(objective: Objective) -> float:
+    """The mean of an objective's weighting over its time law, infinite where its integral diverges."""
 
     def f(t: np.ndarray) -> np.ndarray:
         at = torch.from_numpy(t)
-        return (law.density(at) * weighting.at(path.at(at))).numpy()
+        return (objective.time.density(at) * objective.weighting.at(objective.path.at(at))).numpy()
 
     return quadrature.integral(f).value

@@ -16,11 +16,9 @@ from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
 
 Map = Callable[[Tensor], Tensor]
 
@@ -201,7 +199,7 @@ def diffusion_prediction(case: str, variant: str, context: Context) -> Measureme
 
 def _on(case: str, name: str, c: Coefficients, variant: str) -> Tensor:
     """The weighting's coefficient on the error of a prediction under uniform times on the linear path, of t's shape."""
-    on_eps = coefficient(get_path("linear"), get_time_law("uniform"), get_weighting(case), c.t)
+    on_eps = get_objective("linear", "uniform", case).coefficient(c.t)
     on_eps = torch.where((c.t > 0.3) & (c.t < 0.5), 0.0, on_eps) if variant == HOLE else on_eps
     return on_eps if variant == SCALED else on_eps / get_target(name).error_factor(c)
 

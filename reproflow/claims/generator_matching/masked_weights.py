@@ -12,10 +12,9 @@ from torch.nn import functional
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import registry, seeds
-from reproflow.theory.paths import get_path
+from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import masked
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
+from reproflow.theory.processes.masked import MaskedLoss
 
 DATA, SCHEDULE = "weight depends on x1", "each token value masked at a pace of its own"
 
@@ -113,7 +112,7 @@ def _rows(case: str, variant: str) -> Rows:
 def _draws(case: str) -> tuple[Tensor, Tensor]:
     """alpha and the coefficient of the loss at T quantiles in every setting, as training draws them, (K, T) each."""
     u = (torch.arange(TIMES) + 0.5) / TIMES
-    at = [_objective(case, *setting).at(u) for setting in _settings()]
+    at = [_training_loss(case, *setting).at(u) for setting in _settings()]
     alpha, coefficient = (torch.stack([each[name] for each in at]).double() for name in ("alpha", "coefficient"))
     return alpha, coefficient
 
@@ -125,9 +124,8 @@ def _settings() -> list[tuple[str, str]]:
     return [(path, "uniform") for path in paths] + [("linear", law) for law in laws]
 
 
-def _objective(case: str, path: str, law: str) -> masked.Objective:
-    weighting = get_weighting(case, "masked")
-    return masked.Objective(get_path(path, "masked"), get_time_law(law), weighting, VOCABULARY, T_RANGE)
+def _training_loss(case: str, path: str, law: str) -> MaskedLoss:
+    return MaskedLoss(get_objective(path, law, case, "masked"), VOCABULARY, T_RANGE)
 
 
 def _minimiser(rows: Rows) -> Tensor:

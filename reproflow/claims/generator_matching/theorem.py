@@ -14,7 +14,7 @@ from reproflow.exact import ctmc, edit, flows, manifold, matching
 from reproflow.exact.matching import Comparison, Loss, Problem
 from reproflow.foundation import registry
 from reproflow.theory.divergences import Divergence, get_divergence
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -139,7 +139,7 @@ def _time_weights(process: str, times: tuple[float, ...], weightings: tuple[str,
     rows = []
     for law in map(get_time_law, laws):
         density = law.density(t)
-        rows += [density * coefficient(path, law, get_weighting(name, process), t) for name in weightings]
+        rows += [density * Objective(path, law, get_weighting(name, process)).coefficient(t) for name in weightings]
     table = torch.stack(rows)
     return table[(table.isfinite() & (table > 0)).all(1), : len(times)]
 

@@ -14,11 +14,9 @@ from torch import Tensor
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
 from reproflow.numerics.quadrature import Integral, integral
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
 
 NORMAL = Mixture(torch.tensor([1.0]), torch.zeros(1, 1), torch.tensor([1.0]))
 """Data N(0, 1): Var(u|x) is the same at every x, (alpha' sigma - sigma' alpha)² / (alpha² + sigma²)."""
@@ -53,9 +51,8 @@ def _on_velocity(name: str) -> Callable[[Tensor], Tensor]:
     """t -> the factor that a weighting puts on the velocity error of the linear path, of t's shape."""
 
     def factor(t: Tensor) -> Tensor:
-        path = get_path("linear")
-        on_eps = coefficient(path, get_time_law("uniform"), get_weighting(name), t)
-        return on_eps / get_target("velocity").error_factor(path.at(t))
+        objective = get_objective("linear", "uniform", name)
+        return objective.coefficient(t) / get_target("velocity").error_factor(objective.path.at(t))
 
     return factor
 

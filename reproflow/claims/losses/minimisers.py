@@ -11,7 +11,7 @@ from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
 from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import Target, convert, get_target
 from reproflow.theory.times import get_time_law
@@ -86,7 +86,7 @@ def _coefficients(path_name: str, t: Tensor, variant: str) -> Tensor:
     """The coefficients on the eps error of every weighting without a zero here, relative to their largest, (W, N)."""
     path, law = get_path(path_name), get_time_law("uniform")
     names = [entry.name for entry in registry.entries("weighting", "gaussian")]
-    rows = torch.stack([coefficient(path, law, get_weighting(name), t) for name in names])
+    rows = torch.stack([Objective(path, law, get_weighting(name)).coefficient(t) for name in names])
     # What is not a number stays, and shows.
     rows = rows[~(rows <= 0).any(1)]
     if variant == HOLE:

@@ -11,11 +11,9 @@ from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import seeds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import coefficient
+from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
 
 PLAIN, SCALED = "w = 1", "w = sigma²"
 
@@ -112,7 +110,7 @@ def _forms(c: Coefficients, variant: str) -> float:
 def _ddpm(case: str) -> float:
     """Distance from 1 of the coefficient that `snr` on x1 puts on the eps error under uniform times."""
     t = torch.linspace(*three_gaussians.T_RANGE, 64, dtype=torch.float64)
-    return float((coefficient(get_path(case), get_time_law("uniform"), get_weighting("snr"), t) - 1).abs().max())
+    return float((get_objective(case, "uniform", "snr").coefficient(t) - 1).abs().max())
 
 
 def _gain(case: str, variant: str) -> float:

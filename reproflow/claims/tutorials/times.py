@@ -11,7 +11,7 @@ from torch import Tensor
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, told, worst
 from reproflow.exact import three_gaussians
 from reproflow.numerics.quadrature import integral
-from reproflow.theory.log_snr import canonical
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
@@ -215,7 +215,7 @@ def _law_gaps(case: str, variant: str) -> dict[str, float]:
     corrected = mean if variant == UNCORRECTED else _mean(lambda u: (_loss(t := law.quantile(u))) / law.density(t))
     t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
     path, uniform = get_path("linear"), get_time_law("uniform")
-    w, plain = (canonical(path, each, get_weighting("uniform"), t) for each in (law, uniform))
+    w, plain = (Objective(path, each, get_weighting("uniform")).weight(t) for each in (law, uniform))
     return {
         "quarter": abs(2 * _mean(law.density, *quarter) - 1),
         "E_pi[L]": abs(mean / crowded_mean(case) - 1),

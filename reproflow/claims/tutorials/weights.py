@@ -14,7 +14,8 @@ from reproflow.foundation import seeds
 from reproflow.numerics.quadrature import integral
 from reproflow.theory import bounds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import canonical, log_snr
+from reproflow.theory.log_snr import log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
@@ -54,8 +55,8 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
         003's clock without turning it, must show one.
     """
     own = case if variant != SWAPPED else next(name for name in SHARES if name != case)
-    weighting, path, law = get_weighting(own), get_path("linear"), get_time_law("uniform")
-    w = _numpy(lambda t: canonical(path, law, weighting, t))
+    weighting, path = get_weighting(own), get_path("linear")
+    w = _numpy(Objective(path, get_time_law("uniform"), weighting).weight)
     factor = _numpy(lambda t: weighting.at(path.at(t)))
     half = (0.0, 0.5) if variant == REVERSED else (0.5, 1.0)
     share = integral(factor, *half).value / integral(factor).value

@@ -43,7 +43,8 @@ from reproflow.learning.networks.denoiser import MaskedDenoiser
 from reproflow.learning.trained import load_denoiser
 from reproflow.numerics.statistics import Measured
 from reproflow.theory import bounds
-from reproflow.theory.log_snr import canonical, invert_lam, log_snr
+from reproflow.theory.log_snr import invert_lam, log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
@@ -211,7 +212,8 @@ def _terms(path: Path, weighting: Weighting, profile: Profile) -> list[dict[str,
 
 
 def _w(path: Path, weighting: Weighting, levels: Tensor) -> Tensor:
-    return canonical(path, get_time_law("uniform"), weighting, _times(path, levels)).double().expand(len(levels))
+    objective = Objective(path, get_time_law("uniform"), weighting)
+    return objective.weight(_times(path, levels)).double().expand(len(levels))
 
 
 @functools.cache
@@ -221,8 +223,8 @@ def bound_verdict(path: Path, weighting: Weighting) -> tuple[str, str]:
     def on(function: Any) -> Any:
         return lambda t: function(torch.as_tensor(t, dtype=torch.float64)).numpy()
 
-    law = get_time_law("uniform")
+    objective = Objective(path, get_time_law("uniform"), weighting)
     found = bounds.analyse(
-        on(lambda t: canonical(path, law, weighting, t).expand(t.shape)), on(lambda t: log_snr(path, t)), RANGE, 20_001
+        on(lambda t: objective.weight(t).expand(t.shape)), on(lambda t: log_snr(path, t)), RANGE, 20_001
     )
     return found.verdict, found.reason

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from reproflow.exact import conditional_losses, four_tokens, three_gaussians
 from reproflow.foundation import seeds
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -55,7 +55,7 @@ class Sample:
     weight: Tensor
 
 
-def judge(subject: Objective, t_range: Interval | None = None) -> dict[str, Any]:
+def judge(subject: NumericObjective, t_range: Interval | None = None) -> dict[str, Any]:
     """`verdict` (supported: the relative gap is at most 1e-8), `relative_gap`, `control_gap` and `reason`.
 
     Inconclusive where the weight is zero or infinite at the times, and where the control shows nothing.
@@ -67,7 +67,7 @@ def judge(subject: Objective, t_range: Interval | None = None) -> dict[str, Any]
     if reason := _undefined(at):
         return undefined(reason)
     at = replace(at, weight=weight / weight.abs().max())
-    theta, sides = (_masked if subject.path.process == "masked" else _gaussian)(subject, at)
+    theta, sides = (_masked if subject.objective.process == "masked" else _gaussian)(subject, at)
     gap, control = (_gap(at, theta, *each) for each in sides)
     return _verdict(gap, control, f"{TIMES} times in [{low:g}, {high:g}]")
 
@@ -133,9 +133,9 @@ def _gradient(losses: Tensor, weight: Tensor, step: Tensor, theta: Tensor) -> Te
 # -- Gaussian ----------------------------------------------------------------------------------------------------------
 
 
-def _gaussian(subject: Objective, at: Sample) -> Sides:
+def _gaussian(subject: NumericObjective, at: Sample) -> Sides:
     """Parameters, and the two losses at every time (N,) under the weight and under the control's."""
-    c, size = _scaled(subject.path.at(at.t), subject.output)
+    c, size = _scaled(subject.objective.path.at(at.t), subject.output)
     theta = three_gaussians.parameters(0).requires_grad_()
     f = partial(three_gaussians.network, theta)
     problems = [
@@ -167,9 +167,9 @@ def _of_data() -> conditional_losses.Weight:
 # -- masked ------------------------------------------------------------------------------------------------------------
 
 
-def _masked(subject: Objective, at: Sample) -> Sides:
+def _masked(subject: NumericObjective, at: Sample) -> Sides:
     """The same for the cross-entropy of the hidden tokens."""
-    c, theta = subject.path.at(at.t), _token_parameters().requires_grad_()
+    c, theta = subject.objective.path.at(at.t), _token_parameters().requires_grad_()
     weights = torch.ones(len(four_tokens.data()[0]), dtype=torch.float64), _data_weight()
     return theta, [(_conditional(theta, c, each), _marginal(theta, c, each)) for each in weights]
 

@@ -33,7 +33,7 @@ from reproflow.exact import four_tokens
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
 from reproflow.judge.objectives.gradient_identity import RANGE, inside
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -72,7 +72,7 @@ class Moments:
     mean: np.ndarray
 
 
-def measure(subject: Objective, t_range: Interval | None = None) -> dict[str, Any]:
+def measure(subject: NumericObjective, t_range: Interval | None = None) -> dict[str, Any]:
     """`this`, `uniform` and `optimal`: tr Cov/|G|² of one draw at the start; their ratios, and the optimal quantiles.
 
     `reason` says why where they are null: a weight that is infinite or zero at the nodes, or a law with atoms.
@@ -83,10 +83,10 @@ def measure(subject: Objective, t_range: Interval | None = None) -> dict[str, An
     mass = subject.cdf(high) - subject.cdf(low)
     density = subject.density(rule.t) / mass if mass > 0 else np.zeros_like(rule.t)
     if reason := _undefined(rule, weight, density):
-        return _nothing((low, high), subject.path.process, reason)
+        return _nothing((low, high), subject.objective.process, reason)
     weight, density = weight / np.abs(weight).max(), density / rule.sum(density)
     moments = _interpolated(_moments(subject, torch.from_numpy(coarse)))
-    return _told(rule, weight, density, moments, (low, high), subject.path.process)
+    return _told(rule, weight, density, moments, (low, high), subject.objective.process)
 
 
 def _undefined(rule: Rule, weight: np.ndarray, density: np.ndarray) -> str:
@@ -216,9 +216,9 @@ def _interpolated(moments: Moments) -> Moments:
 # -- networks ----------------------------------------------------------------------------------------------------------
 
 
-def _moments(subject: Objective, t: Tensor) -> Moments:
-    c = subject.path.at(t)
-    rows = _of_tokens(c) if subject.path.process == "masked" else _of_points(c, subject.output)
+def _moments(subject: NumericObjective, t: Tensor) -> Moments:
+    c = subject.objective.path.at(t)
+    rows = _of_tokens(c) if subject.objective.process == "masked" else _of_points(c, subject.output)
     return Moments(*(each.numpy() for each in rows))
 
 

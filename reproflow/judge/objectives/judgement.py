@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,15 @@ from reproflow.judge.objectives import gradient_identity, restatements, verdicts
 from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
 from reproflow.judge.objectives.integrability import mass
-from reproflow.judge.objectives.numeric_objective import WHOLE, Objective
+from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
-from reproflow.theory.log_snr import canonical_at
-from reproflow.theory.paths import get_path
+from reproflow.theory.objective import Objective, get_objective
 from reproflow.theory.reverse import quick_law, quick_path
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
 
 LAM = tuple(float(lam) for lam in range(-6, 7))
 CURVE = np.linspace(-10, 10, 201)
@@ -101,33 +98,58 @@ def weighting(
     time_agnostic: bool = False,
     train: Plan | None = None,
 ) -> Judgement:
-    """The judgement on a weighting.
+    """The judgement on a weighting: `objective` of what these specs name.
 
     The path is `linear` unless given, for a masked process too. `target` is what the weighting multiplies, in place of
-    what it says itself. `t_range` is the range of t, by default [1e-4, 1 - 1e-4] for the bound and (0, 1) for the rest.
-    `lam` are the log-SNRs at which the canonical weight is told. `time_agnostic` says that a masked network of `tokens`
-    tokens has no time input: its moment test is then the verdict that counts. `train` asks for the paired experiment.
+    what it says itself. The rest is as in `objective`.
 
     Raises `UsageError` for a name, a file or an expression that cannot be used, and where a value is NaN.
     """
     started = clock.monotonic()
-    own = get_weighting(spec, process, target or "")
-    subject = Objective(quick_path(get_path(path or DEFAULT_PATH, process)), quick_law(get_time_law(time)), own)
+    subject = get_objective(path or DEFAULT_PATH, time, spec, process, target or "")
+    found = objective(subject, t_range, lam, tokens, time_agnostic, train)
+    return replace(found, spec=str(spec), seconds=round(clock.monotonic() - started, 3))
+
+
+def objective(
+    subject: Objective,
+    t_range: Interval | None = None,
+    lam: Sequence[float] = LAM,
+    tokens: int | None = None,
+    time_agnostic: bool = False,
+    train: Plan | None = None,
+) -> Judgement:
+    """The judgement on an objective of squared errors or cross-entropies.
+
+    `t_range` is the range of t, by default [1e-4, 1 - 1e-4] for the bound and (0, 1) for the rest. `lam` are the
+    log-SNRs at which the canonical weight is evaluated. `time_agnostic` says that a masked network of `tokens` tokens
+    has no time input: its moment test is then the verdict that counts. `train` asks for the paired experiment.
+
+    Raises `UsageError` for an objective with another loss, for a range or a number of tokens that is none, and where a
+    value is NaN.
+    """
+    started = clock.monotonic()
+    if subject.loss is not None:
+        raise UsageError(
+            f"divergence {subject.loss.name!r}: an objective is judged by its canonical weight, which squared errors "
+            "and cross-entropies alone have; judge.divergence judges the divergence itself."
+        )
+    numeric = NumericObjective(replace(subject, path=quick_path(subject.path), time=quick_law(subject.time)))
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
-    moments.check_tokens(tokens, time_agnostic, process)
-    fault = subject.fault()
-    facts = _no_facts(fault, lam, tokens) if fault else _facts(subject, t_range, bound_range, lam, tokens)
+    moments.check_tokens(tokens, time_agnostic, subject.process)
+    fault = numeric.fault()
+    facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens)
     return Judgement(
-        spec=str(spec),
-        process=process,
+        spec=subject.weighting.name,
+        process=subject.process,
         path=subject.path.name,
-        time=subject.law.name,
-        target=own.on,
+        time=subject.time.name,
+        target=subject.prediction,
         range=bound_range,
         **facts,
-        gradient=gradient_identity.undefined(fault) if fault else gradient_identity.judge(subject, t_range),
-        variance=variance.nothing(fault, process) if fault else variance.measure(subject, t_range),
-        train=None if train is None else _trained(subject, facts["equivalent"], fault, train),
+        gradient=gradient_identity.undefined(fault) if fault else gradient_identity.judge(numeric, t_range),
+        variance=variance.nothing(fault, subject.process) if fault else variance.measure(numeric, t_range),
+        train=None if train is None else _trained(numeric.objective, facts["equivalent"], fault, train),
         seconds=round(clock.monotonic() - started, 3),
     )
 
@@ -146,7 +168,7 @@ def _checked_range(t_range: Interval) -> Interval:
 
 
 def _facts(
-    subject: Objective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
+    subject: NumericObjective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
 ) -> dict[str, Any]:
     t_range = given or WHOLE
     t = _times(subject, t_range)
@@ -165,7 +187,7 @@ def _facts(
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),
-        "equivalent": [dict(vars(each)) for each in equivalents(subject.path, subject.law, subject.weighting)],
+        "equivalent": [dict(vars(each)) for each in equivalents(subject.objective)],
         "replacement": law,
         "per_log_snr": restatements.per_log_snr(subject, bound, halves),
         "targets": restatements.on_targets(subject, lam),
@@ -191,7 +213,7 @@ def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str,
     }
 
 
-def _times(subject: Objective, t_range: Interval) -> np.ndarray:
+def _times(subject: NumericObjective, t_range: Interval) -> np.ndarray:
     """Where zeros and negative values are looked for: uniform in t, and closer and closer to both ends."""
     t = np.concatenate([np.linspace(*t_range, POINTS), subject.ladder])
     first, last = max(t_range[0], subject.ladder[0]), min(t_range[1], subject.ladder[-1])
@@ -203,6 +225,6 @@ def _widened(intervals: list[Interval], t: np.ndarray, t_range: Interval) -> lis
     return [(t_range[0] if low == t[0] else low, t_range[1] if high == t[-1] else high) for low, high in intervals]
 
 
-def _at(subject: Objective, lam: Sequence[float] | np.ndarray) -> list[float]:
+def _at(subject: NumericObjective, lam: Sequence[float] | np.ndarray) -> list[float]:
     at = torch.tensor(list(lam), dtype=torch.float64)
-    return canonical_at(subject.path, subject.law, subject.weighting, at).tolist()
+    return subject.objective.at_log_snr(at).tolist()

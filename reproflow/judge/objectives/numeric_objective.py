@@ -1,6 +1,6 @@
-"""An objective under judgement: path, time law and weighting as functions on numpy arrays, NaN refused.
+"""An objective under judgement: what it consists of as functions on numpy arrays, NaN refused.
 
-What the three are is asked here; whether it is any good is decided by the verdicts.
+What its parts are is asked here; whether it is any good is decided by the verdicts.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from reproflow.foundation.errors import UsageError
 from reproflow.numerics.intervals import Interval
 from reproflow.theory import time_law_gaps
 from reproflow.theory.admission import admit_time_law
-from reproflow.theory.log_snr import canonical, elbo_coefficient, log_snr
-from reproflow.theory.paths import Path
+from reproflow.theory.log_snr import elbo_coefficient, log_snr
+from reproflow.theory.objective import Objective
 from reproflow.theory.targets import get_target
-from reproflow.theory.times import TimeLaw
-from reproflow.theory.weightings import Weighting
 
 WHOLE = (0.0, 1.0)
 OCTAVES = (50, 40)
@@ -30,74 +28,74 @@ FARTHEST = 600.0
 
 
 @dataclass(frozen=True, eq=False)
-class Objective:
-    """A Gaussian or masked objective; arguments and answers are float64 arrays of one shape."""
+class NumericObjective:
+    """A Gaussian or masked objective in numpy; arguments and answers are float64 arrays of one shape."""
 
-    path: Path
-    law: TimeLaw
-    weighting: Weighting
+    objective: Objective
 
     def lam(self, t: np.ndarray) -> np.ndarray:
         """The log-SNR at t."""
-        return self._number(lambda t: log_snr(self.path, t), t, f"path {self.path.name!r}")
+        return self._number(lambda t: log_snr(self.objective.path, t), t, f"path {self.objective.path.name!r}")
 
     def value(self, t: np.ndarray) -> np.ndarray:
         """The weighting's own value at t, before any conversion."""
-        return self._number(lambda t: self.weighting.at(self.path.at(t)), t, f"weighting {self.weighting.name!r}")
+        weighting, path = self.objective.weighting, self.objective.path
+        return self._number(lambda t: weighting.at(path.at(t)), t, f"weighting {weighting.name!r}")
 
     def w(self, t: np.ndarray) -> np.ndarray:
         """The canonical weight at t. Where it is NaN, the noun is named that makes it so."""
-        found = self._raw(lambda t: canonical(self.path, self.law, self.weighting, t), t)
+        found = self._raw(self.objective.weight, t)
         bad = np.isnan(found)
         if bad.any():
             self.value(t[bad])
             self.density(t[bad])
-            raise UsageError(f"path {self.path.name!r} gives no weight at t = {t[bad].min():.6g}: 0/0 or inf/inf.")
+            name = self.objective.path.name
+            raise UsageError(f"path {name!r} gives no weight at t = {t[bad].min():.6g}: 0/0 or inf/inf.")
         return found
 
     def density(self, t: np.ndarray) -> np.ndarray:
         """pi(t)."""
-        return self._number(self.law.density, t, f"time law {self.law.name!r}")
+        return self._number(self.objective.time.density, t, f"time law {self.objective.time.name!r}")
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
         """t at the quantiles u of the time law."""
-        return self._number(self.law.quantile, u, f"time law {self.law.name!r}", "u")
+        return self._number(self.objective.time.quantile, u, f"time law {self.objective.time.name!r}", "u")
 
     def cdf(self, t: float) -> float:
         """P(T <= t)."""
-        return float(self.law.cdf(torch.tensor([t], dtype=torch.float64))[0]) if 0 < t < 1 else t
+        return float(self.objective.time.cdf(torch.tensor([t], dtype=torch.float64))[0]) if 0 < t < 1 else t
 
     def on_output(self, t: np.ndarray) -> np.ndarray:
         """pi times the coefficient of the loss, at t, on the prediction that `output` names."""
-        if self.weighting.on != "canonical":
+        if self.objective.prediction != "canonical":
             density = self.density(t)
             return np.where(density > 0, density * np.where(density > 0, self.value(t), 0.0), 0.0)
-        return self._number(self._canonical_on_output, t, f"weighting {self.weighting.name!r}")
+        return self._number(self._canonical_on_output, t, f"weighting {self.objective.weighting.name!r}")
 
     @property
     def output(self) -> str:
         """What the coefficient multiplies: what the weighting names, or the usual output if it is canonical."""
-        if self.weighting.on != "canonical":
-            return self.weighting.on
-        return "ce" if self.path.process == "masked" else "velocity"
+        if self.objective.prediction != "canonical":
+            return self.objective.prediction
+        return "ce" if self.objective.process == "masked" else "velocity"
 
     def _canonical_on_output(self, t: Tensor) -> Tensor:
-        c = self.path.at(t)
+        c = self.objective.path.at(t)
         factor = torch.ones_like(t) if c.process == "masked" else get_target("velocity").error_factor(c)
-        return canonical(self.path, self.law, self.weighting, t) * elbo_coefficient(c) / factor
+        return self.objective.weight(t) * elbo_coefficient(c) / factor
 
     def dlam(self, t: np.ndarray) -> np.ndarray:
         """d lam/dt."""
-        return self._number(lambda t: self.path.at(t).dlam, t, f"path {self.path.name!r}")
+        return self._number(lambda t: self.objective.path.at(t).dlam, t, f"path {self.objective.path.name!r}")
 
     def dalpha(self, t: np.ndarray) -> np.ndarray:
         """d alpha/dt."""
-        return self._number(lambda t: self.path.at(t).dalpha, t, f"path {self.path.name!r}")
+        return self._number(lambda t: self.objective.path.at(t).dalpha, t, f"path {self.objective.path.name!r}")
 
     @functools.cached_property
     def gaps(self) -> tuple[Interval, ...]:
         """Where the time law never goes."""
-        return time_law_gaps.gaps(self.law)
+        return time_law_gaps.gaps(self.objective.time)
 
     @functools.cached_property
     def reach(self) -> Interval:
@@ -107,7 +105,7 @@ class Objective:
 
     def _reached(self, t: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            lam = self._raw(lambda t: log_snr(self.path, t), t)
+            lam = self._raw(lambda t: log_snr(self.objective.path, t), t)
         far = np.flatnonzero(~(np.abs(lam) <= FARTHEST))
         return t[: max(1, int(far[0]))] if len(far) else t
 
@@ -119,7 +117,7 @@ class Objective:
     @functools.cached_property
     def resolved(self) -> float:
         """The last t at which w has six digits: a density that comes from a quantile map fails where u is nearly 1."""
-        if self.weighting.on == "canonical" or self.law.entry.meta.get("density"):
+        if self.objective.prediction == "canonical" or self.objective.time.entry.meta.get("density"):
             return 1.0
         return float(self.quantile(np.array([1 - 1e-9]))[0])
 
@@ -142,22 +140,23 @@ class Objective:
 
     def _path_fault(self) -> str:
         t = (np.arange(8192) + 0.5) / 8192
-        what = f"path {self.path.name!r}"
-        alpha, sigma = (self._number(part, t, what) for part in (lambda t: self.path(t)[0], lambda t: self.path(t)[1]))
+        path = self.objective.path
+        what = f"path {path.name!r}"
+        alpha, sigma = (self._number(part, t, what) for part in (lambda t: path(t)[0], lambda t: path(t)[1]))
         cure = "see reproflow check path"
         for name, value in (("alpha", alpha), ("sigma", sigma)):
             bad = ~(np.isfinite(value) & (value > 0))
             if bad.any():
-                return f"path {self.path.name!r} has {name} = {value[bad][0]:.4g} at t = {t[bad][0]:.4g}; {cure}"
+                return f"{what} has {name} = {value[bad][0]:.4g} at t = {t[bad][0]:.4g}; {cure}"
         falls = np.diff(self.lam(t)) <= 0
         if falls.any():
-            return f"path {self.path.name!r}: the SNR does not rise at t = {t[1:][falls][0]:.4g}; {cure}"
+            return f"{what}: the SNR does not rise at t = {t[1:][falls][0]:.4g}; {cure}"
         return ""
 
     def _law_fault(self) -> str:
         self.quantile((np.arange(8192) + 0.5) / 8192)
         try:
-            admit_time_law(self.law)
+            admit_time_law(self.objective.time)
         except UsageError as error:
             return str(error)
         return ""

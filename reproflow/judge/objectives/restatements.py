@@ -18,13 +18,13 @@ import torch
 
 from reproflow.foundation import registry
 from reproflow.judge.objectives.integrability import mean_of
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import cumulative
 from reproflow.numerics.cumulative import Cumulative
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral
 from reproflow.theory.bounds import Bound
-from reproflow.theory.log_snr import coefficient, invert_lam
+from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.targets import get_target
 
 SHARES = np.arange(1, 20) / 20
@@ -34,7 +34,7 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 
 def replacement(
-    subject: Objective, mean: Integral, negative: list[Interval], t_range: Interval
+    subject: NumericObjective, mean: Integral, negative: list[Interval], t_range: Interval
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The time law that would replace the weight, and the shares of E[c] on both halves of time.
 
@@ -76,13 +76,13 @@ def _hindrance(mean: Integral, negative: list[Interval]) -> str:
     return "" if mean.value > 0 else "w is zero where the time law goes: there is nothing to draw"
 
 
-def _halves(subject: Objective, below: Cumulative, by_quantile: bool) -> dict[str, Any]:
+def _halves(subject: NumericObjective, below: Cumulative, by_quantile: bool) -> dict[str, Any]:
     noise = below.at(subject.cdf(HALF) if by_quantile else HALF) / below.total
     reason = "shares of E[w], the mass of the loss's coefficient, on t < 1/2 (towards noise) and t > 1/2 (towards data)"
     return {"noise": noise, "data": 1 - noise, "reason": reason}
 
 
-def per_log_snr(subject: Objective, bound: Bound, halves: dict[str, Any]) -> dict[str, Any]:
+def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any]) -> dict[str, Any]:
     """What an objective stresses: how two integrals are spread over lam, in bands and by quartiles.
 
     `share` is of the integral of w dlam, `loss` of the loss of the best denoiser of Gaussian data of unit variance, w
@@ -97,7 +97,7 @@ def per_log_snr(subject: Objective, bound: Bound, halves: dict[str, Any]) -> dic
         # Above zero at single times alone, as where the time law is all atoms.
         return {"bands": [], "quartiles": None, "halves": halves}
     told = 1 / (1 + np.exp(-lam))
-    learnt = told * (1 - told) if subject.path.process == "masked" else told
+    learnt = told * (1 - told) if subject.objective.process == "masked" else told
     ends = np.array([lam[0], *(each for each in BANDS if lam[0] < each < lam[-1]), lam[-1]])
     below = {"share": _below(lam, w), "loss": _below(lam, w * learnt)}
     parts = {key: np.diff(np.interp(ends, lam, each)).tolist() for key, each in below.items()}
@@ -115,19 +115,19 @@ def _below(lam: np.ndarray, rate: np.ndarray) -> np.ndarray:
     return below / below[-1]
 
 
-def on_targets(subject: Objective, lam: Sequence[float]) -> dict[str, Any] | None:
+def on_targets(subject: NumericObjective, lam: Sequence[float]) -> dict[str, Any] | None:
     """The factor on every other target that gives the same loss, at log-SNRs; None for a masked process.
 
     A canonical weighting is no factor yet: its own is that of the given time law, and all targets are told.
     """
-    if subject.path.process == "masked":
+    if subject.objective.process == "masked":
         return None
-    t = invert_lam(subject.path, torch.tensor(list(lam), dtype=torch.float64))
+    t = invert_lam(subject.objective.path, torch.tensor(list(lam), dtype=torch.float64))
     reached = t.isfinite()
     t = torch.where(reached, t, 0.5)
-    c = subject.path.at(t)
-    on_eps = coefficient(subject.path, subject.law, subject.weighting, t)
-    names = [each.name for each in registry.entries("target") if each.name != subject.weighting.on]
+    c = subject.objective.path.at(t)
+    on_eps = subject.objective.coefficient(t)
+    names = [each.name for each in registry.entries("target") if each.name != subject.objective.prediction]
     found: dict[str, Any] = {"lam": list(lam)}
     for name in names:
         factor = torch.where(reached, on_eps / get_target(name).error_factor(c), torch.nan)

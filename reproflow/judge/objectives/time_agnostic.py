@@ -21,7 +21,7 @@ import torch
 from scipy import special
 
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.objectives.numeric_objective import WHOLE, Objective
+from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import cumulative, quadrature
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE, Bound
@@ -55,7 +55,7 @@ def check_tokens(tokens: int | None, time_agnostic: bool, process: str) -> None:
 
 
 def time_agnostic(
-    subject: Objective, bound: Bound, tokens: int, t_range: Interval | None, bound_range: Interval
+    subject: NumericObjective, bound: Bound, tokens: int, t_range: Interval | None, bound_range: Interval
 ) -> dict[str, Any]:
     """The verdict on the weight for a network of `tokens` tokens that is not conditioned on time."""
     if bound.verdict == CERTIFIED:
@@ -101,7 +101,7 @@ def answer(tokens: int, verdict: str, reason: str, distance: float | None = None
     }
 
 
-def _ends(subject: Objective, tokens: int, span: Interval) -> tuple[str, str]:
+def _ends(subject: NumericObjective, tokens: int, span: Interval) -> tuple[str, str]:
     """Whether the mean with all tokens masked is finite at the noise end, and that with one masked at the data end."""
     octaves = subject.dense[0] if span[0] == 0 else OWN, subject.dense[1] if span[1] == 1 else OWN
 
@@ -115,13 +115,13 @@ def _ends(subject: Objective, tokens: int, span: Interval) -> tuple[str, str]:
     return verdict(tokens, 0), verdict(1, -1)
 
 
-def _density(subject: Objective, t: np.ndarray, tokens: int, k: int) -> np.ndarray:
+def _density(subject: NumericObjective, t: np.ndarray, tokens: int, k: int) -> np.ndarray:
     """Beta(m; k, L-k+1) |dm/dt|."""
     return np.exp(_log_beta(*_shown(subject, t), tokens, np.array([k]))[0]) * subject.dalpha(t)
 
 
-def _shown(subject: Objective, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    alpha, m = subject.path(torch.from_numpy(np.ascontiguousarray(t)))
+def _shown(subject: NumericObjective, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    alpha, m = subject.objective.path(torch.from_numpy(np.ascontiguousarray(t)))
     return alpha.numpy(), m.numpy()
 
 
@@ -131,7 +131,7 @@ def _log_beta(alpha: np.ndarray, m: np.ndarray, tokens: int, k: np.ndarray) -> n
     return special.xlogy(k - 1, m) + special.xlogy(tokens - k, alpha) - special.betaln(k, tokens - k + 1)
 
 
-def means(subject: Objective, tokens: int, span: Interval) -> tuple[np.ndarray, np.ndarray, Interval]:
+def means(subject: NumericObjective, tokens: int, span: Interval) -> tuple[np.ndarray, np.ndarray, Interval]:
     """k, the means y_k of w under the beta laws cut to a span of t, and the m of its ends.
 
     Laws of which less than `SEEN` lies in the span are left out.
@@ -152,7 +152,7 @@ def means(subject: Objective, tokens: int, span: Interval) -> tuple[np.ndarray, 
     return k, total / seen, m_range
 
 
-def _tail(subject: Objective, tokens: int, k: np.ndarray, end: float, at: float) -> np.ndarray:
+def _tail(subject: NumericObjective, tokens: int, k: np.ndarray, end: float, at: float) -> np.ndarray:
     """What lies between the last piece and an end, where the integrand goes like a power, (K,)."""
     t = end + (at - end) * np.array([1.0, 16.0])
     rate = subject.w(t) * subject.dalpha(t) * np.exp(_log_beta(*_shown(subject, t), tokens, k))

@@ -10,7 +10,7 @@ import numpy as np
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.judge.objectives import integrability as means
 from reproflow.judge.objectives import witnesses
-from reproflow.judge.objectives.numeric_objective import WHOLE, Objective
+from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral
@@ -21,7 +21,7 @@ FALSIFIED = "falsified"
 
 
 def admissible(
-    subject: Objective, mean: Integral, negative: list[Interval], zero: list[Interval], t_range: Interval
+    subject: NumericObjective, mean: Integral, negative: list[Interval], zero: list[Interval], t_range: Interval
 ) -> dict[str, Any]:
     """Every hypothesis of Lemma 4.7 of 000, over a range of t."""
     broken = [f"w is negative on {_intervals(negative)}"] if negative else []
@@ -33,7 +33,7 @@ def admissible(
     if own := [each for each in zero if each not in gaps]:
         broken.append(f"w is zero on {_intervals(own)}")
     error = "cross-entropy" if subject.output == "ce" else f"{subject.output} error"
-    what = f"the coefficient of the {error} under {subject.law.name} time" + _over(t_range)
+    what = f"the coefficient of the {error} under {subject.objective.time.name} time" + _over(t_range)
     if broken:
         verdict, reason = REFUTED, "; ".join(broken)
     elif mean.verdict == "inconclusive":
@@ -69,7 +69,7 @@ def identified(negative: list[Interval], zero: list[Interval], infinite: list[In
 
 
 def bound_property(
-    subject: Objective, bound: Bound, bound_range: Interval, lam: Sequence[float], whole: bool = True
+    subject: NumericObjective, bound: Bound, bound_range: Interval, lam: Sequence[float], whole: bool = True
 ) -> dict[str, Any]:
     """The bound property (`theory.bounds`), with a witness where there is one, advice and flags.
 
@@ -83,7 +83,7 @@ def bound_property(
     if witness is not None:
         reason += f"; the inequality itself fails: {witnesses.text(witness)}"
     elif searched:
-        reason += f"; no witness against the inequality was found among {witnesses.families(subject.path.process)}"
+        reason += f"; no witness against the inequality was found among {witnesses.families(subject.objective.process)}"
     violation = hull and {
         **_ends(hull),
         "intervals": [_ends(each) for each in bound.rises],
@@ -123,10 +123,10 @@ def _advice(bound: Bound, lam: Sequence[float]) -> dict[str, Any] | None:
     return {"text": text, "lam": inside, "w": curve.tolist()}
 
 
-def _flags(subject: Objective) -> dict[str, Any]:
+def _flags(subject: NumericObjective) -> dict[str, Any]:
     """What is worth knowing beside the verdict: whether C_w is finite, and what w tends to at the noise end."""
     constant, limit = means.bound_constant(subject), means.noise_limit(subject)
-    masked = subject.path.process == "masked"
+    masked = subject.objective.process == "masked"
     what = "the integral of w dalpha" if masked else "the integral of w dlam towards the data"
     reason = {
         "finite": f"C_w is finite: {what} is",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.theory.bounds import NOT_REPRESENTABLE, Bound
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def wanted(bound: Bound) -> bool:
     return bound.verdict == NOT_REPRESENTABLE and bool(bound.rises) and weight
 
 
-def find(subject: Objective, bound: Bound, whole: bool) -> Witness | None:
+def find(subject: NumericObjective, bound: Bound, whole: bool) -> Witness | None:
     """A witness against the bound property of a weight as sampled, or nothing where none is found.
 
     Of the examples that come within half of the largest violation, the one with the fewest tokens. `whole` says that
@@ -44,7 +44,7 @@ def find(subject: Objective, bound: Bound, whole: bool) -> Witness | None:
     # Imported where it is needed: scipy's statistics take half a second, which a certified weight need not wait for.
     from reproflow.exact import witness
 
-    process = subject.path.process
+    process = subject.objective.process
     every = witness.examples(bound.lam, bound.w, process)
     beyond = witness.examples(*_followed(subject, bound), process) if whole else every
     pairs = zip(every, beyond, strict=True)
@@ -121,7 +121,7 @@ def _agree(one: Witness, other: Witness) -> bool:
     return one.falsifies and apart < 0.5 * min(one.right - one.left, other.right - other.left)
 
 
-def _followed(subject: Objective, bound: Bound) -> tuple[np.ndarray, np.ndarray]:
+def _followed(subject: NumericObjective, bound: Bound) -> tuple[np.ndarray, np.ndarray]:
     """lam and w with those beyond the range, as far as numbers and `FARTHEST` allow."""
     t = subject.ladder
     t = t[(t >= 2.0 ** -subject.dense[0]) & (t <= 1 - 2.0 ** -subject.dense[1])]

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reproflow.judge.objectives.numeric_objective import Objective
 from reproflow.numerics.paired import compare_seeds
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 from reproflow.numerics.statistics import mean_interval
 from reproflow.theory.equivalence import ANY
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
@@ -32,13 +32,13 @@ class Arm:
     """One of the objectives that are trained; `role` is `this`, `same objective`, `elbo` or `usual`."""
 
     role: str
-    subject: Objective
+    objective: Objective
 
     @property
     def name(self) -> tuple[str, str, str, str]:
         """Path, time law, weighting and what it multiplies: two arms with one name are one."""
-        own = self.subject
-        return own.path.name, own.law.name, own.weighting.name, own.weighting.on
+        objective = self.objective
+        return objective.path.name, objective.time.name, objective.weighting.name, objective.prediction
 
 
 @dataclass
@@ -54,7 +54,7 @@ def arms(subject: Objective, equivalent: Sequence[Mapping[str, Any]]) -> list[Ar
 
     `equivalent` holds registered combinations with the subject's canonical weight, as `check` tells them.
     """
-    process, path, law = subject.path.process, subject.path, subject.law
+    process, path, law = subject.process, subject.path, subject.time
     found = [Arm("this", subject)]
     if same := _same_objective(subject, equivalent):
         found.append(same)
@@ -85,7 +85,7 @@ def _same_objective(subject: Objective, equivalent: Sequence[Mapping[str, Any]])
 
 
 def _combination(subject: Objective, each: Mapping[str, Any]) -> Arm:
-    process = subject.path.process
+    process = subject.process
     path = subject.path if each["path"] == ANY else quick_path(get_path(each["path"], process))
     law = quick_law(get_time_law("uniform" if each["time"] == ANY else each["time"]))
     return Arm(SAME, Objective(path, law, get_weighting(each["weighting"], process)))

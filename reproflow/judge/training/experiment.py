@@ -27,17 +27,18 @@ from reproflow.evaluation.cells import likelihood
 from reproflow.foundation import files, grid
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.objectives.numeric_objective import Objective
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.judge.training.plan import Plan
 from reproflow.learning.data import ImageData, ToyData, get_dataset, tensor_files
 from reproflow.learning.networks import stacked_mlp
 from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
 from reproflow.learning.networks.heads import Head, head_for
-from reproflow.learning.training.batches import Batches
+from reproflow.learning.training.batches import Batches, TrainingLoss
 from reproflow.learning.training.stacked import StackedTrainer, fresh
 from reproflow.theory.admission import admit
-from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.objective import Objective
+from reproflow.theory.processes.gaussian import GaussianLoss
+from reproflow.theory.processes.masked import MaskedLoss
 from reproflow.theory.targets import get_target
 
 STEPS = {"gaussian": 1500, "masked": 400}
@@ -75,10 +76,10 @@ def compare(subject: Objective, equivalent: Sequence[Mapping[str, Any]], plan: P
     is trained then. Raises `UsageError` for fewer than one seed or two steps, and for what user code does wrong.
     """
     plan = plan or Plan()
-    started, experiment = clock.monotonic(), _experiment(subject.path.process, plan)
+    started, experiment = clock.monotonic(), _experiment(subject.process, plan)
     if refusal := _refusal(subject, experiment):
         return refused(subject, refusal, plan)
-    asked = [(arm, _refusal(arm.subject, experiment)) for arm in arms(subject, equivalent)]
+    asked = [(arm, _refusal(arm.objective, experiment)) for arm in arms(subject, equivalent)]
     trained = [arm for arm, refused in asked if not refused]
     found = {**_about(experiment), **told(trained, _train(trained, experiment, plan))}
     found["left_out"] = [{"role": arm.role, "reason": refused} for arm, refused in asked if refused]
@@ -91,7 +92,7 @@ def compare(subject: Objective, equivalent: Sequence[Mapping[str, Any]], plan: P
 def refused(subject: Objective, reason: str, plan: Plan) -> dict[str, Any]:
     """The answer where nothing can be trained."""
     empty: dict[str, Any] = {"this": None, "neighbours": [], "left_out": [], "seconds": 0.0}
-    return {**_about(_experiment(subject.path.process, plan)), **empty, "reason": f"not trained: {reason}"}
+    return {**_about(_experiment(subject.process, plan)), **empty, "reason": f"not trained: {reason}"}
 
 
 def _about(experiment: Experiment) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def _experiment(process: str, plan: Plan) -> Experiment:
 def _refusal(subject: Objective, experiment: Experiment) -> str:
     """Why an objective cannot be trained, or nothing. What user code does wrong was refused before."""
     try:
-        admit(subject.path, subject.law, subject.weighting, experiment.training.t_range)
+        admit(subject, experiment.training.t_range)
     except UsageError as error:
         return str(error)
     return ""
@@ -135,11 +136,13 @@ def _caution(experiment: Experiment) -> str:
 
 
 class PairedDraws(Batches):
-    """Batches for objectives that are given, one a cell; the cells say seeds and data set."""
+    """Batches for these losses, one a cell; the cells say seeds and data set."""
 
-    def __init__(self, cells: Sequence[Cell], objectives: Sequence[Any], experiment: Experiment, data: Data) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], losses: Sequence[TrainingLoss], experiment: Experiment, data: Data
+    ) -> None:
         super().__init__(cells, experiment, data, torch.device("cpu"))
-        self.objectives = list(objectives)
+        self.losses = list(losses)
 
 
 Member = tuple[int, Cell]
@@ -154,16 +157,16 @@ def _train(trained: Sequence[Arm], experiment: Experiment, plan: Plan) -> list[O
     head = head_for(data, experiment.process, cells[0].target, experiment.model)
     network = stacked_mlp.initialise(head.architecture, [(head.kind, data.name, cell.seed) for _, cell in members])
     stack = StackedTrainer(head, experiment.training, fresh(network, experiment.training.steps), torch.device("cpu"))
-    objectives = [_objective(arm.subject, experiment, data) for arm in trained]
+    losses = [_training_loss(arm.objective, experiment, data) for arm in trained]
     outcomes = [Outcome() for _ in trained]
 
     def draws(members: Sequence[Member]) -> PairedDraws:
-        return PairedDraws([cell for _, cell in members], [objectives[place] for place, _ in members], experiment, data)
+        return PairedDraws([cell for _, cell in members], [losses[place] for place, _ in members], experiment, data)
 
     members = _run(stack, members, draws, outcomes, plan)
     for (place, cell), state in zip(members, stack.states() if members else [], strict=True):
         plan.alive()
-        denoiser = _denoiser(trained[place].subject, cell, state.tensors, head)
+        denoiser = _denoiser(trained[place].objective, cell, state.tensors, head)
         _measure(denoiser, cell, experiment, data, outcomes[place])
         _keep(trained[place], cell, denoiser, plan)
     return outcomes
@@ -194,18 +197,18 @@ def _run(
     return members
 
 
-def _objective(subject: Objective, experiment: Experiment, data: Data) -> gaussian.Objective | masked.Objective:
-    nouns, t_range = (subject.path, subject.law, subject.weighting), experiment.training.t_range
+def _training_loss(subject: Objective, experiment: Experiment, data: Data) -> TrainingLoss:
+    t_range = experiment.training.t_range
     if isinstance(data, ImageData):
-        return masked.Objective(*nouns, data.levels, t_range)
-    return gaussian.Objective(*nouns, get_target("velocity"), t_range)
+        return MaskedLoss(subject, data.levels, t_range)
+    return GaussianLoss(subject, get_target("velocity"), t_range)
 
 
 def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head: Head) -> Denoiser:
     """The network of a state, with its averaged weights."""
     weights = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
     network = stacked_mlp.stack(head.architecture, [weights]).eval().requires_grad_(False)
-    if subject.path.process == "masked":
+    if subject.process == "masked":
         return MaskedDenoiser(network, head, subject.path)
     return GaussianDenoiser(network, head, subject.path, get_target(cell.target))
 

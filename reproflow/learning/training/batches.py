@@ -21,8 +21,10 @@ from reproflow.learning.data import ImageData, ToyData, coupled_pairs
 from reproflow.theory.admission import admit
 from reproflow.theory.couplings import couple, get_coupling
 from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
+from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.processes.gaussian import GaussianLoss
+from reproflow.theory.processes.masked import MaskedLoss
 from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
@@ -31,17 +33,17 @@ from reproflow.theory.weightings import get_weighting
 
 CHUNK = 64
 
-Objective = gaussian.Objective | masked.Objective
+TrainingLoss = GaussianLoss | MaskedLoss
 
 
-def objective(cell: Cell, experiment: Experiment, vocabulary: int) -> Objective:
-    """What a cell minimises. Raises `UsageError` for nouns that cannot be trained with."""
+def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> TrainingLoss:
+    """What a cell minimises. Raises `UsageError` for components that cannot be trained with."""
     path, law = quick_path(get_path(cell.path, cell.process)), get_time_law(cell.time)
-    weighting, t_range = get_weighting(cell.weighting, cell.process), experiment.training.t_range
-    admit(path, law, weighting, t_range)
+    objective, t_range = Objective(path, law, get_weighting(cell.weighting, cell.process)), experiment.training.t_range
+    admit(objective, t_range)
     if cell.process == "masked":
-        return masked.Objective(path, law, weighting, vocabulary, t_range)
-    return gaussian.Objective(path, law, weighting, get_target(cell.target), t_range)
+        return MaskedLoss(objective, vocabulary, t_range)
+    return GaussianLoss(objective, get_target(cell.target), t_range)
 
 
 def each_cell(function: Callable[[Any], Any], cells: Iterable[Any]) -> list[Any]:
@@ -68,8 +70,8 @@ class Batches:
     ) -> None:
         self.experiment, self.data, self.device = experiment, data, device
         vocabulary = data.levels if isinstance(data, ImageData) else 0
-        self.objectives = each_cell(lambda cell: objective(cell, experiment, vocabulary), cells)
-        self.divergence = _divergence(experiment, self.objectives, data.dim)
+        self.losses = each_cell(lambda cell: training_loss(cell, experiment, vocabulary), cells)
+        self.divergence = _divergence(experiment, cells, self.losses, data.dim)
         given = coupled_pairs_file.is_file(experiment.coupling)
         self.pairs = coupled_pairs.load(experiment.coupling, data) if given else None
         self.coupling = get_coupling("independent" if given else experiment.coupling)
@@ -111,10 +113,10 @@ class Batches:
         return self._train_cache
 
     def _times(self, chunk: int) -> dict[str, Tensor]:
-        """The objectives' columns for a chunk of steps, (K, CHUNK, B)."""
+        """The losses' columns for a chunk of steps, (K, CHUNK, B)."""
         if chunk != self._chunk:
             quantiles = [self._quantiles(seed, chunk) for seed in self.seeds]
-            placed = zip(self.objectives, self.seed_of.tolist(), strict=True)
+            placed = zip(self.losses, self.seed_of.tolist(), strict=True)
             rows = each_cell(lambda pair: pair[0].at(quantiles[pair[1]]), placed)
             self._chunk, self._columns = chunk, {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         return self._columns
@@ -126,15 +128,17 @@ class Batches:
         return SCHEMES[self.experiment.drawing](u).T.contiguous()
 
 
-def _divergence(experiment: Experiment, objectives: Sequence[Objective], dim: int) -> Divergence | None:
+def _divergence(
+    experiment: Experiment, cells: Sequence[Cell], losses: Sequence[TrainingLoss], dim: int
+) -> Divergence | None:
     """What takes the place of the squared error, if anything does. Raises `UsageError` for what cannot be trained."""
-    found = each_cell(lambda _: get_divergence(parse(experiment.divergence, "divergence")), objectives)
+    found = each_cell(lambda _: get_divergence(parse(experiment.divergence, "divergence")), cells)
     if not found or found[0].name == "squared":
         return None
 
-    def admitted(each: Objective) -> None:
-        assert isinstance(each, gaussian.Objective)
-        admit_divergence(found[0], each.weighting.name, each.weighting.on, each.target.name, dim)
+    def admitted(pair: tuple[Cell, TrainingLoss]) -> None:
+        cell, objective = pair[0], pair[1].objective
+        admit_divergence(found[0], objective.weighting.name, objective.prediction, cell.target, dim)
 
-    each_cell(admitted, objectives)
+    each_cell(admitted, zip(cells, losses, strict=True))
     return found[0]

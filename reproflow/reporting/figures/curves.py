@@ -17,11 +17,9 @@ from reproflow.analysis.results import Results, records
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.theory.bounds import Bound, analyse
-from reproflow.theory.equivalence import proportional, signature
-from reproflow.theory.log_snr import canonical, invert_lam
-from reproflow.theory.paths import Path, get_path
-from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import Weighting, get_weighting
+from reproflow.theory.equivalence import proportional
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.objective import Objective, get_objective
 
 REACH = 8.0
 LAM = torch.linspace(-REACH, REACH, 161, dtype=torch.float64)
@@ -35,17 +33,16 @@ STEP = 1e-4
 class Curve:
     """The canonical weight of one objective: w and its derivative in lam at `LAM`, NaN where no t in (0, 1) reaches."""
 
-    path: Path
-    law: TimeLaw
-    weighting: Weighting
+    objective: Objective
     w: np.ndarray
     slope: np.ndarray
 
     @property
     def names(self) -> dict[str, str]:
         """What the objective is called, and the process."""
-        nouns = {"weighting": self.weighting, "path": self.path, "time": self.law}
-        return {"process": self.path.process, **{key: noun.name for key, noun in nouns.items()}}
+        objective = self.objective
+        components = {"weighting": objective.weighting, "path": objective.path, "time": objective.time}
+        return {"process": objective.process, **{key: component.name for key, component in components.items()}}
 
     @property
     def shown(self) -> np.ndarray:
@@ -56,9 +53,10 @@ class Curve:
     @property
     def place(self) -> str:
         """The path, and a time law that is not uniform, where they matter; nothing for a canonical weighting."""
-        if self.weighting.on == "canonical":
+        if self.objective.prediction == "canonical":
             return ""
-        return ", ".join([self.path.name, *([] if self.law.name == "uniform" else [self.law.name])])
+        path, law = self.objective.path.name, self.objective.time.name
+        return ", ".join([path, *([] if law == "uniform" else [law])])
 
 
 @dataclass
@@ -76,13 +74,13 @@ class Panel:
 
 
 def panels(read: Results, unplaced: list[str]) -> list[Panel]:
-    """All panels, the registry's first; objectives whose nouns cannot be found or used are said in `unplaced`."""
+    """All panels, the registry's first; objectives whose components cannot be found or used are said in `unplaced`."""
     found: list[Panel] = []
     for curve in registered():
         _enter(curve, found, True)
     for name, key in _of_results(read):
         try:
-            _enter(curve_of(*read.nouns(key)), found, False)
+            _enter(curve_of(read.objective(key)), found, False)
         except UsageError as error:
             unplaced.append(f"{name} ({str(error).splitlines()[0]})")
     return found
@@ -93,7 +91,7 @@ def registered() -> Iterable[Curve]:
     for process in registry.PROCESSES:
         for entry in registry.entries("weighting", process):
             path = HOME.get(entry.name, "linear") if process == "gaussian" else "linear"
-            yield curve_of(get_path(path, process), get_time_law("uniform"), get_weighting(entry.name, process))
+            yield curve_of(get_objective(path, "uniform", entry.name, process))
 
 
 def _of_results(read: Results) -> list[tuple[str, str]]:
@@ -106,20 +104,20 @@ def _of_results(read: Results) -> list[tuple[str, str]]:
     return [(names[1], key) for names, key in sorted(found.items())]
 
 
-def curve_of(path: Path, law: TimeLaw, weighting: Weighting) -> Curve:
+def curve_of(objective: Objective) -> Curve:
     """The curve of an objective; its slope by central differences (error of order 1e-8 of w)."""
-    low, w, high = (signature(path, law, weighting, LAM + shift).numpy() for shift in (-STEP, 0.0, STEP))
-    return Curve(path, law, weighting, w, (high - low) / (2 * STEP))
+    low, w, high = (objective.signature(LAM + shift).numpy() for shift in (-STEP, 0.0, STEP))
+    return Curve(objective, w, (high - low) / (2 * STEP))
 
 
 def bound(each: Curve) -> Bound:
     """The verdict of `theory.bounds` on the part of the curve that is drawn."""
-    ends = invert_lam(each.path, LAM)
+    objective = each.objective
+    ends = invert_lam(objective.path, LAM)
     ends = ends[ends.isfinite()][[0, -1]]
-    path, law, weighting = each.path, each.law, each.weighting
     return analyse(
-        lambda t: canonical(path, law, weighting, torch.as_tensor(t)).numpy(),
-        lambda t: path.at(torch.as_tensor(t)).lam.numpy(),
+        lambda t: objective.weight(torch.as_tensor(t)).numpy(),
+        lambda t: objective.path.at(torch.as_tensor(t)).lam.numpy(),
         (float(ends[0]), float(ends[1])),
         POINTS,
     )
@@ -136,4 +134,4 @@ def _enter(each: Curve, found: list[Panel], is_registered: bool) -> None:
 
 
 def _key(each: Curve) -> tuple[str, str, str]:
-    return each.path.process, each.weighting.name, each.place
+    return each.objective.process, each.objective.weighting.name, each.place

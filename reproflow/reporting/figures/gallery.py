@@ -91,8 +91,8 @@ def _places(panel: Panel, process: str) -> dict[str, list[str]]:
     """weighting -> the places (path, time law) where it has this curve."""
     found: dict[str, list[str]] = {}
     for each in panel.curves:
-        if each.path.process == process:
-            found.setdefault(each.weighting.name, []).extend(filter(None, [each.place]))
+        if each.objective.process == process:
+            found.setdefault(each.objective.weighting.name, []).extend(filter(None, [each.place]))
     return found
 
 

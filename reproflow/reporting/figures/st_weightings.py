@@ -29,9 +29,9 @@ from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import HOME, LAM, REACH, bound, curve_of
 from reproflow.theory.bounds import Bound
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.log_snr import canonical, elbo_coefficient
+from reproflow.theory.log_snr import elbo_coefficient
+from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 GAUSSIAN = (
@@ -136,8 +136,8 @@ def draw_cross_entropy(results: Path) -> tuple[Figure, pd.DataFrame, str]:
 
 def masked_weights() -> dict[str, np.ndarray]:
     """w of each masked weighting at `TIMES`, under uniform time, which matters to the simple one alone."""
-    path, law, t = get_path(SCHEDULE, "masked"), get_time_law("uniform"), _schedule().t
-    return {name: canonical(path, law, get_weighting(name, "masked"), t).numpy() for name in MASKED}
+    t = _schedule().t
+    return {name: get_objective(SCHEDULE, "uniform", name, "masked").weight(t).numpy() for name in MASKED}
 
 
 def _schedule() -> Coefficients:
@@ -147,7 +147,7 @@ def _schedule() -> Coefficients:
 
 def _judged(name: str, process: str, path: str) -> tuple[np.ndarray, Bound]:
     """w at `LAM`, and the verdict of `theory.bounds` there."""
-    curve = curve_of(get_path(path, process), get_time_law("uniform"), get_weighting(name, process))
+    curve = curve_of(get_objective(path, "uniform", name, process))
     return curve.w, bound(curve)
 
 

@@ -24,10 +24,7 @@ from matplotlib.figure import Figure
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import bound, curve_of
 from reproflow.theory.bounds import CERTIFIED, Bound
-from reproflow.theory.log_snr import canonical
-from reproflow.theory.paths import get_path
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
+from reproflow.theory.objective import get_objective
 
 PATH, GAMMA = "linear", 5
 # 003's weight in its own time -> the registered weighting in this project's time.
@@ -76,15 +73,15 @@ def caption(frame: pd.DataFrame) -> str:
 
 
 def _curve(name: str) -> tuple[pd.DataFrame, Bound]:
-    path, law, weighting = get_path(PATH), get_time_law("uniform"), get_weighting(WEIGHTS[name], on="velocity")
+    objective = get_objective(PATH, "uniform", WEIGHTS[name], prediction="velocity")
     s = torch.linspace(EDGE, 1 - EDGE, POINTS, dtype=torch.float64)
-    verdict = bound(curve_of(path, law, weighting))
+    verdict = bound(curve_of(objective))
     columns = {
         "weight": name,
-        "registered": weighting.name,
+        "registered": objective.weighting.name,
         "s": s.numpy(),
-        "factor": weighting.at(path.at(1 - s)).numpy(),
-        "w": canonical(path, law, weighting, 1 - s).numpy(),
+        "factor": objective.weighting.at(objective.path.at(1 - s)).numpy(),
+        "w": objective.weight(1 - s).numpy(),
         "verdict": verdict.verdict,
         "rises": ";".join(f"{low:.17g}:{high:.17g}" for low, high in _falls(verdict)),
     }

@@ -20,20 +20,15 @@ from torch import Tensor
 
 from reproflow.theory.admission import midpoints
 from reproflow.theory.divergences import Divergence
-from reproflow.theory.log_snr import coefficient
-from reproflow.theory.paths import Path
+from reproflow.theory.objective import Objective
 from reproflow.theory.targets import Target
-from reproflow.theory.times import TimeLaw
-from reproflow.theory.weightings import Weighting
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What a Gaussian cell minimises."""
+class GaussianLoss:
+    """What a Gaussian cell minimises: an objective on the network's output `target`, at times within `t_range`."""
 
-    path: Path
-    law: TimeLaw
-    weighting: Weighting
+    objective: Objective
     target: Target
     t_range: tuple[float, float]
 
@@ -43,17 +38,17 @@ class Objective:
 
         Its eps error is alpha² / (alpha² + sigma²).
         """
-        t = midpoints(self.law, self.t_range)
-        c = self.path.at(t)
+        t = midpoints(self.objective.time, self.t_range)
+        c = self.objective.path.at(t)
         error = c.alpha**2 / (c.alpha**2 + c.sigma**2)
-        return float((coefficient(self.path, self.law, self.weighting, t) * error).mean())
+        return float((self.objective.coefficient(t) * error).mean())
 
     def at(self, u: Tensor) -> dict[str, Tensor]:
         """t, alpha, sigma, a, b and the output's coefficient (over the scale), float32 of u's shape, at quantiles u."""
-        t = self.law.draw(u.double().flatten(), self.t_range)
-        c = self.path.at(t)
+        t = self.objective.time.draw(u.double().flatten(), self.t_range)
+        c = self.objective.path.at(t)
         a, b = self.target.coefficients(c)
-        factor = coefficient(self.path, self.law, self.weighting, t) / self.target.error_factor(c) / self.scale
+        factor = self.objective.coefficient(t) / self.target.error_factor(c) / self.scale
         columns = {"t": t, "alpha": c.alpha, "sigma": c.sigma, "a": a, "b": b, "coefficient": factor}
         return {name: column.float().view(u.shape) for name, column in columns.items()}
 

@@ -18,34 +18,29 @@ from torch import Tensor
 from torch.nn import functional
 
 from reproflow.theory.admission import midpoints
-from reproflow.theory.log_snr import coefficient
-from reproflow.theory.paths import Path
-from reproflow.theory.times import TimeLaw
-from reproflow.theory.weightings import Weighting
+from reproflow.theory.objective import Objective
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What a masked cell minimises; `vocabulary` is V, without the mask."""
+class MaskedLoss:
+    """What a masked cell minimises: an objective at times within `t_range`; `vocabulary` is V, without the mask."""
 
-    path: Path
-    law: TimeLaw
-    weighting: Weighting
+    objective: Objective
     vocabulary: int
     t_range: tuple[float, float]
 
     @functools.cached_property
     def scale(self) -> float:
         """s: the loss per token of the uniform guess, E[c(t) sigma_t] log V."""
-        t = midpoints(self.law, self.t_range)
-        sigma = self.path(t)[1]
-        return float((coefficient(self.path, self.law, self.weighting, t) * sigma).mean()) * math.log(self.vocabulary)
+        t = midpoints(self.objective.time, self.t_range)
+        sigma = self.objective.path(t)[1]
+        return float((self.objective.coefficient(t) * sigma).mean()) * math.log(self.vocabulary)
 
     def at(self, u: Tensor) -> dict[str, Tensor]:
         """t, alpha and the coefficient of the cross-entropy (over the scale), float32 of u's shape, at quantiles u."""
-        t = self.law.draw(u.double().flatten(), self.t_range)
-        factor = coefficient(self.path, self.law, self.weighting, t) / self.scale
-        columns = {"t": t, "alpha": self.path(t)[0], "coefficient": factor}
+        t = self.objective.time.draw(u.double().flatten(), self.t_range)
+        factor = self.objective.coefficient(t) / self.scale
+        columns = {"t": t, "alpha": self.objective.path(t)[0], "coefficient": factor}
         return {name: column.float().view(u.shape) for name, column in columns.items()}
 
 

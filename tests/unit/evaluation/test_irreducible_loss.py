@@ -20,7 +20,7 @@ from reproflow.exact.mixture import Mixture
 from reproflow.foundation import config, grid, seeds
 from reproflow.learning import data
 from reproflow.learning.data import ImageData, ToyData
-from reproflow.learning.training.batches import objective
+from reproflow.learning.training.batches import training_loss
 from reproflow.numerics.statistics import Measured
 from reproflow.theory.paths import get_path
 
@@ -31,7 +31,7 @@ STD = 0.3
 def found(points: ToyData | ImageData, written: dict, t_range: tuple[float, float] = (0.01, 0.99)) -> Measured:
     """The floor of the one cell of an experiment, in the units of its loss before scaling, summed over dimensions."""
     cell, experiment = one_cell(written, t_range)
-    scale = objective(cell, experiment, points.levels if isinstance(points, ImageData) else 0).scale * points.dim
+    scale = training_loss(cell, experiment, points.levels if isinstance(points, ImageData) else 0).scale * points.dim
     result = floor(cell, experiment, points)
     return Measured(result.value * scale, result.se * scale)
 
@@ -92,10 +92,10 @@ def test_floor_of_gaussian_data_is_its_integral(time: str, weighting: str, integ
 def test_draws_from_the_law_do_not_see_a_heavy_tail() -> None:
     """What the proposal is for: as many stratified draws from the law itself miss much of that integral."""
     cell, experiment = one_cell({"times": ["logit_normal:std=0.3"], "weightings": ["elbo"]}, (0.01, 0.99))
-    aim = objective(cell, experiment, 0)
+    aim = training_loss(cell, experiment, 0)
     u = (torch.arange(16384, dtype=DOUBLE) + 0.5) / 16384
-    t = aim.law.draw(u, aim.t_range)
-    weight = module.coefficient(aim.path, aim.law, aim.weighting, t)
+    t = aim.objective.time.draw(u, aim.t_range)
+    weight = aim.objective.coefficient(t)
     by_law = float((weight * torch.tensor([error(float(each)) for each in t])).mean())
     expected = integrate.quad(lambda t: error(t) / (t * (1 - t)), 0.01, 0.99)[0]
     assert by_law < 0.5 * expected

@@ -52,7 +52,7 @@ def test_examples_of_the_page_run_and_give_what_it_says(
             assert eval(said["code"], names) == ast.literal_eval(said["value"]), said[0]
             checked += 1
     assert len(blocks()) == 6
-    assert checked == 3
+    assert checked == 5
 
 
 def test_every_public_name_is_there_and_documented_on_the_page() -> None:
@@ -97,7 +97,7 @@ def test_setup_is_shared_by_experiments_of_equal_settings_only(reported: Path) -
     assert set(cells.loc[cells["dataset"] == "two_moons", "setup"]) == {"two_moons"}
 
 
-def test_samples_and_nouns_of_a_cell(reported: Path) -> None:
+def test_samples_and_objective_of_a_cell(reported: Path) -> None:
     results = load_results(reported)
     key = "eight_gaussians.gaussian.cosine.uniform.fm.velocity.s1"
     saved = np.load(reported / "samples" / f"{key}.npz")["samples"]
@@ -105,12 +105,14 @@ def test_samples_and_nouns_of_a_cell(reported: Path) -> None:
     assert found is not None
     np.testing.assert_array_equal(found.samples, saved)
     assert (found.labels == 0).all()
-    path, law, weighting = results.nouns(key)
+    objective = results.objective(key)
+    path, law, weighting = objective.path, objective.time, objective.weighting
     assert (path.name, law.name, weighting.name) == ("cosine", "uniform", "fm")
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     # On the cosine path sigma/alpha = cot(pi t/2), and fm's weight is that ratio.
     expected = 1 / np.tan(np.pi * t.numpy() / 2)
     np.testing.assert_allclose(reproflow.canonical(path, law, weighting, t), expected, rtol=1e-12)
+    assert torch.equal(objective.weight(t), reproflow.canonical(path, law, weighting, t))
     assert results.cell(key).seed == 1
     failed = results.cells.loc[results.cells["status"] == "failed", "cell"].iloc[0]
     assert results.samples(failed) is None
@@ -138,7 +140,7 @@ def test_a_configuration_that_cannot_be_used_is_said_and_the_rest_is_read(report
     assert [each.file for each in results.missing] == ["config.json"]
     assert "did you mean 'uniform'" in results.missing[0].reason
     assert set(results.cells["setup"]) == {""}
-    assert results.nouns("eight_gaussians.gaussian.cosine.uniform.fm.velocity.s1")[0].name == "cosine"
+    assert results.objective("eight_gaussians.gaussian.cosine.uniform.fm.velocity.s1").path.name == "cosine"
 
 
 def test_a_users_own_weighting_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +151,7 @@ def test_a_users_own_weighting_is_found_by_its_name(tmp_path: Path, monkeypatch:
     results = load_results(folder)
     assert results.missing == ()
     assert results.cell(key).weighting.source == "w.py:weight"
-    w = reproflow.canonical(*results.nouns(key), torch.tensor([0.25, 0.5], dtype=torch.float64))
+    w = results.objective(key).weight(torch.tensor([0.25, 0.5], dtype=torch.float64))
     np.testing.assert_allclose(w, [3.0, 1.0], rtol=1e-12)  # exp(-lam/2) = (1-t)/t
     equal = results.equivalence()
     assert {"fm", "mine"} <= set(equal["weighting_a"]) | set(equal["weighting_b"])
@@ -157,7 +159,7 @@ def test_a_users_own_weighting_is_found_by_its_name(tmp_path: Path, monkeypatch:
     gone = load_results(folder)
     assert "no file w.py" in gone.missing[0].reason
     with pytest.raises(UsageError, match="unknown gaussian weighting 'mine'"):
-        gone.nouns(key)
+        gone.objective(key)
 
 
 def with_own_weighting(folder: Path, own: dict[str, str]) -> Path:

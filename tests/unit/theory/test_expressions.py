@@ -11,7 +11,7 @@ import torch
 from reproflow.foundation import expression_syntax
 from reproflow.foundation.errors import UsageError
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.log_snr import canonical
+from reproflow.theory.objective import canonical
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

@@ -8,11 +8,9 @@ import torch
 from scipy import stats
 
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import get_path
+from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import gaussian, masked
 from reproflow.theory.targets import get_target
-from reproflow.theory.times import get_time_law
-from reproflow.theory.weightings import get_weighting
 
 GENERATOR = torch.Generator().manual_seed(0)
 T_RANGE = (1e-3, 1 - 1e-3)
@@ -58,11 +56,11 @@ def test_level_logits_are_normal_log_densities() -> None:
 @pytest.mark.parametrize("name", ["uniform", "min_snr", "fm"])
 def test_the_output_changes_the_network_and_not_the_loss(name: str, output: str) -> None:
     """One error of eps, said as an error of the output, costs the same whatever the output is."""
-    path, law, weighting = get_path("cosine"), get_time_law("uniform"), get_weighting(name)
+    objective = get_objective("cosine", "uniform", name)
     u = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
     prices = []
     for target in ("eps", output):
-        at = gaussian.Objective(path, law, weighting, get_target(target), T_RANGE).at(u)
+        at = gaussian.GaussianLoss(objective, get_target(target), T_RANGE).at(u)
         # At fixed x an eps error of 1 is an x1 error of -sigma/alpha, hence an output error of b - a sigma/alpha.
         error = (at["b"] - at["a"] * at["sigma"] / at["alpha"]).double()
         prices.append((at["coefficient"].double() * error**2).numpy())

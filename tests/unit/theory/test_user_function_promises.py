@@ -10,7 +10,7 @@ import torch
 from reproflow.foundation import config
 from reproflow.foundation.errors import UsageError
 from reproflow.learning import preflight
-from reproflow.theory.log_snr import canonical
+from reproflow.theory.objective import canonical
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting

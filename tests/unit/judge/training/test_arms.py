@@ -12,13 +12,14 @@ from judged_objectives import quick_objective
 from scipy import stats
 from sign_flip_oracle import two_sided
 
-from reproflow.judge.objectives.numeric_objective import Objective
+from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.theory.equivalence import equivalents
+from reproflow.theory.objective import Objective
 
 
 def equivalent(found: Objective) -> list[dict[str, Any]]:
-    return [dict(vars(each)) for each in equivalents(found.path, found.law, found.weighting)]
+    return [dict(vars(each)) for each in equivalents(found)]
 
 
 class TestNeighbours:
@@ -39,9 +40,9 @@ class TestNeighbours:
         ],
     )  # fmt: skip
     def test_roles(self, given: tuple[str, ...], wanted: list[tuple[str, str, str]]) -> None:
-        found = quick_objective(*given)
+        found = quick_objective(*given).objective
         first, *others = arms(found, equivalent(found))
-        assert (first.role, first.subject) == ("this", found)
+        assert (first.role, first.objective) == ("this", found)
         got = [(each.role, each.name[0], each.name[1]) for each in others]
         if given[0] == "elbo":  # the bound itself may be registered under other names too
             got = [each for each in got if each[0] != "same objective"]
@@ -52,14 +53,14 @@ class TestNeighbours:
     )
     def test_the_same_objective_is_the_same(self, given: tuple[str, ...]) -> None:
         """Its canonical weight at twenty log-SNRs, over this one's, is one number."""
-        found = quick_objective(*given)
-        other = arms(found, equivalent(found))[1].subject
+        found = quick_objective(*given).objective
+        other = arms(found, equivalent(found))[1].objective
         lam = np.linspace(-4, 4, 20)
-        ratio = [_w(each, lam) for each in (found, other)]
+        ratio = [_w(NumericObjective(each), lam) for each in (found, other)]
         assert np.ptp(ratio[0] / ratio[1]) < 1e-6 * np.abs(ratio[0] / ratio[1]).max()
 
 
-def _w(found: Objective, lam: np.ndarray) -> np.ndarray:
+def _w(found: NumericObjective, lam: np.ndarray) -> np.ndarray:
     t = np.interp(lam, found.lam(np.linspace(1e-3, 1 - 1e-3, 200_001)), np.linspace(1e-3, 1 - 1e-3, 200_001))
     return np.interp(lam, found.lam(t), found.w(t))
 
@@ -69,7 +70,7 @@ class TestDifferences:
         names = ("this", "elbo", "usual")[: len(rows)]
         return told(
             [
-                Arm(role, quick_objective(spec))
+                Arm(role, quick_objective(spec).objective)
                 for role, spec in zip(names, ("min_snr", "elbo", "uniform"), strict=False)
             ],
             [Outcome({seed: v for seed, v in enumerate(row) if not math.isnan(v)}) for row in rows],
