@@ -118,7 +118,7 @@ def test_samples_and_objective_of_a_cell(reported: Path) -> None:
     assert results.samples(failed) is None
 
 
-@pytest.mark.parametrize("ask", ["samples", "cell", "nouns"])
+@pytest.mark.parametrize("ask", ["samples", "cell", "objective"])
 def test_an_unknown_cell_is_a_users_fault(reported: Path, ask: str) -> None:
     with pytest.raises(UsageError, match=r"no cell 'eight_gausians.*did you mean 'eight_gaussians\."):
         getattr(load_results(reported), ask)("eight_gausians.gaussian.cosine.uniform.fm.velocity.s1")
