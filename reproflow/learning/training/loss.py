@@ -10,7 +10,9 @@ from reproflow.theory.divergences import Divergence
 from reproflow.theory.processes import gaussian, masked
 
 
-def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None) -> Tensor:
+def batch_loss(
+    head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None
+) -> Tensor:
     """The loss of each cell, (K,), in units of its objective's scale; the divergence is the squared error if None.
 
     Raises `TypeError` for another one on a head that is a posterior over levels or tokens.
