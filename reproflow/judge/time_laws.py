@@ -23,6 +23,7 @@ from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.numerics import intervals, monotonicity
+from reproflow.numerics.bisection import bisect
 from reproflow.numerics.intervals import Interval
 from reproflow.theory import time_law_gaps
 from reproflow.theory.reverse import quick_law
@@ -165,12 +166,12 @@ def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:
     """The u from which on Q(u) >= t, or > t."""
     place = torch.from_numpy(t)
     low, high = torch.zeros_like(place), torch.ones_like(place)
-    for _ in range(52):
-        middle = 0.5 * (low + high)
-        value = _quantile(law, middle)
-        below = value <= place if strictly else value < place
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (0.5 * (low + high)).numpy()
+
+    def below(u: Tensor) -> Tensor:
+        value = _quantile(law, u)
+        return value <= place if strictly else value < place
+
+    return bisect(below, low, high, 52).numpy()
 
 
 def _dominates(

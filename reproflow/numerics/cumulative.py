@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reproflow.numerics.bisection import bisect
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import G, K, X
 
@@ -85,11 +86,7 @@ class Cumulative:
         wanted = share * self.total
         index = np.clip(np.searchsorted(self.below, wanted) - 1, 0, len(self.ends) - 2)
         start, low, high = self.ends[index], self.ends[index], self.ends[index + 1]
-        for _ in range(45):
-            middle = 0.5 * (low + high)
-            less = self.below[index] + areas(self.f, start, middle) < wanted
-            low, high = np.where(less, middle, low), np.where(less, high, middle)
-        return 0.5 * (low + high)
+        return bisect(lambda x: self.below[index] + areas(self.f, start, x) < wanted, low, high, 45)
 
 
 def cumulative(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
 from reproflow.theory.times import TimeLaw
@@ -34,11 +35,7 @@ class FineLaw(TimeLaw):
 
     def _bisect(self, t: Tensor) -> Tensor:
         low, high = torch.full_like(t, -700.0), torch.full_like(t, 37.0)
-        for _ in range(64):
-            middle = 0.5 * (low + high)
-            below = self.function(torch.sigmoid(middle)) < t
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return torch.sigmoid(0.5 * (low + high))
+        return torch.sigmoid(bisect(lambda logit: self.function(torch.sigmoid(logit)) < t, low, high, 64))
 
 
 class ReverseLaw(FineLaw):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.components import Component, resolve
 
 GAP = 1e-9
@@ -68,11 +69,7 @@ class TimeLaw(Component):
 
     def _bisect(self, t: Tensor) -> Tensor:
         low, high = torch.zeros_like(t), torch.ones_like(t)
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = self.function(middle) < t
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return 0.5 * (low + high)
+        return bisect(lambda u: self.function(u) < t, low, high, 60)
 
 
 def get_time_law(spec: str | Spec) -> TimeLaw:
