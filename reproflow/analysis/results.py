@@ -98,10 +98,13 @@ class Results:
 
         Raises `UsageError` for an unknown key, or a user's own component that cannot be found any more.
         """
+        from reproflow.numerics.derivatives import Mode
         from reproflow.theory.objective import get_objective
 
         cell = self.cell(key)
-        return get_objective(cell.path, cell.time, cell.weighting, cell.process, loss=cell.divergence)
+        return get_objective(
+            cell.path, cell.time, cell.weighting, cell.process, loss=cell.divergence, mode=Mode.FORWARD
+        )
 
     def samples(self, key: str) -> Samples | None:
         """The first samples of a cell, `samples` (N, *D) and `labels` (N,); None where no file of them can be read.

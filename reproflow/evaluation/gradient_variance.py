@@ -31,7 +31,7 @@ from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
 from reproflow.learning.training.batches import training_loss
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import GaussianLoss
 from reproflow.theory.targets import get_target
 
@@ -74,7 +74,7 @@ def _spread(dataset: str, path: Spec, target: str, t_range: tuple[float, float])
     data = get_dataset(dataset)
     assert isinstance(data, ToyData)
     assert data.mixture is not None
-    c = get_path(path).at(nodes(*t_range)[0])
+    c = forward_path(path).at(nodes(*t_range)[0])
     law = Mixture(data.mixture.weights, data.mixture.means, data.mixture.stds)
     return spread(law, c, *get_target(target).coefficients(c))
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 POSITIONS = (-1.5, -0.5, 0.0, 0.7, 1.3)
 """Where the states lie on a line: what losses that depend on the state see is how far a jump goes."""
@@ -91,7 +91,7 @@ def five_states(path: str = "linear") -> Chain:
     data = torch.softmax(-2.0 * (states - torch.tensor([[0.2], [1.9], [3.3]], dtype=torch.float64)).abs(), 1)
     prior = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
     symmetric = 0.02 / (1 + (states[:, None] - states).abs())
-    return Chain(base, data, prior, symmetric, get_path(path, "masked"))
+    return Chain(base, data, prior, symmetric, forward_path(path, "masked"))
 
 
 def problem(t: Tensor | None = None) -> Problem:

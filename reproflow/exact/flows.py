@@ -19,7 +19,7 @@ from torch import Tensor
 
 from reproflow.exact.matching import Problem
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 POINTS = ((-1.4, 0.3), (-0.2, 1.1), (0.5, -0.9), (1.2, 0.8), (0.1, -0.1))
@@ -35,7 +35,7 @@ def problem(target: str = "velocity", path: str = "linear", t: Tensor | None = N
     """
     t = torch.linspace(*TIMES, 8, dtype=torch.float64) if t is None else t
     z, prior = points(), torch.tensor(PRIOR, dtype=torch.float64)
-    c = get_path(path).at(t)
+    c = forward_path(path).at(t)
     x, weight = _nodes(z, prior, c, nodes)
     eps = (x[:, :, None] - _over(c.alpha) * z) / _over(c.sigma)
     log_density = -0.5 * eps.square().sum(-1) - 2 * c.sigma.log()[:, None, None] - math.log(2 * math.pi)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 DEFAULT_PATH = {"gaussian": "linear", "masked": "cosine"}
 
@@ -41,7 +41,7 @@ class Panels(NamedTuple):
 
 def panels(process: str, w: Callable[[Tensor], Tensor] = torch.ones_like) -> Panels:
     """Panels of equal lam on the process's path, finer where a weight w(t) bends."""
-    path = get_path(DEFAULT_PATH[process], process)
+    path = forward_path(DEFAULT_PATH[process], process)
     ends = (masked_chain if process == "masked" else gaussian_chain).levels(path, 1)
     # A masked weight may be infinite at t = 1.
     low, high = log_snr(path, ends.flip(0).clamp(max=1 - 1e-3)).tolist()
@@ -66,7 +66,7 @@ def _refined(w: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 
 def over_least(process: str, t: Tensor) -> tuple[Tensor, Tensor]:
     """The loss less its minimum, and the excess by a route of its own, at times t: eps errors; cross-entropies."""
-    c = get_path(DEFAULT_PATH[process], process).at(t)
+    c = forward_path(DEFAULT_PATH[process], process).at(t)
     if process == "masked":
         over, excess = (masked_chain.by_time(sums, c.sigma) for sums in _sums())
         return over, excess
@@ -84,7 +84,7 @@ def _sums() -> tuple[Tensor, Tensor]:
 @functools.cache
 def _errors() -> tuple[Chebyshev, Chebyshev]:
     """E|x - x-hat|² less the posterior's variance, and E|x-hat - E[x|z]|², as series in lam."""
-    path = get_path(DEFAULT_PATH["gaussian"])
+    path = forward_path(DEFAULT_PATH["gaussian"])
 
     def series(pick: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chebyshev:
         return Chebyshev.interpolate(
@@ -100,7 +100,7 @@ def path_kl(process: str, on: Panels) -> Tensor:
     """PKL at the edges: KL_T and, from there to the data, the integral of the ELBO's excess."""
     name = DEFAULT_PATH[process]
     chain = masked_chain.example(name) if process == "masked" else gaussian_chain.example(name)
-    rate = elbo_coefficient(get_path(name, process).at(on.t)) * over_least(process, on.t)[1]
+    rate = elbo_coefficient(forward_path(name, process).at(on.t)) * over_least(process, on.t)[1]
     gains = (on.weights * rate).view(-1, 2).sum(1)
     return torch.cat([chain.marginal_kls[-1:], chain.marginal_kls[-1] + gains.cumsum(0)])
 

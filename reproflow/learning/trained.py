@@ -13,7 +13,6 @@ from reproflow.learning.networks.heads import head_for
 from reproflow.learning.networks.stacked_mlp import stack
 from reproflow.learning.training.shard import FINAL
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 
 
@@ -32,7 +31,7 @@ def load_denoiser(
     }
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
-    path = quick_path(get_path(cell.path, cell.process))
+    path = get_path(cell.path, cell.process)
     if cell.process == "masked":
         return MaskedDenoiser(network, head, path)
     return GaussianDenoiser(network, head, path, get_target(cell.target))

@@ -16,7 +16,7 @@ from reproflow.exact import binary_chain, gaussian_chain, masked_chain, three_ga
 from reproflow.exact.chain import Chain, expected, posterior
 from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 NO_LAW, NO_PRIOR = "decoder without the law of the data", "KL to the prior left out"
 GIVEN_X, PER_X = "posterior given x in the gain", "for each x"
@@ -142,7 +142,7 @@ def _jumping(z: Tensor, c: Coefficients) -> Tensor:
 
 def _gaussian() -> Chain:
     times = 1 - torch.linspace(0.08, 0.95, 11, dtype=torch.float64)
-    return gaussian_chain.gaussian_chain(get_path("linear"), times, _jumping)
+    return gaussian_chain.gaussian_chain(forward_path("linear"), times, _jumping)
 
 
 COUNTEREXAMPLES: dict[str, Callable[[], Chain]] = {

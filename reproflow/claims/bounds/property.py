@@ -17,7 +17,7 @@ from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
@@ -106,7 +106,7 @@ def minorant(w: Array) -> Array:
 @functools.lru_cache(maxsize=128)
 def _analysed(case: str) -> bounds.Bound:
     process, name = case.split(" ", 1)
-    path = simple.schedule(simple.BAD) if case == BAD else get_path(PATHS[process], process)
+    path = simple.schedule(simple.BAD) if case == BAD else forward_path(PATHS[process], process)
     objective = Objective(path, get_time_law("uniform"), _weighting(case, process, name))
 
     def w(t: Array) -> Array:

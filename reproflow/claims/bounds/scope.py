@@ -15,7 +15,7 @@ from reproflow.exact import three_gaussians
 from reproflow.exact.discrete import TableDenoiser, random_order_bound
 from reproflow.exact.ripple import Ripple
 from reproflow.foundation import seeds
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.weightings import get_weighting
 
 HUMP, CAPPED = "a hump above W", "w capped at W"
@@ -79,7 +79,7 @@ def weight(case: str, m: Tensor) -> Tensor:
     """The canonical weight of a case at masking probabilities m, of m's shape."""
     if case in OWN:
         return OWN[case](m)
-    return get_weighting(case, "masked").at(get_path("linear", "masked").at(1 - m))
+    return get_weighting(case, "masked").at(forward_path("linear", "masked").at(1 - m))
 
 
 def excess(m: Tensor) -> Tensor:

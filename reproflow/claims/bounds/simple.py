@@ -16,7 +16,7 @@ from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -76,7 +76,7 @@ def simple_weighting(case: str, variant: str, context: Context) -> Measurement:
 
 def schedule(name: str) -> Path:
     """A registered masked path, or one of `SPECS`."""
-    return get_path(SPECS.get(name, name), "masked")
+    return forward_path(SPECS.get(name, name), "masked")
 
 
 def _slope_gap(path: Path, variant: str) -> float:

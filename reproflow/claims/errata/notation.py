@@ -13,7 +13,7 @@ from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -41,7 +41,7 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
     """
     sign = 1 if form == PRINTED else -1
     times = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
-    gains = [_fitted_gain(get_path(name).at(t), sign) for name in ("linear", "vp_sigma_t") for t in times]
+    gains = [_fitted_gain(forward_path(name).at(t), sign) for name in ("linear", "vp_sigma_t") for t in times]
     low, high = min(gains), max(gains)
     return Measurement(
         worst(abs(gain - 1) for gain in gains), detail=f"fitted score is {low:.6g} .. {high:.6g} times the score"
@@ -104,7 +104,7 @@ def score_matching_loss(low: float = 0.0, high: float = 1.0, domain: int = DIMEN
     interval = torch.distributions.Uniform(low, high)
     u = (torch.arange(BATCH, dtype=torch.float64) + 0.5) / BATCH
     t = get_time_law("uniform").quantile(interval.icdf(u))
-    c = get_path("linear").at(t)
+    c = forward_path("linear").at(t)
     defined = {"z": z, "eps": eps, "x_t": blend(c.alpha, z, c.sigma, eps)}
     weight = torch.randn(DIMENSION, domain + 1, generator=generator, dtype=torch.float64)
     score = torch.cat([defined[argument], t[:, None]], 1) @ weight.T

@@ -14,7 +14,7 @@ from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.sampling.ode import integrate
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 DATA, OPTIMIZER, ROUNDS = "starts from data", "optimizer of another model", "a round too few"
 SIGNATURES, UNDEFINED = "two signatures", "names undefined"
@@ -60,7 +60,7 @@ def carried(starts: Tensor, steps: int = 20) -> Tensor:
     data = Mixture(torch.ones(1), torch.tensor([[MEAN]]), torch.tensor([STD]))
 
     def field(x: Tensor, t: float) -> Tensor:
-        return data.marginal_velocity(x, get_path("linear").at(torch.tensor(t, dtype=torch.float64)))
+        return data.marginal_velocity(x, forward_path("linear").at(torch.tensor(t, dtype=torch.float64)))
 
     return integrate(field, starts, torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist(), "rk4")[0]
 

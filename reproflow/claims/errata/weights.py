@@ -12,7 +12,7 @@ from reproflow.exact import three_gaussians
 from reproflow.numerics import quadrature
 from reproflow.theory.bounds import analyse
 from reproflow.theory.objective import Objective, get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -41,7 +41,7 @@ def rand_squared(form: str, context: Context) -> Measurement:
     Source: 003, "Time Sampling", "Importance sampling": "t = torch.rand(batch_size) ** 2", "more samples near t=0".
     Refuted by: a value above 1e-8. The line copied into this package's time (u_squared), with 1/pi, must show one.
     """
-    path, law = get_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
+    path, law = forward_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
     (u, weights), (t, lengths) = three_gaussians.legendre(40, 0.0, 1.0), three_gaussians.legendre(40, 0.0, 1.0)
     drawn = law.quantile(u)
     correction = torch.ones_like(u) if form == PRINTED else 1 / law.density(drawn)
@@ -119,7 +119,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
     t = torch.linspace(*three_gaussians.T_RANGE, 999, dtype=torch.float64)
     spreads, said = [], []
     for name in ("linear", "cosine"):
-        path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
+        path, factor = forward_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
         for diffusion, (printed, numerator) in DIFFUSION.items():
             text = printed if form in (PRINTED, f"{printed} alone") else f"{numerator}/({factor})"
             objective = Objective(path, law, get_weighting(f"expr:{text}", on="velocity"))

@@ -12,7 +12,7 @@ from reproflow.exact import edit, three_gaussians
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 WEIGHT, MERGED, POSITIONS = "weight depends on z_t", "equal results not added", "squared error by position"
 BREGMAN = ("kl_rates", "weighted_kl", "squared", "mahalanobis", "weighted_squared")
@@ -119,7 +119,7 @@ def _loss_gaps(setting: _Setting, seed: int) -> dict[str, float]:
 
 def _setting(case: str, variant: str) -> _Setting:
     problem = edit.problem(case, *three_gaussians.legendre(NODES, *T_RANGE), background=0.0)
-    path, lengths = get_path(case, "masked"), torch.tensor([float(len(state)) for state in edit.STATES]).double()
+    path, lengths = forward_path(case, "masked"), torch.tensor([float(len(state)) for state in edit.STATES]).double()
     weight = (1 + problem.t) * (1 + 0.5 * problem.x @ lengths)
     if variant == WEIGHT:
         weight = weight[:, None] * (1 + edit.alignments().left.sum(1))

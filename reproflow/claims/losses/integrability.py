@@ -15,7 +15,7 @@ from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
 from reproflow.numerics.quadrature import Integral, integral
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 NORMAL = Mixture(torch.tensor([1.0]), torch.zeros(1, 1), torch.tensor([1.0]))
@@ -42,7 +42,7 @@ def _irreducible(name: str) -> Callable[[Tensor], Tensor]:
     """t -> E Var(u_t(x|Z)|x) on N(0, 1) data, of t's shape."""
 
     def variance(t: Tensor) -> Tensor:
-        return NORMAL.velocity_variance(torch.zeros(len(t), 1, dtype=t.dtype), get_path(name).at(t))
+        return NORMAL.velocity_variance(torch.zeros(len(t), 1, dtype=t.dtype), forward_path(name).at(t))
 
     return variance
 

@@ -15,7 +15,7 @@ from reproflow.exact.mixture import Mixture
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling import ode
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 SINE, SIGN = "u + 0.05 sin x", "sign of u flipped"
 UNROTATED, ON_A_LINE = "score not rotated", "data on a line"
@@ -61,10 +61,10 @@ def continuity(case: str, variant: str, context: Context) -> Measurement:
     """
     name, what = case.split()
     if what == "order":
-        coarse, fine = (continuity_residual(get_path(name), variant, h, T_STEP) for h in X_STEPS)
+        coarse, fine = (continuity_residual(forward_path(name), variant, h, T_STEP) for h in X_STEPS)
         order = math.log2(coarse / fine)
         return Measurement(abs(order - 4), detail=f"order {order:.3f} on halving h from {X_STEPS[0]}")
-    return Measurement(continuity_residual(get_path(name), variant, X_STEP, T_STEP))
+    return Measurement(continuity_residual(forward_path(name), variant, X_STEP, T_STEP))
 
 
 def continuity_residual(path: Path, variant: str, h: float, k: float) -> float:
@@ -161,7 +161,7 @@ def many_fields(case: str, variant: str, context: Context) -> Measurement:
         Control of the others: the score itself in the place of its quarter turn.
     """
     measure = {MOVES: _plane_residual, UNIQUE: _distance_of_fields, ENERGY: _energy_overlap}[case]
-    paths = [get_path(name) for name in three_gaussians.gaussian_paths()]
+    paths = [forward_path(name) for name in three_gaussians.gaussian_paths()]
     times = torch.tensor([0.3, 0.7], dtype=torch.float64)
     return Measurement(worst(measure(path, t, variant) for path in paths for t in times))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 
@@ -83,7 +83,7 @@ def mean_clipped(mean: float, std: float, threshold: float) -> float:
 
 def _sides() -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], ...]:
     """Points x, targets, weights and the time of the conditional and of the marginal quadrature at t = 0.5."""
-    c = get_path("linear").at(torch.tensor(0.5, dtype=torch.float64))
+    c = forward_path("linear").at(torch.tensor(0.5, dtype=torch.float64))
     nodes, weights = three_gaussians.hermite(48)
     z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
     x1, eps = torch.broadcast_tensors(z[:, :, None], nodes)
@@ -166,7 +166,7 @@ def gradient_variance(size: int, variant: str = STATEMENT) -> float:
     u, z, eps = (axis.flatten() for axis in torch.meshgrid(nodes, 0.5 + signs, signs, indexing="ij"))
     batches = torch.cartesian_prod(*[torch.arange(len(u))] * size).view(-1, size)
     probability = (weights.repeat_interleave(4) / 4)[batches].prod(1)
-    c = get_path("linear").at(_times(u[batches], variant))
+    c = forward_path("linear").at(_times(u[batches], variant))
     x1, noise = z[batches], eps[batches]
     target = get_target("velocity").of(x1[..., None], noise[..., None], c)[..., 0]
     gradients = sample_gradients(c.alpha * x1 + c.sigma * noise, target, c.t).mean(1)

@@ -12,7 +12,7 @@ from reproflow.claims.policy import REFUTED, Context, Measurement, claim, told, 
 from reproflow.exact import three_gaussians
 from reproflow.numerics.quadrature import integral
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -214,7 +214,7 @@ def _law_gaps(case: str, variant: str) -> dict[str, float]:
     mean = _mean(lambda u: _loss(law.quantile(u)))
     corrected = mean if variant == UNCORRECTED else _mean(lambda u: (_loss(t := law.quantile(u))) / law.density(t))
     t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
-    path, uniform = get_path("linear"), get_time_law("uniform")
+    path, uniform = forward_path("linear"), get_time_law("uniform")
     w, plain = (Objective(path, each, get_weighting("uniform")).weight(t) for each in (law, uniform))
     return {
         "quarter": abs(2 * _mean(law.density, *quarter) - 1),

@@ -16,7 +16,7 @@ from reproflow.theory import bounds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -55,7 +55,7 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
         003's clock without turning it, must show one.
     """
     own = case if variant != SWAPPED else next(name for name in SHARES if name != case)
-    weighting, path = get_weighting(own), get_path("linear")
+    weighting, path = get_weighting(own), forward_path("linear")
     w = _numpy(Objective(path, get_time_law("uniform"), weighting).weight)
     factor = _numpy(lambda t: weighting.at(path.at(t)))
     half = (0.0, 0.5) if variant == REVERSED else (0.5, 1.0)
@@ -126,7 +126,7 @@ def snr_weights(case: str, variant: str, context: Context) -> Measurement:
         path's velocity so must v's form.
     """
     path_name, name, prediction, form = FORMS[case]
-    path = get_path(path_name)
+    path = forward_path(path_name)
     c = path.at(_at_snr(path_name).repeat_interleave(256))
     x1, eps, x1_hat = torch.randn(3, len(c.t), 8, generator=seeds.generator("TUT-4"), dtype=torch.float64)
     weighting, target = get_weighting(f"{name}:gamma={GAMMA}" if name == "min_snr" else name), get_target(prediction)

@@ -25,7 +25,6 @@ from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes.gaussian import GaussianLoss
 from reproflow.theory.processes.masked import MaskedLoss
-from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
@@ -38,7 +37,7 @@ TrainingLoss = GaussianLoss | MaskedLoss
 
 def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> TrainingLoss:
     """What a cell minimises. Raises `UsageError` for components that cannot be trained with."""
-    path, law = quick_path(get_path(cell.path, cell.process)), get_time_law(cell.time)
+    path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
     objective, t_range = Objective(path, law, get_weighting(cell.weighting, cell.process)), experiment.training.t_range
     admit(objective, t_range)
     if cell.process == "masked":

@@ -25,13 +25,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.numerics.derivatives import Mode
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import HOME, LAM, REACH, bound, curve_of
 from reproflow.theory.bounds import Bound
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.weightings import get_weighting
 
 GAUSSIAN = (
@@ -137,17 +138,19 @@ def draw_cross_entropy(results: Path) -> tuple[Figure, pd.DataFrame, str]:
 def masked_weights() -> dict[str, np.ndarray]:
     """w of each masked weighting at `TIMES`, under uniform time, which matters to the simple one alone."""
     t = _schedule().t
-    return {name: get_objective(SCHEDULE, "uniform", name, "masked").weight(t).numpy() for name in MASKED}
+    return {
+        name: get_objective(SCHEDULE, "uniform", name, "masked", mode=Mode.FORWARD).weight(t).numpy() for name in MASKED
+    }
 
 
 def _schedule() -> Coefficients:
     """The schedule at `TIMES`, which are 001's times: the house's are 1 minus them."""
-    return get_path(SCHEDULE, "masked").at(1 - torch.from_numpy(TIMES))
+    return forward_path(SCHEDULE, "masked").at(1 - torch.from_numpy(TIMES))
 
 
 def _judged(name: str, process: str, path: str) -> tuple[np.ndarray, Bound]:
     """w at `LAM`, and the verdict of `theory.bounds` there."""
-    curve = curve_of(get_objective(path, "uniform", name, process))
+    curve = curve_of(get_objective(path, "uniform", name, process, mode=Mode.FORWARD))
     return curve.w, bound(curve)
 
 
