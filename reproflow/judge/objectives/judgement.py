@@ -133,9 +133,9 @@ def objective(
             f"divergence {subject.loss.name!r}: an objective is judged by its canonical weight, which squared errors "
             "and cross-entropies alone have; judge.divergence judges the divergence itself."
         )
-    numeric = NumericObjective(
-        replace(subject, path=replace(subject.path, mode=None), time=replace(subject.time, fine=True))
-    )
+    # However the objective was made, its derivatives are taken as a judgement takes them.
+    path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
+    numeric = NumericObjective(replace(subject, path=path, time=law))
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
     fault = numeric.fault()
