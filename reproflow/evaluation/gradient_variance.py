@@ -20,7 +20,6 @@ import functools
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from reproflow.foundation.grid import Cell
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
 from reproflow.learning.training.batches import training_loss
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import GaussianLoss
@@ -81,7 +81,7 @@ def _spread(dataset: str, path: Spec, target: str, t_range: tuple[float, float])
 
 def nodes(low: float, high: float) -> tuple[Tensor, Tensor]:
     """Times (N,) and their quadrature weights (N,) on [low, high]."""
-    x, w = _legendre()
+    x, w = gauss_rules.tensors(gauss_rules.legendre(NODES))
     ends = [math.log(t) - math.log1p(-t) for t in (low, high)]
     half = (ends[1] - ends[0]) / 2
     t = torch.sigmoid(ends[0] + half * (1 + x))
@@ -102,9 +102,3 @@ def _at(mixture: Mixture, c: Coefficients, a: Tensor, b: Tensor) -> Tensor:
     x, area = torch.cartesian_prod(axis, axis), (2 * reach / (count - 1)) ** 2
     c, a, b = c.map(lambda value: value.expand(len(x))), a.expand(len(x)), b.expand(len(x))
     return area * mixture.log_density(x, c).exp() @ mixture.target_variance(x, c, a, b)
-
-
-@functools.cache
-def _legendre() -> tuple[Tensor, Tensor]:
-    x, w = np.polynomial.legendre.leggauss(NODES)
-    return torch.from_numpy(x), torch.from_numpy(w)

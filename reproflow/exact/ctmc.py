@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import Path, forward_path
 
 POSITIONS = (-1.5, -0.5, 0.0, 0.7, 1.3)
@@ -156,7 +157,7 @@ def graded(low: float, high: float, pieces: int) -> Tensor:
 @functools.cache
 def _gauss(stages: int = 6) -> tuple[Tensor, Tensor, Tensor]:
     """Nodes c, weights b and matrix a_ij (the integral of the j-th Lagrange polynomial to c_i) on [0, 1]."""
-    roots, weights = np.polynomial.legendre.leggauss(stages)
+    roots, weights = gauss_rules.legendre(stages)
     nodes, powers = 0.5 * (roots + 1), np.arange(stages)
     integrals = nodes[:, None] ** (powers + 1) / (powers + 1)
     matrix = integrals @ np.linalg.inv(nodes[:, None] ** powers)

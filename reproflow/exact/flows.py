@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
@@ -53,9 +53,8 @@ def points() -> Tensor:
 
 def _nodes(z: Tensor, prior: Tensor, c: Coefficients, n: int) -> tuple[Tensor, Tensor]:
     """Nodes (T, n², 2) and their weights W/g (T, n²)."""
-    roots, weights = np.polynomial.hermite_e.hermegauss(n)
-    grid = torch.cartesian_prod(*[torch.from_numpy(roots)] * 2)
-    mass = torch.cartesian_prod(*[torch.from_numpy(weights / weights.sum())] * 2).prod(1)
+    roots, weights = gauss_rules.tensors(gauss_rules.hermite(n))
+    grid, mass = torch.cartesian_prod(roots, roots), torch.cartesian_prod(weights, weights).prod(1)
     mean = prior @ z
     spread = (prior @ (z - mean).square()).mean()
     scale = (c.alpha**2 * spread + c.sigma**2).sqrt()[:, None]

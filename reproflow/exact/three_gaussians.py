@@ -7,10 +7,8 @@ Gauss-Legendre.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,21 +44,6 @@ def network(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
     by_x, by_t, by_square = weight.view(HIDDEN, 3).T
     shift = t[..., None] * by_t + (t**2)[..., None] * by_square + bias
     return torch.tanh(x[..., None] * by_x + shift) @ out + constant
-
-
-@functools.cache
-def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights on [low, high], each (n,)."""
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    half = 0.5 * (high - low)
-    return torch.from_numpy(low + half * (nodes + 1)), torch.from_numpy(half * weights)
-
-
-@functools.cache
-def hermite(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for the expectation over N(0, 1), each (n,)."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n)
-    return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
 
 
 def difference(f: Callable[[float], Tensor], h: float) -> Tensor:

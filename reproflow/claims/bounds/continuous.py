@@ -14,6 +14,7 @@ from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import discrete, gaussian_chain, masked_chain, three_gaussians
 from reproflow.exact.chain import Chain
 from reproflow.foundation import registry
+from reproflow.numerics import gauss_rules
 from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes import masked
@@ -106,7 +107,7 @@ def _integral(name: str, variant: str, form: str = "eps") -> float:
     """PKL at the data end by errors of eps, or of x1 in their own form."""
     path = forward_path(name)
     times = gaussian_chain.levels(path, 1, LAM_RANGE)
-    t, weights = three_gaussians.legendre(96, float(times[1]), float(times[0]))
+    t, weights = gauss_rules.legendre_on(float(times[1]), float(times[0]), 96)
     c, values = path.at(t), gaussian_chain.losses(path, t)
     error = values[0 if variant == RAW else 2]
     if form == "eps":
@@ -175,7 +176,7 @@ def _network(tokens: Tensor) -> Tensor:
 
 def _schedule_gaps(case: str, variant: str) -> dict[str, float]:
     path, q = forward_path(case, "masked"), masked_chain.table().flatten()
-    t, weights = three_gaussians.legendre(128, 0.0, 1.0)
+    t, weights = gauss_rules.legendre_on(0.0, 1.0, 128)
     c = path.at(t)
     rate = elbo_coefficient(c) * _hidden_cross_entropy(c.alpha, c.sigma, variant)
     by_time = float(weights @ (-rate if variant == NO_MINUS else rate))

@@ -12,6 +12,7 @@ from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.exact.empirical import posterior_mean
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import blend
@@ -137,7 +138,7 @@ def _worse(found: list[tuple[float, str]]) -> tuple[float, str]:
 
 
 def _decades(f: Callable[[Coefficients], Tensor], path: str, end: int) -> tuple[float, str]:
-    nodes, weights = three_gaussians.legendre(NODES, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, NODES)
     decade = torch.arange(1, DECADES + 1, dtype=torch.float64)[:, None]
     distance = 10.0 ** -(decade + nodes)
     values = f(forward_path(path).at((end - distance).abs().flatten())).view_as(distance)
@@ -156,7 +157,7 @@ def toy_variance(target: str, c: Coefficients) -> Tensor:
 
 def _finite_set_variance(c: Coefficients) -> Tensor:
     """E tr Var(score | x_t) at the times of c (B,) where the data are three points, by their exact posterior."""
-    eps, weights = three_gaussians.hermite(64)
+    eps, weights = gauss_rules.tensors(gauss_rules.hermite(64))
     z, noise = DATA.repeat_interleave(len(eps), 0), eps.repeat(len(DATA))[:, None]
     rows = len(z)
     each = c.map(lambda value: value.repeat_interleave(rows))

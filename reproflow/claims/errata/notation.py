@@ -12,6 +12,7 @@ from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import blend
@@ -50,7 +51,7 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
 
 def _fitted_gain(c: Coefficients, sign: int) -> float:
     """The g that minimises E|-sigma g score(x) + sign eps|² at one time."""
-    nodes, weights = three_gaussians.hermite(NODES)
+    nodes, weights = gauss_rules.tensors(gauss_rules.hermite(NODES))
     z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
     joint = three_gaussians.MIXTURE.weights[:, None, None] * weights[:, None] * weights
     x = c.alpha * z[:, :, None] + c.sigma * nodes

@@ -11,9 +11,9 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.errata.training_loops import Descent
 from reproflow.claims.policy import Context, Measurement, worst
-from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.sampling.ode import integrate
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import forward_path
 
 DATA, OPTIMIZER, ROUNDS = "starts from data", "optimizer of another model", "a round too few"
@@ -66,7 +66,7 @@ def carried(starts: Tensor, steps: int = 20) -> Tensor:
 
 
 def _made(faulty: bool) -> Measurement:
-    nodes, weights = three_gaussians.hermite(8)
+    nodes, weights = gauss_rules.tensors(gauss_rules.hermite(8))
     ends = carried((MEAN + STD * nodes if faulty else nodes)[:, None])[:, 0]
     mean = float(weights @ ends)
     std = float(weights @ (ends - mean) ** 2) ** 0.5

@@ -9,7 +9,7 @@ from reproflow.claims.errata.densities import toy_variance
 from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
-from reproflow.numerics import quadrature
+from reproflow.numerics import gauss_rules, quadrature
 from reproflow.theory.bounds import analyse
 from reproflow.theory.objective import Objective, get_objective
 from reproflow.theory.paths import forward_path
@@ -42,7 +42,7 @@ def rand_squared(form: str, context: Context) -> Measurement:
     Refuted by: a value above 1e-8. The line copied into this package's time (u_squared), with 1/pi, must show one.
     """
     path, law = forward_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
-    (u, weights), (t, lengths) = three_gaussians.legendre(40, 0.0, 1.0), three_gaussians.legendre(40, 0.0, 1.0)
+    (u, weights), (t, lengths) = gauss_rules.legendre_on(0.0, 1.0, 40), gauss_rules.legendre_on(0.0, 1.0, 40)
     drawn = law.quantile(u)
     correction = torch.ones_like(u) if form == PRINTED else 1 / law.density(drawn)
     sampled = float(weights @ (correction * toy_variance("velocity", path.at(drawn))))
@@ -76,7 +76,7 @@ def endpoint_emphasis(form: str, context: Context) -> Measurement:
     objective = get_objective("linear", "uniform", name)
     shares = []
     for low, high in ((0.0, 0.5), (0.5, 1.0)):
-        t, lengths = three_gaussians.legendre(8, low, high)
+        t, lengths = gauss_rules.legendre_on(low, high, 8)
         shares.append(float(lengths @ objective.weighting.at(objective.path.at(t))))
     share = shares[0] / sum(shares)
     bound = analyse(

@@ -11,6 +11,7 @@ from torch import Tensor
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -75,7 +76,7 @@ def _adam(eps: float, decay: float) -> Optimiser:
 
 def _losses() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """The loss of parameters under the weight t² and uniform times, and without weight under Beta(3, 1) times."""
-    t, weights = three_gaussians.legendre(TIMES, 0.0, 1.0)
+    t, weights = gauss_rules.legendre_on(0.0, 1.0, TIMES)
     c = forward_path("linear").at(t[:, None])
     generator = seeds.generator("BIL-12")
     z = three_gaussians.MIXTURE.sample(TIMES * DRAWS, generator).view(TIMES, DRAWS)

@@ -9,6 +9,7 @@ from torch import Tensor
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.conditional_losses import Function
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import get_target
 
@@ -60,7 +61,7 @@ def loss_floor(case: str, variant: str, context: Context) -> Measurement:
 @functools.cache
 def losses(path: str, size: float) -> tuple[float, float]:
     """L_CFM of the exact velocity times `size`, and the floor |C|, over `TIMES`."""
-    t, weights = three_gaussians.legendre(conditional_losses.NODES["t"], *TIMES)
+    t, weights = gauss_rules.legendre_on(*TIMES, conditional_losses.NODES["t"])
     c = forward_path(path).at(t)
     conditional = VELOCITY.conditional(_field(forward_path(path), size), c)
     return float(weights @ conditional), float(weights @ VELOCITY.floor(c))

@@ -13,6 +13,7 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.foundation import seeds
 from reproflow.learning.networks.exact_denoiser import ExactDenoiser, exact_denoiser
 from reproflow.learning.sampling import ode, reflow
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
@@ -85,7 +86,7 @@ def crossing(nodes: int = 24) -> float:
     """V of independent pairs on the linear path."""
     x, dx = three_gaussians.line(801)
     total = 0.0
-    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
+    for t, weight in zip(*gauss_rules.legendre_on(0.0, 1.0, nodes), strict=True):
         c = forward_path("linear").at(t)
         density = three_gaussians.MIXTURE.log_density(x, c).exp()
         total += float(weight * (density @ three_gaussians.MIXTURE.velocity_variance(x, c)) * dx)
@@ -104,7 +105,7 @@ def bending(data: tuple[Tensor, Tensor], nodes: int = 24) -> float:
     y, weights = data
     path, noise = forward_path("linear"), transport.monotone_inverse(three_gaussians.MIXTURE, y)
     total = 0.0
-    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
+    for t, weight in zip(*gauss_rules.legendre_on(0.0, 1.0, nodes), strict=True):
         c = path.at(t)
         z = transport.flow_map(three_gaussians.MIXTURE, y, path.at(_scalar(1.0)), c)
         total += float(

@@ -30,6 +30,7 @@ from torch import Tensor
 from reproflow.exact import conditional_losses, four_tokens, three_gaussians
 from reproflow.foundation import seeds
 from reproflow.judge.objectives.numeric_objective import NumericObjective
+from reproflow.numerics import gauss_rules
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -61,7 +62,7 @@ def judge(subject: NumericObjective, t_range: Interval | None = None) -> dict[st
     Inconclusive where the weight is zero or infinite at the times, and where the control shows nothing.
     """
     low, high = inside(t_range)
-    nodes, step = three_gaussians.legendre(TIMES, low, high)
+    nodes, step = gauss_rules.legendre_on(low, high, TIMES)
     weight = torch.from_numpy(subject.on_output(nodes.numpy()))
     at = Sample(nodes, step, weight)
     if reason := _undefined(at):

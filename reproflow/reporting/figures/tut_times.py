@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from reproflow.analysis.results import records
-from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
+from reproflow.numerics import gauss_rules
 from reproflow.reporting.figures import style
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
@@ -79,7 +79,7 @@ def caption(frame: pd.DataFrame) -> str:
 
 def variance(law: str, scheme: str) -> float:
     """Of the mean of the loss over a batch of times, by quadrature over the scheme's uniforms."""
-    nodes, weights = three_gaussians.legendre(NODES, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, NODES)
     # A shift by 1/n gives the same grid again, so that its first n-th is all of it.
     u = SCHEMES[scheme]((nodes / BATCH if scheme == "low_discrepancy" else nodes).expand(BATCH, -1))
     values = loss(get_time_law(law).quantile(u))
