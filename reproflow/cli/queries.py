@@ -67,14 +67,11 @@ def verify(
 
     Example: reproflow verify LOSS-1 LOSS-5
     """
-    import torch
-
     from reproflow.claims import ledger, policy
 
     if explain and not claims:
         raise UsageError("--explain needs the ids of claims, such as: reproflow verify LOSS-1 --explain")
-    # Small problems: a second thread costs more than it brings, and results are the same on any machine.
-    torch.set_num_threads(1)
+    common.one_thread()
     context = common.claim_context(common.open_run(results / "config.json", results)) if results else None
     rows = ledger.run(claims, tier, context)
     if json_file != "-":
