@@ -29,7 +29,7 @@ from reproflow.foundation.grid import Cell
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
 from reproflow.learning.training.batches import training_loss
-from reproflow.numerics import gauss_rules
+from reproflow.numerics import gauss_rules, trapezoid
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import GaussianLoss
@@ -98,7 +98,6 @@ def _at(mixture: Mixture, c: Coefficients, a: Tensor, b: Tensor) -> Tensor:
     narrow, wide = (math.hypot(float(c.alpha * edge), float(c.sigma)) for edge in mixture.stds.aminmax())
     reach = float(c.alpha) * float(mixture.means.abs().max()) + REACH * wide
     count = math.ceil(2 * reach / (SPACING * narrow)) + 1
-    axis = torch.linspace(-reach, reach, count, dtype=torch.float64)
-    x, area = torch.cartesian_prod(axis, axis), (2 * reach / (count - 1)) ** 2
+    x, area = trapezoid.square(count, reach)
     c, a, b = c.map(lambda value: value.expand(len(x))), a.expand(len(x)), b.expand(len(x))
     return area * mixture.log_density(x, c).exp() @ mixture.target_variance(x, c, a, b)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import registry, seeds
+from reproflow.numerics import trapezoid
 
 MIXTURE = Mixture(
     torch.tensor([0.3, 0.45, 0.25], dtype=torch.float64),
@@ -58,5 +59,5 @@ def second_difference(f: Callable[[float], Tensor], h: float) -> Tensor:
 
 def line(n: int, reach: float = 9.0) -> tuple[Tensor, float]:
     """n points of the trapezoid rule on [-reach, reach] as (n, 1), and their spacing."""
-    points = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return points[:, None], 2 * reach / (n - 1)
+    points, spacing = trapezoid.line(n, reach)
+    return points[:, None], spacing

@@ -13,6 +13,7 @@ from scipy import optimize
 from torch import Tensor
 
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
@@ -192,12 +193,7 @@ def analysed(name: str, variant: str = STATEMENT) -> Bound:
     """The verdict of `theory.bounds` on a row's derived weight, or on what a control makes of it."""
     row = ROWS[name]
     path = forward_path(row.path)
-
-    def lam(t: np.ndarray) -> np.ndarray:
-        return log_snr(path, torch.from_numpy(t)).numpy()
-
-    def w(t: np.ndarray) -> np.ndarray:
-        return derived(row, variant, torch.from_numpy(t)).numpy()
+    lam, w = on_arrays(lambda t: log_snr(path, t)), on_arrays(lambda t: derived(row, variant, t))
 
     def least(t: np.ndarray) -> np.ndarray:
         found = analysed(name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from reproflow.claims.errata.densities import toy_variance
 from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.numerics import gauss_rules, quadrature
+from reproflow.numerics.arrays import on_arrays
 from reproflow.theory.bounds import analyse
 from reproflow.theory.objective import Objective, get_objective
 from reproflow.theory.paths import forward_path
@@ -80,8 +81,8 @@ def endpoint_emphasis(form: str, context: Context) -> Measurement:
         shares.append(float(lengths @ objective.weighting.at(objective.path.at(t))))
     share = shares[0] / sum(shares)
     bound = analyse(
-        lambda t: objective.weight(torch.from_numpy(t)).numpy(),
-        lambda t: objective.path.at(torch.from_numpy(t)).lam.numpy(),
+        on_arrays(objective.weight),
+        on_arrays(lambda t: objective.path.at(t).lam),
         points=2001,
     )
     return Measurement(share, detail=f"mass on the noise half {share:.3g}; bound property: {bound.verdict}")
@@ -133,8 +134,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
 def _mean(objective: Objective) -> float:
     """The mean of an objective's weighting over its time law, infinite where its integral diverges."""
 
-    def f(t: np.ndarray) -> np.ndarray:
-        at = torch.from_numpy(t)
-        return (objective.time.density(at) * objective.weighting.at(objective.path.at(at))).numpy()
+    def f(t: Tensor) -> Tensor:
+        return objective.time.density(t) * objective.weighting.at(objective.path.at(t))
 
-    return quadrature.integral(f).value
+    return quadrature.integral(on_arrays(f)).value

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from scipy import integrate
 from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import Integral, integral
 from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import forward_path
@@ -126,7 +126,4 @@ def _range(end: int, distance: float) -> tuple[float, float]:
 
 
 def _integral(function: Callable[[Tensor], Tensor], low: float, high: float) -> Integral:
-    def f(t: np.ndarray) -> np.ndarray:
-        return function(torch.from_numpy(np.ascontiguousarray(t))).numpy()
-
-    return integral(f, low, high, OCTAVES)
+    return integral(on_arrays(function), low, high, OCTAVES)

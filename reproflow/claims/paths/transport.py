@@ -14,6 +14,7 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling import ode
+from reproflow.numerics import trapezoid
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 
@@ -174,7 +175,7 @@ def _turned(x: Tensor, c: Coefficients, variant: str) -> Tensor:
 
 def _plane_residual(path: Path, t: Tensor, variant: str) -> float:
     """Largest |dp/dt + div(p (u + w))| over [-3, 3]²."""
-    x, c = _grid(31, 3.0), path.at(t)
+    x, c = trapezoid.square(31, 3.0)[0], path.at(t)
 
     def flux(unit: Tensor) -> Callable[[float], Tensor]:
         return lambda step: _plane_flux(x + step * unit, c, variant) @ unit
@@ -198,18 +199,12 @@ def _distance_of_fields(path: Path, t: Tensor, variant: str) -> float:
         return float((mixture.marginal_velocity(x, c) - other).abs().max())
     if _plane_residual(path, t, variant) > 1e-6:
         return math.nan
-    return float(_turned(_grid(31, 3.0), c, variant).norm(dim=1).max())
+    return float(_turned(trapezoid.square(31, 3.0)[0], c, variant).norm(dim=1).max())
 
 
 def _energy_overlap(path: Path, t: Tensor, variant: str) -> float:
     """|E u.w| relative to the root of E|u|² E|w|²."""
-    x, c = _grid(101, 6.0), path.at(t)
+    x, c = trapezoid.square(101, 6.0)[0], path.at(t)
     p, u, w = PLANE.log_density(x, c).exp(), PLANE.marginal_velocity(x, c), _turned(x, c, variant)
     overlap, first, second = (float(p @ (a * b).sum(1)) for a, b in ((u, w), (u, u), (w, w)))
     return abs(overlap) / math.sqrt(first * second)
-
-
-def _grid(n: int, reach: float) -> Tensor:
-    """n² points of a square grid on [-reach, reach]², (n², 2)."""
-    line = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return torch.cartesian_prod(line, line)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, told, worst
 from reproflow.numerics import gauss_rules
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import integral
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import forward_path
@@ -239,4 +240,4 @@ def _own_density(case: str, t: Tensor) -> Tensor:
 
 
 def _mean(f: Function, low: float = 0.0, high: float = 1.0) -> float:
-    return integral(lambda u: f(torch.from_numpy(u)).numpy(), low, high).value
+    return integral(on_arrays(f), low, high).value

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.foundation import seeds
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import integral
 from reproflow.theory import bounds
 from reproflow.theory.coefficients import Coefficients
@@ -56,11 +57,11 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
     """
     own = case if variant != SWAPPED else next(name for name in SHARES if name != case)
     weighting, path = get_weighting(own), forward_path("linear")
-    w = _numpy(Objective(path, get_time_law("uniform"), weighting).weight)
-    factor = _numpy(lambda t: weighting.at(path.at(t)))
+    w = on_arrays(Objective(path, get_time_law("uniform"), weighting).weight)
+    factor = on_arrays(lambda t: weighting.at(path.at(t)))
     half = (0.0, 0.5) if variant == REVERSED else (0.5, 1.0)
     share = integral(factor, *half).value / integral(factor).value
-    found = bounds.analyse(w, _numpy(lambda t: log_snr(path, t)), points=POINTS)
+    found = bounds.analyse(w, on_arrays(lambda t: log_snr(path, t)), points=POINTS)
     t = np.linspace(0.01, 0.99, 99)
     form = t * (1 - t) if case == "t_squared" else (1 - t) ** 3 / t
     parts = {
@@ -77,10 +78,6 @@ def _distance(found: tuple[float, float] | None, stated: tuple[float, float] | N
     if found is None or stated is None:
         return float(found is not stated)
     return worst(abs(a - b) for a, b in zip(found, stated, strict=True))
-
-
-def _numpy(f: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda t: f(torch.from_numpy(np.ascontiguousarray(t))).numpy()
 
 
 UNCONVERTED, V_FORM = "the weight on the prediction as it is", "the form of VP's v"

@@ -34,7 +34,7 @@ from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
 from reproflow.judge.objectives.gradient_identity import RANGE, inside
 from reproflow.judge.objectives.numeric_objective import NumericObjective
-from reproflow.numerics import gauss_rules
+from reproflow.numerics import gauss_rules, trapezoid
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -261,8 +261,7 @@ def _grid(mixture: Mixture, c: Coefficients) -> tuple[Tensor, float]:
     wide = math.hypot(float(c.alpha) * float(mixture.stds.max()), float(c.sigma))
     reach = float(c.alpha) * float(mixture.means.abs().max()) + REACH * wide
     n = math.ceil(2 * reach / (SPACING * narrow)) + 1
-    axis = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return torch.cartesian_prod(axis, axis), (2 * reach / (n - 1)) ** 2
+    return trapezoid.square(n, reach)
 
 
 def _features(x: Tensor, t: Tensor) -> Tensor:
