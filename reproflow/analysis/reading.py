@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from reproflow.foundation import measures
+
 _NUMBERS = {
-    "seed", "steps", "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "kid", "kid_se", "nll_nats",
-    "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se", "nfe",
-    "batch", "ema", "statistic", "tolerance", "n", "step", "loss", "floor", "floor_se", "grad_norm", "lr",
+    "seed", "steps", *(column for each in measures.known() for column in (each.name, f"{each.name}_se")), "fid_n",
+    "nfe", "batch", "ema", "statistic", "tolerance", "n", "step", "loss", "floor", "floor_se", "grad_norm", "lr",
     "seconds",
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ KINDS = {
     "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
+    "measures": "measure",
 }
 
 
@@ -120,8 +121,10 @@ def _load_registry() -> None:
     for wing in ("reproflow.theory", "reproflow.learning.data"):
         importlib.import_module(wing)
     from reproflow.claims import ledger
+    from reproflow.evaluation import measures
 
     ledger.load()
+    measures.load()
 
 
 def _print_names(rows: list[dict[str, Any]]) -> None:

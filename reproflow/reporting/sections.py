@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reproflow.analysis import bound_cascade as bounds
-from reproflow.analysis.comparison import METRICS, block_key, comparison_table
+from reproflow.analysis.comparison import block_key, comparison_table
 from reproflow.analysis.fid_table import FID_NOTE, fid_table, head, show_fid
 from reproflow.analysis.formatting import HEADINGS, axis_word, number, text
 from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
@@ -19,6 +19,7 @@ from reproflow.analysis.results import Results, records
 from reproflow.analysis.shifts import UNTOUCHED
 from reproflow.analysis.summary import finding
 from reproflow.analysis.trained_equivalence import equivalence_table, sides, summary
+from reproflow.foundation import measures
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.columns import Table, alike, arranged
 from reproflow.reporting.regression_summary import HEADS, lists
@@ -44,7 +45,7 @@ def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[st
 
 
 def _block(axis: str, rows: pd.DataFrame, several: bool) -> dict[str, Any]:
-    metrics = {metric: rows[rows["metric"] == metric] for metric in METRICS if (rows["metric"] == metric).any()}
+    metrics = {metric: rows[rows["metric"] == metric] for metric in measures.compared(rows["metric"])}
     first = rows.iloc[0]
     said = [(key, first[key]) for key in ("weighting", "path", "time", "target") if key != axis]
     said += [(key, first[key]) for key in ("coupling", "divergence") if key != axis and first[key] not in USUAL]
@@ -111,7 +112,7 @@ def ranking(read: Results, missing: list[Missing]) -> dict[str, Any]:
 def cells(frame: pd.DataFrame) -> Table:
     """Every cell, its weighting first; its key and whatever else is no number stands behind the metrics."""
     shown = pd.DataFrame({title: frame[key].map(text) for title, key in CELL_NAMES.items()})
-    metrics = [metric for metric in METRICS if frame[metric].notna().any()]
+    metrics = [metric for metric in measures.compared(frame.columns) if frame[metric].notna().any()]
     for metric in metrics:
         title, decimals = HEADINGS[metric]
         pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)

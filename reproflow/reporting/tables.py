@@ -20,6 +20,7 @@ from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table,
 from reproflow.analysis.results import Results, load_results, records, write_frame
 from reproflow.analysis.trained_equivalence import NOTE, equivalence_table, show_equivalence
 from reproflow.evaluation.collect import CELL_COLUMNS
+from reproflow.foundation import measures
 from reproflow.foundation.files import write_text
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 
@@ -92,7 +93,8 @@ def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
 def show_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells as text for reading: identity, status, and each metric with its standard error."""
     shown = pd.DataFrame({key.capitalize(): frame[key].map(text) for key in [*IDENTITY, "weighting", "seed", "status"]})
-    for metric, (heading, decimals) in HEADINGS.items():
+    for metric in measures.compared(frame.columns):
+        heading, decimals = HEADINGS[metric]
         pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)
         shown[heading] = [
             number(value, decimals) + ("" if se != se else f" ± {number(se, decimals)}") for value, se in pairs

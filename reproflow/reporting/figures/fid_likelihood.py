@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from reproflow.analysis.formatting import label
 from reproflow.analysis.results import load_results, records
+from reproflow.foundation import measures
 from reproflow.reporting.figures import style
 
-X, Y = "bound_bits_per_dim", "fid_train"
+X = measures.primary("images")[0]
+Y = measures.family("FID")[0]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]
 POINT = ["dataset", "process", *NOUNS, "weighting"]
 COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
