@@ -22,6 +22,7 @@ KINDS = {
     "claims": "claim",
     "datasets": "dataset",
     "measures": "measure",
+    "figures": "figure",
 }
 
 
@@ -122,9 +123,11 @@ def _load_registry() -> None:
         importlib.import_module(wing)
     from reproflow.claims import ledger
     from reproflow.evaluation import measures
+    from reproflow.reporting import figures
 
     ledger.load()
     measures.load()
+    figures.load()
 
 
 def _print_names(rows: list[dict[str, Any]]) -> None:

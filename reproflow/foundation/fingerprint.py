@@ -37,6 +37,8 @@ ROOTS = {
 }
 EXPRESSION = ("reproflow.theory.expression_values:function",)
 CLAIMS = ("reproflow.claims.policy", "reproflow.claims.errata.erratum", "reproflow.claims.ledger")
+UNCLAIMED = {"measure", "figure"}
+"""Registered kinds that no claim is about."""
 LIBRARIES = {"train": ("torch",), "sample": (), "evaluate": ("torch-fidelity",), "features": ("torch",)}
 # What changes how a run is cut up and saved, but not what it computes.
 INERT = {"save_every", "log_every", "invariant"}
@@ -80,8 +82,8 @@ def dataset(name: str) -> str:
 
 
 def claims() -> str:
-    """The digest of every claim's source, and of every noun's: claims run over all that is registered, but measures."""
-    return source(*CLAIMS, *sorted({known.where for known in names.known() if known.kind != "measure"}))
+    """The digest of every claim's source, and of all that is registered and claims may run over."""
+    return source(*CLAIMS, *sorted({known.where for known in names.known() if known.kind not in UNCLAIMED}))
 
 
 def source(*roots: str) -> str:

@@ -38,7 +38,7 @@ try:
         raise ConfigError("a workflow that imports this one gives `config: config` in its `module` (docs/slurm.md).")
     CONFIG = configuration.check_merged(config, workflow.configfiles if own else [])
     if any(experiment.dedupe and not experiment.merged for experiment in CONFIG.experiments):
-        from reproflow.theory.equivalence import dedupe
+        from reproflow.learning.deduplication import dedupe
 
         CONFIG = dedupe(CONFIG)
     grid.check(CONFIG)
@@ -111,7 +111,7 @@ def begin():
     own parameters changed.
     """
     files.write_text(RESOLVED, configuration.dump(CONFIG))
-    if CONFIG.guests:
+    if CONFIG.user_functions:
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
         outcome = subprocess.run(command, env=os.environ | {"PYTHONPATH": SEARCH}, capture_output=True, text=True)
         if outcome.returncode:
