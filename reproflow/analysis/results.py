@@ -23,7 +23,7 @@ from reproflow.analysis.reading import Missing, Samples, read_computed, read_obj
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS, TIMING_COLUMNS
 from reproflow.foundation import config as configuration
-from reproflow.foundation import files, grid, specs
+from reproflow.foundation import files, grid, measures, specs
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.grid import Cell
@@ -41,7 +41,7 @@ ADDED = ["experiment", "setup"]
 # Two experiments that differ in these alone train and measure their cells alike.
 NOT_SETUP = {
     "name", "paths", "times", "weightings", "targets", "coupling", "divergence", "seeds", "only", "dedupe", "merged",
-    "shard_size", "controls",
+    "shard_size", "controls", "measures",
 }  # fmt: skip
 
 
@@ -170,8 +170,12 @@ class Results:
 
     @property
     def contract_cells(self) -> pd.DataFrame:
-        """Every cell, diverged and failed ones included, in the contract's columns and sorted order."""
-        return self.cells[CELL_COLUMNS]
+        """Every cell, diverged and failed ones included, in the contract's columns and sorted order.
+
+        Behind them stand the columns of measures that the configuration asked for.
+        """
+        further = (column for name in measures.further() for column in measures.columns(name))
+        return self.cells[[*CELL_COLUMNS, *(column for column in further if column in self.cells.columns)]]
 
     def _row(self, key: str) -> dict[str, Any]:
         """The cell's row of cells.csv, empty for one that is in the configuration alone. Raises `UsageError`."""

@@ -96,7 +96,7 @@ def likelihood(denoiser: Denoiser, experiment: Experiment, data: ToyData | Image
 
 
 def _chosen(experiment: Experiment, data: ToyData | ImageData, of: str) -> tuple[Measure, ...]:
-    chosen = measures.chosen(experiment.process, isinstance(data, ImageData))
+    chosen = measures.chosen(experiment.process, isinstance(data, ImageData), experiment.measures)
     return tuple(each for each in chosen if each.facts.of == of)
 
 

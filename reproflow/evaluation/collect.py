@@ -55,10 +55,19 @@ def collect(run: Run) -> None:
             {"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r
         ]
         shown |= _samples(run, cell, records)
-    write_csv(run.folder / "cells.csv", CELL_COLUMNS, rows)
+    write_csv(run.folder / "cells.csv", cell_columns(run.config.experiments), rows)
     write_csv(run.folder / "curves.csv", CURVE_COLUMNS, curves)
     write_csv(run.folder / "timings.csv", TIMING_COLUMNS, timings)
     files.write_json(run.shown_samples, shown)
+
+
+def cell_columns(experiments: Iterable[Experiment]) -> list[str]:
+    """The columns of cells.csv: the contract's, and behind them those of measures that an experiment asks for."""
+    asked = {name for each in experiments for name in each.measures}
+    return [
+        *CELL_COLUMNS,
+        *(column for name in measures.further() if name in asked for column in measures.columns(name)),
+    ]
 
 
 def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:

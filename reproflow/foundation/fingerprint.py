@@ -130,7 +130,7 @@ def _noun(kind: str, spec: Spec, process: str) -> str:
 
 def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
     """Where the measures are that an experiment's evaluation computes: they are looked up by name."""
-    return tuple(measures.places(experiment.process)) if name == "evaluate" else ()
+    return tuple(measures.places(experiment.process, experiment.measures)) if name == "evaluate" else ()
 
 
 @functools.cache

@@ -87,6 +87,11 @@ def usual() -> tuple[str, ...]:
     return tuple(measure.name for measure in known() if measure.facts.usual)
 
 
+def further() -> tuple[str, ...]:
+    """The measures that are computed only where a configuration asks for them."""
+    return tuple(measure.name for measure in known() if not measure.facts.usual)
+
+
 def family(name: str) -> tuple[str, ...]:
     """The measures of a family."""
     return tuple(measure.name for measure in known() if measure.facts.family == name)
