@@ -21,6 +21,8 @@ KINDS = {
     "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
+    "measures": "measure",
+    "figures": "figure",
 }
 
 
@@ -117,8 +119,12 @@ def _load_registry() -> None:
     for wing in ("reproflow.theory", "reproflow.learning.data"):
         importlib.import_module(wing)
     from reproflow.claims import ledger
+    from reproflow.evaluation import measures
+    from reproflow.reporting import figures
 
     ledger.load()
+    measures.load()
+    figures.load()
 
 
 def _print_names(rows: list[dict[str, Any]]) -> None:

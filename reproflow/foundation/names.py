@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ FILE = Path(__file__).with_name("names.json")
 class Name:
     """What the list says of an entry; `where` is `module:function`, `domain` is said of divergences (None is the real
     numbers), `images` and `sizes` of data sets: points by split, numbers a point, classes, features that FID compares.
+    `facts` is what measures declare.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Name:
     images: bool = False
     domain: str | None = None
     sizes: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @functools.cache
@@ -72,7 +74,8 @@ def snapshot() -> list[dict[str, Any]]:
 
 def _row(entry: registry.Entry) -> dict[str, Any]:
     function = entry.function
-    return {
+    facts = {"facts": asdict(entry.meta["facts"])} if "facts" in entry.meta else {}
+    row = {
         "kind": entry.kind,
         "process": entry.process,
         "name": entry.name,
@@ -86,6 +89,7 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "domain": entry.meta.get("domain"),
         "sizes": dict(entry.meta.get("sizes", {})),
     }
+    return row | facts
 
 
 def _finite(value: float) -> float | None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reproflow.evaluation.cells import likelihood
-from reproflow.foundation import files, grid
+from reproflow.foundation import files, grid, measures, names
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
@@ -59,7 +59,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "sampling": {"solver": "ancestral"},
     },
 }
-METRIC = {"gaussian": "nll_nats", "masked": "bound_bits_per_dim"}
 CAUTION = {
     "gaussian": "a small network on eight_gaussians",
     "masked": "a small network on digits8, measured by the bound that the ELBO's weighting minimises",
@@ -98,7 +97,7 @@ def refused(subject: Objective, reason: str, plan: Plan) -> dict[str, Any]:
 def _about(experiment: Experiment) -> dict[str, Any]:
     training = experiment.training
     return {
-        "dataset": experiment.dataset, "metric": METRIC[experiment.process], "seeds": experiment.seeds,
+        "dataset": experiment.dataset, "metric": _metric(experiment), "seeds": experiment.seeds,
         "steps": training.steps, "range": list(training.t_range),
     }  # fmt: skip
 
@@ -213,10 +212,16 @@ def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head:
     return GaussianDenoiser(network, head, subject.path, get_target(cell.target))
 
 
+def _metric(experiment: Experiment) -> str:
+    """The measure that networks on the experiment's data are trained for."""
+    images = names.find("dataset", experiment.dataset, experiment.process).images
+    return measures.primary("images" if images else "points")[0]
+
+
 def _measure(denoiser: Denoiser, cell: Cell, experiment: Experiment, data: Data, outcome: Outcome) -> None:
     """The metric of one network; a measure that is refused is a failure with its reason."""
     found = likelihood(denoiser, experiment, data)
-    value = found.columns.get(METRIC[experiment.process], math.nan)
+    value = found.columns.get(_metric(experiment), math.nan)
     if math.isfinite(value):
         outcome.values[cell.seed] = value
     else:

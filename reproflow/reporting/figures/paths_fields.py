@@ -6,7 +6,6 @@ marginal field, computed here in closed form for eight Gaussians.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import registry
 from reproflow.learning.data import get_dataset
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 
@@ -38,7 +37,8 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("paths_fields", order=70, title="Paths and velocity fields")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it depends on the registry alone, not on the results."""
     names = [entry.name for entry in registry.entries("path", "gaussian")]
     law: Any = get_dataset(DATASET)

@@ -16,7 +16,6 @@ ELBO vanish, nothing is plotted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproflow.numerics.derivatives import Mode
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.curves import HOME, LAM, REACH, bound, curve_of
 from reproflow.theory.bounds import Bound
 from reproflow.theory.coefficients import Coefficients
@@ -73,7 +72,8 @@ CROSS_ENTROPY_CAPTION = (
 )
 
 
-def draw_gaussian(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_gaussian_weightings", order=100, title="Weightings over the log-SNR")
+def draw_gaussian(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 2, left; it depends on the registry alone, not on the results."""
     found = {name: _judged(name, "gaussian", HOME.get(name, "linear")) for name in GAUSSIAN}
     figure, [axes] = style.panels(1, 2, 3.5, sharey=True)
@@ -96,7 +96,8 @@ def draw_gaussian(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     return figure, pd.concat(frames, ignore_index=True), GAUSSIAN_CAPTION
 
 
-def draw_masked(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_masked_weightings", order=110, title="Weightings of masked diffusion over time")
+def draw_masked(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 2, right; it depends on the registry alone, not on the results."""
     weights, alpha = masked_weights(), _schedule().alpha.numpy()
     normalised = {name: w / w.max() for name, w in weights.items()}
@@ -120,7 +121,8 @@ def draw_masked(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     return figure, pd.concat(frames, ignore_index=True), MASKED_CAPTION
 
 
-def draw_cross_entropy(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_cross_entropy_weight", order=120, title="Total weight on the cross-entropy")
+def draw_cross_entropy(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 3; it depends on the registry alone, not on the results."""
     schedule, weights = _schedule(), masked_weights()
     elbo = elbo_coefficient(schedule).numpy()

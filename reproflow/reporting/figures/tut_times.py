@@ -12,7 +12,6 @@ gains from every scheme: pairs do worse than independent times where L(Q(u)) and
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from torch import Tensor
 from reproflow.analysis.results import records
 from reproflow.foundation import seeds
 from reproflow.numerics import gauss_rules
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 
@@ -37,7 +36,8 @@ BAND = (0.05, 0.95)
 COLUMNS = ["quantity", "law", "scheme", "t", "value", "low", "high"]
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_times", order=180, title="Tutorial: how the times of a batch are drawn")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it does not depend on the results."""
     frame = pd.concat([_measured(law, scheme) for law in LAWS for scheme in SCHEMES], ignore_index=True)[COLUMNS]
     figure, [strips, lower] = style.panels(2, len(LAWS), 4.4, height_ratios=[1.0, 1.25])
