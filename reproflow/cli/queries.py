@@ -21,6 +21,7 @@ KINDS = {
     "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
+    "processes": "process",
 }
 
 
@@ -33,17 +34,13 @@ def list_(
 
     Example: reproflow list weightings
     """
-    from dataclasses import asdict
-
-    from reproflow.foundation import files, names
+    from reproflow.foundation import names
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r};{did_you_mean(kind, KINDS)} known: {', '.join(KINDS)}")
     if refresh:
-        _load_registry()
-        files.write_json(names.FILE, names.snapshot())
-        names.known.cache_clear()
-    rows = [asdict(name) for name in names.known() if kind is None or name.kind == KINDS[kind]]
+        _refresh()
+    rows = [name.row() for name in names.known() if kind is None or name.kind == KINDS[kind]]
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
@@ -114,11 +111,27 @@ def doctor() -> None:
         raise ReproflowError("the installation has faults, see FAILED above.")
 
 
+def _refresh() -> None:
+    """Rewrites the committed list, twice where a process is new: weightings are registered for the listed ones."""
+    import subprocess
+
+    from reproflow.foundation import files, names, processes
+
+    listed = processes.known()
+    _load_registry()
+    files.write_json(names.FILE, names.snapshot())
+    names.known.cache_clear()
+    if processes.known() != listed:
+        again = [sys.executable, "-m", "reproflow", "list", "--refresh", "--json"]
+        subprocess.run(again, check=True, capture_output=True)
+        names.known.cache_clear()
+
+
 def _load_registry() -> None:
     import importlib
 
-    for wing in ("reproflow.theory", "reproflow.learning.data"):
-        importlib.import_module(wing)
+    for layer in ("reproflow.theory", "reproflow.learning.data"):
+        importlib.import_module(layer)
     from reproflow.claims import ledger
 
     ledger.load()

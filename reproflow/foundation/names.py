@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ FILE = Path(__file__).with_name("names.json")
 class Name:
     """What the list says of an entry; `where` is `module:function`, `domain` is said of divergences (None is the real
     numbers), `images` and `sizes` of data sets: points by split, numbers a point, classes, features that FID compares.
+    `facts` are what else a kind declares, of a process `foundation.processes.Facts`.
     """
 
     kind: str
@@ -37,6 +38,11 @@ class Name:
     images: bool = False
     domain: str | None = None
     sizes: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The name as `names.json` has it: facts only where there are any."""
+        return {key: value for key, value in asdict(self).items() if key != "facts" or value}
 
 
 @functools.cache
@@ -85,7 +91,14 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "images": bool(entry.meta.get("images")),
         "domain": entry.meta.get("domain"),
         "sizes": dict(entry.meta.get("sizes", {})),
-    }
+    } | _facts(entry.meta.get("facts"))
+
+
+def _facts(declared: Any) -> dict[str, Any]:
+    """Declared facts as JSON holds them; no key where there are none."""
+    if not is_dataclass(declared) or isinstance(declared, type):
+        return {}
+    return {"facts": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(declared).items()}}
 
 
 def _finite(value: float) -> float | None:

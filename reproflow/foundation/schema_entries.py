@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from reproflow.foundation import limits, names, specs, user_files
+from reproflow.foundation import limits, names, processes, specs, user_files
 from reproflow.foundation.errors import UsageError
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
@@ -19,6 +28,16 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 Metric = Literal["fid_train", "fid_test", "kid", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim"]
+ProcessName = Annotated[
+    str,
+    AfterValidator(processes.check),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(processes.known()))),
+]
+SolverName = Annotated[
+    str,
+    AfterValidator(processes.check_solver),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(processes.solvers()))),
+]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
@@ -84,7 +103,7 @@ class Training(Closed):
 class Sampling(Closed):
     """How samples are drawn: `solver` with `steps` steps, `n` samples; `eta` is the share of noise that `sde` adds."""
 
-    solver: Literal["euler", "heun", "rk4", "sde", "ancestral"] = "heun"
+    solver: SolverName = "heun"
     steps: Count = 16
     n: Count = 2000
     eta: Annotated[float, Field(ge=0, le=1)] = 1.0

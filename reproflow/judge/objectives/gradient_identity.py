@@ -149,7 +149,7 @@ def _scaled(c: Coefficients, output: str) -> tuple[Coefficients, Tensor]:
     """Coefficients of unit size whose velocity is the target over k = sqrt(a² + b²), and k² (N,)."""
     a, b = get_target(output).coefficients(c)
     state, size = torch.hypot(c.alpha, c.sigma), torch.hypot(a, b)
-    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size), size.square()
+    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size, c.process), size.square()
 
 
 def _of_data() -> conditional_losses.Weight:

@@ -97,7 +97,7 @@ def _flux(values: np.ndarray, slopes: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _coefficients(values: np.ndarray, slopes: np.ndarray) -> Coefficients:
     alpha, sigma, dalpha, dsigma = (torch.from_numpy(np.array(row)) for row in (*values, *slopes))
-    return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma)
+    return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma, "gaussian")
 
 
 def _masked(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproflow.analysis.results import load_results
-from reproflow.foundation import registry
+from reproflow.foundation import processes
 from reproflow.reporting.figures import style
 from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
 
@@ -78,7 +78,7 @@ def verdict(panel: Panel) -> str:
 
 def members(panel: Panel) -> list[str]:
     """The names of a panel, by process, as lines that fit its width."""
-    own = {p: _places(panel, p) for p in registry.PROCESSES}
+    own = {p: _places(panel, p) for p in processes.known()}
     shown = {process: " = ".join(_placed(*each) for each in names.items()) for process, names in own.items() if names}
     if own["gaussian"].keys() == own["masked"].keys():
         lines = [f"{shown['gaussian']}; masked too"]

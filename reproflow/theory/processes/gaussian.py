@@ -18,10 +18,49 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reproflow.foundation.processes import Facts
 from reproflow.theory.admission import midpoints
 from reproflow.theory.divergences import Divergence
 from reproflow.theory.objective import Objective
+from reproflow.theory.processes.base import Process, process
 from reproflow.theory.targets import Target
+
+FACTS = Facts(
+    prediction="velocity",
+    predictions=("velocity", "x1", "eps", "score", "v"),
+    solvers=("euler", "heun", "rk4", "sde"),
+    path_values=("alpha", "sigma"),
+    loss="squared error",
+    usual_weighting="uniform",
+    other_targets=True,
+    other_divergences=True,
+    coupling=True,
+    flow=True,
+)
+
+
+@process("gaussian", FACTS)
+def gaussian() -> Process:
+    """x_t = alpha x1 + sigma eps, and the squared error of eps or of what is equivalent to it."""
+    return Process(
+        "gaussian",
+        prediction="velocity",
+        converts=True,
+        log_snr_power=2,
+        elbo_coefficient=elbo_coefficient,
+        reference_error=linear_error,
+        reference_unit=lambda vocabulary: 1.0,
+    )
+
+
+def elbo_coefficient(alpha: Tensor, sigma: Tensor, dalpha: Tensor, dsigma: Tensor) -> Tensor:
+    """|lam'|/2 on the eps error, of the coefficients' shape."""
+    return 0.5 * (2 * (dalpha / alpha - dsigma / sigma)).abs()
+
+
+def linear_error(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The eps error per dimension of the best linear denoiser of N(0, I): alpha² / (alpha² + sigma²)."""
+    return alpha**2 / (alpha**2 + sigma**2)
 
 
 @dataclass(frozen=True)
@@ -40,7 +79,7 @@ class GaussianLoss:
         """
         t = midpoints(self.objective.time, self.t_range)
         c = self.objective.path.at(t)
-        error = c.alpha**2 / (c.alpha**2 + c.sigma**2)
+        error = linear_error(c.alpha, c.sigma)
         return float((self.objective.coefficient(t) * error).mean())
 
     def at(self, u: Tensor) -> dict[str, Tensor]:

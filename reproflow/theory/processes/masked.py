@@ -17,8 +17,47 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reproflow.foundation.processes import Facts
 from reproflow.theory.admission import midpoints
 from reproflow.theory.objective import Objective
+from reproflow.theory.processes.base import Process, process
+
+FACTS = Facts(
+    prediction="ce",
+    predictions=("ce",),
+    solvers=("ancestral",),
+    path_values=("alpha",),
+    loss="cross-entropy",
+    usual_weighting="simple",
+    other_targets=False,
+    other_divergences=False,
+    coupling=False,
+    flow=False,
+)
+
+
+@process("masked", FACTS)
+def masked() -> Process:
+    """Tokens that are shown with probability alpha, and the cross-entropy of the hidden ones."""
+    return Process(
+        "masked",
+        prediction="ce",
+        converts=False,
+        log_snr_power=1,
+        elbo_coefficient=elbo_coefficient,
+        reference_error=uniform_guess_error,
+        reference_unit=math.log,
+    )
+
+
+def elbo_coefficient(alpha: Tensor, sigma: Tensor, dalpha: Tensor, dsigma: Tensor) -> Tensor:
+    """|alpha'|/(1 - alpha) on the cross-entropy, of the coefficients' shape."""
+    return dalpha.abs() / sigma
+
+
+def uniform_guess_error(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The cross-entropy per token of the uniform guess in units of log V: the probability sigma of being hidden."""
+    return sigma
 
 
 @dataclass(frozen=True)
