@@ -24,28 +24,20 @@ from reproflow.evaluation.features import fid_kid
 from reproflow.evaluation.features.extractors import Extractor, digits_extractor
 from reproflow.evaluation.irreducible_loss import floor
 from reproflow.evaluation.likelihood.bound import bits_per_dim
-from reproflow.evaluation.likelihood.flow import FlowLikelihood, dequantised_nll, flow_nll, read_off_time
-from reproflow.evaluation.likelihood.gaussian_bound import gaussian_bound
-from reproflow.evaluation.likelihood.masked_bound import masked_bound
-from reproflow.foundation import seeds
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import InterruptedRun, ReproflowError, UserFunctionError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, tensor_files
-from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
+from reproflow.learning.networks.denoiser import Denoiser
 from reproflow.learning.sampling.samples import SAMPLES
 from reproflow.learning.trained import load_denoiser
 
 MEASURES = "measures.safetensors"
-COARSE_NATS = 0.1
-COARSE_BITS = 0.05
-SLICE = 128
-"""Images whose flow is followed at a time: bounds the memory that an exact divergence takes."""
 
 log = logging.getLogger(__name__)
 
-Denoiser = GaussianDenoiser | MaskedDenoiser
 Value = TypeVar("Value")
 
 
@@ -116,8 +108,8 @@ def _measures(
     drawn = tensor_files.read_tensors(sampled.folder / SAMPLES)[0] if reference else {}
     found = likelihood(load_denoiser(cell, experiment, trained, data, device), experiment, data)
     tensor_files.write_tensors(slot.folder / MEASURES, found.nats, {"kind": "measures"})
-    least, no_floor = _had("the loss floor", floor, cell, experiment, data)
-    compared, no_fid = _had("FID and KID", reference.measures, drawn, data) if reference else ({}, "")
+    least, no_floor = attempt("the loss floor", floor, cell, experiment, data)
+    compared, no_fid = attempt("FID and KID", reference.measures, drawn, data) if reference else ({}, "")
     return found, {
         "reason": "; ".join(filter(None, [found.reason, no_fid, no_floor])),
         "measures": {name: _plain(value) for name, value in (found.columns | (compared or {})).items()},
@@ -126,7 +118,7 @@ def _measures(
     }
 
 
-def _had(name: str, measure: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str]:
+def attempt(name: str, measure: Callable[..., Value], *arguments: Any) -> tuple[Value | None, str]:
     """A measure, or None and why it cannot be had of this cell: its other measures and the other cells go on.
 
     A stop, a fault of the disk and too little memory are no cell's outcome, and end the job; a user's function that
@@ -153,91 +145,37 @@ class Likelihoods:
     reason: str = ""
 
 
+LIKELIHOODS: ByProcess[Callable[..., Likelihoods]] = ByProcess("likelihood", __name__)
+"""By process: the likelihoods of `(denoiser, experiment, data)` on held-out data."""
+
+
 def likelihood(denoiser: Denoiser, experiment: Experiment, data: ToyData | ImageData) -> Likelihoods:
     """The likelihoods of one cell on held-out data.
 
     A point cell whose likelihood is refused has failed: it has no other measure. An image cell keeps its place in the
     comparisons, with an empty column and the reason.
     """
-    if isinstance(data, ToyData):
-        assert isinstance(denoiser, GaussianDenoiser)
-        points, why = _had("nll_nats", _point_flow, denoiser, experiment, data)
-        return points or Likelihoods({"split": "test"}, {}, "failed", why)
-    had, why = _had("bound_bits_per_dim", _bound, denoiser, experiment, data)
-    bound = had or Likelihoods({"split": "test"}, {}, reason=why)
-    if isinstance(denoiser, MaskedDenoiser) or not experiment.likelihood.ode_points:
-        return bound
-    had, why = _had("ode_bits_per_dim", _image_flow, denoiser, experiment, data)
-    flow = had or Likelihoods({}, {}, reason=why)
-    reason = "; ".join(filter(None, [bound.reason, flow.reason]))
-    return Likelihoods(bound.columns | flow.columns, bound.nats | flow.nats, bound.status, reason)
+    return LIKELIHOODS[experiment.process](denoiser, experiment, data)
 
 
-def _point_flow(denoiser: GaussianDenoiser, experiment: Experiment, data: ToyData) -> Likelihoods:
-    settings = experiment.likelihood
-    points = data.test[: settings.points].float()
-    flow = flow_nll(denoiser, points, t_range=experiment.training.t_range, steps=settings.steps)
-    nats = {"nll_nats": flow.nats, "nll_coarse": flow.coarse}
-    error = abs(float(flow.nats.mean() - flow.coarse.mean()))
-    reason = _refusal("nll", error, COARSE_NATS, "nats", settings.steps, "likelihood.steps")
-    columns = {} if reason else {"nll_nats": float(flow.nats.mean()), "nll_nats_se": math.hypot(_se(flow.nats), error)}
-    return Likelihoods(columns | {"split": "test"}, nats, "failed" if reason else "ok", reason)
-
-
-def _image_flow(denoiser: GaussianDenoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
-    """The flow's bound at `ode_points` held-out images, with one draw of noise and the same probes for every cell."""
-    settings, values = experiment.likelihood, data.values.float()
-    tokens, y = data.tokens("test")[: settings.ode_points], data.labels("test")[: settings.ode_points]
-    generator, probes = seeds.generator("dequantisation", data.name), _probes(experiment, data, len(tokens))
-    options: dict[str, Any] = {"t_range": experiment.training.t_range, "steps": settings.ode_steps}
-    parts = []
-    for rows in torch.arange(len(tokens)).split(SLICE):
-        options["probes"] = None if probes is None else probes[:, rows]
-        parts.append(dequantised_nll(denoiser, tokens[rows], y[rows], generator, values, **options))
-    flow = FlowLikelihood.joined(parts)
-    bits, coarse = (bits_per_dim(nats, data.dim) for nats in (flow.nats, flow.coarse))
-    error = abs(float(bits.mean() - coarse.mean()))
-    reason = _refusal("ode_bits_per_dim", error, COARSE_BITS, "bits/dim", settings.ode_steps, "likelihood.ode_steps")
-    nats = {"ode_nats": flow.nats, "ode_coarse": flow.coarse, "ode_probe_se": flow.probe_se}
-    columns = {"ode_bits_per_dim": float(bits.mean()), "ode_bits_per_dim_se": math.hypot(_se(bits), error)}
-    return Likelihoods({} if reason else columns, nats, reason=reason)
-
-
-def _probes(experiment: Experiment, data: ImageData, n: int) -> Tensor | None:
-    """Hutchinson's ±1 probes of n images, (probes, n, D), or None for the exact divergence."""
-    if experiment.likelihood.divergence == "exact":
-        return None
-    signs = torch.randint(
-        2, (n, experiment.likelihood.probes, data.dim), generator=seeds.generator("probes", data.name)
-    )
-    return (2 * signs - 1).movedim(1, 0)
-
-
-def _refusal(name: str, error: float, limit: float, unit: str, steps: int, key: str) -> str:
-    """Why a flow's likelihood is refused, or nothing."""
-    if error <= limit:
-        return ""
-    return f"{name} refused: {steps} and {2 * steps} solver steps differ by {error:.3g} {unit}; raise {key}"
+def bound_likelihood(
+    measure: Callable[..., Tensor], denoiser: Denoiser, experiment: Experiment, data: ImageData
+) -> Likelihoods:
+    """`bound_bits_per_dim` from the nats of `measure(denoiser, experiment, data)` (N,), or why it cannot be had."""
+    had, why = attempt("bound_bits_per_dim", _bound, measure, denoiser, experiment, data)
+    return had or Likelihoods({"split": "test"}, {}, reason=why)
 
 
 @torch.inference_mode()
-def _bound(denoiser: Denoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
-    settings = experiment.likelihood
-    tokens, y = data.tokens("test")[: settings.points], data.labels("test")[: settings.points]
-    generator = seeds.generator("likelihood", data.name)
-    if isinstance(denoiser, MaskedDenoiser):
-        bound = masked_bound(denoiser, tokens, y, generator, repeats=settings.repeats)
-    else:
-        values, (low, high) = data.values.float(), experiment.training.t_range
-        t_range = (low, read_off_time(denoiser.path, values, (low, high)))
-        bound = gaussian_bound(denoiser, tokens, y, generator, values, t_range, repeats=settings.repeats)
-    bits = bits_per_dim(bound.nats, data.dim)
-    columns = {"bound_bits_per_dim": float(bits.mean()), "bound_bits_per_dim_se": _se(bits), "split": "test"}
+def _bound(measure: Callable[..., Tensor], denoiser: Denoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
+    nats = measure(denoiser, experiment, data)
+    bits = bits_per_dim(nats, data.dim)
+    columns = {"bound_bits_per_dim": float(bits.mean()), "bound_bits_per_dim_se": se(bits), "split": "test"}
     status, reason = ("ok", "") if bool(bits.isfinite().all()) else ("failed", "bound_bits_per_dim is not finite")
-    return Likelihoods(columns, {"bound_nats": bound.nats}, status, reason)
+    return Likelihoods(columns, {"bound_nats": nats}, status, reason)
 
 
-def _se(values: Tensor) -> float:
+def se(values: Tensor) -> float:
     """The standard error of the mean over points."""
     return float(values.std() / math.sqrt(len(values)))
 
