@@ -34,12 +34,14 @@ def list_(
 
     Example: reproflow list weightings
     """
-    from reproflow.foundation import names
+    from reproflow.foundation import files, names
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r};{did_you_mean(kind, KINDS)} known: {', '.join(KINDS)}")
     if refresh:
-        _refresh()
+        _load_registry()
+        files.write_json(names.FILE, names.snapshot())
+        names.known.cache_clear()
     rows = [name.row() for name in names.known() if kind is None or name.kind == KINDS[kind]]
     if as_json:
         print(json.dumps(rows, indent=1))
@@ -109,22 +111,6 @@ def doctor() -> None:
         print(f"{state:>7}  {name:<22} {detail}")
     if any(state == "FAILED" for _, state, _ in rows):
         raise ReproflowError("the installation has faults, see FAILED above.")
-
-
-def _refresh() -> None:
-    """Rewrites the committed list, twice where a process is new: weightings are registered for the listed ones."""
-    import subprocess
-
-    from reproflow.foundation import files, names, processes
-
-    listed = processes.known()
-    _load_registry()
-    files.write_json(names.FILE, names.snapshot())
-    names.known.cache_clear()
-    if processes.known() != listed:
-        again = [sys.executable, "-m", "reproflow", "list", "--refresh", "--json"]
-        subprocess.run(again, check=True, capture_output=True)
-        names.known.cache_clear()
 
 
 def _load_registry() -> None:

@@ -23,7 +23,8 @@ class Facts:
     `predictions` are what a weighting may multiply, besides being canonical, and `prediction` is the one that networks
     put out unless asked otherwise. `path_values` are the values that a user's path gives. `loss` is its own loss in
     words. `other_targets`, `other_divergences` and `coupling`: whether a configuration may choose them. `flow`: whether
-    it has a probability flow. `usual_weighting` is what the field trains it with most.
+    it has a probability flow. `timed`: whether its networks see the time. `usual_weighting` is what the field trains it
+    with most.
     """
 
     prediction: str
@@ -36,6 +37,12 @@ class Facts:
     other_divergences: bool
     coupling: bool
     flow: bool
+    timed: bool
+
+    @property
+    def complementary(self) -> bool:
+        """Whether sigma is 1 - alpha, so that a path has one value and both are probabilities."""
+        return len(self.path_values) == 1
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -59,11 +66,6 @@ def where(process: str) -> str:
 def known() -> tuple[str, ...]:
     """The listed processes, in order."""
     return tuple(name.name for name in names.known() if name.kind == "process")
-
-
-def with_prediction(prediction: str) -> tuple[str, ...]:
-    """The processes in which a weighting may multiply a prediction; all of them for `canonical`."""
-    return tuple(process for process in known() if prediction in facts(process).weighted)
 
 
 def solvers() -> tuple[str, ...]:

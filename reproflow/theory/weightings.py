@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.foundation import processes, registry
+from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.components import Component, resolve
-from reproflow.theory.processes.base import get_process
+from reproflow.theory.processes.base import facts, get_process, with_prediction
 
 
 def weighting(
@@ -31,9 +31,7 @@ def weighting(
 
     Without `process`, a canonical weighting serves every process, another one those that have its prediction.
     """
-    return registry.register(
-        "weighting", name, process=process or processes.with_prediction(on), cite=cite, on=on, **meta
-    )
+    return registry.register("weighting", name, process=process or with_prediction(on), cite=cite, on=on, **meta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +64,8 @@ def get_weighting(spec: str | Spec, process: str = "gaussian", on: str = "") -> 
 
 def check_prediction(weighting: str, on: str, process: str) -> None:
     """Raises `UsageError`, naming the weighting, where `on` is not a prediction of the process."""
-    if on not in processes.facts(process).weighted:
-        known = ", ".join(processes.facts(process).weighted)
+    if on not in facts(process).weighted:
+        known = ", ".join(facts(process).weighted)
         raise UsageError(f"weighting {weighting!r}: {on!r} is not a {process} prediction; known: {known}")
 
 

@@ -6,7 +6,9 @@ log N(x_t; alpha v_k, sigma²) makes a posterior.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -20,12 +22,13 @@ from reproflow.learning.sampling.ode import sample_gaussian
 from reproflow.learning.sampling.samples import SAMPLERS, Rows, finite, nearest_level
 from reproflow.learning.sampling.sde import sample_sde
 from reproflow.learning.training.batches import ENCODINGS, LOSSES, NOISES
+from reproflow.theory.admission import midpoints
 from reproflow.theory.couplings import Coupling, couple
 from reproflow.theory.divergences import Divergence
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path
 from reproflow.theory.processes import gaussian
-from reproflow.theory.targets import get_target
+from reproflow.theory.targets import Target, get_target
 
 
 @HEADS.register("gaussian")
@@ -59,12 +62,39 @@ def target_loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], diver
     return gaussian.divergence_loss(batch["coefficient"], target, prediction, batch["t"], x, divergence)
 
 
+@dataclass(frozen=True)
+class GaussianLoss:
+    """What a Gaussian cell minimises: an objective on the network's output `target`, at times within `t_range`."""
+
+    objective: Objective
+    target: Target
+    t_range: tuple[float, float]
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """s: the loss per dimension of the linear denoiser of N(0, I) data, by a midpoint rule in the law's quantiles.
+
+        Its eps error is alpha² / (alpha² + sigma²).
+        """
+        t = midpoints(self.objective.time, self.t_range)
+        c = self.objective.path.at(t)
+        error = gaussian.linear_error(c.alpha, c.sigma)
+        return float((self.objective.coefficient(t) * error).mean())
+
+    def at(self, u: Tensor) -> dict[str, Tensor]:
+        """t, alpha, sigma, a, b and the output's coefficient (over the scale), float32 of u's shape, at quantiles u."""
+        t = self.objective.time.draw(u.double().flatten(), self.t_range)
+        c = self.objective.path.at(t)
+        a, b = self.target.coefficients(c)
+        factor = self.objective.coefficient(t) / self.target.error_factor(c) / self.scale
+        columns = {"t": t, "alpha": c.alpha, "sigma": c.sigma, "a": a, "b": b, "coefficient": factor}
+        return {name: column.float().view(u.shape) for name, column in columns.items()}
+
+
 @LOSSES.register("gaussian")
-def training_loss(
-    objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]
-) -> gaussian.GaussianLoss:
+def training_loss(objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]) -> GaussianLoss:
     """What a cell minimises whose network puts out `target`."""
-    return gaussian.GaussianLoss(objective, get_target(target), t_range)
+    return GaussianLoss(objective, get_target(target), t_range)
 
 
 @ENCODINGS.register("gaussian")

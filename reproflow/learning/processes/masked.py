@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +18,7 @@ from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.learning.sampling.ancestral import sample_masked
 from reproflow.learning.sampling.samples import SAMPLERS, Rows
 from reproflow.learning.training.batches import ENCODINGS, LOSSES, NOISES
+from reproflow.theory.admission import midpoints
 from reproflow.theory.couplings import Coupling
 from reproflow.theory.divergences import Divergence
 from reproflow.theory.objective import Objective
@@ -40,12 +44,33 @@ def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: 
     return masked.loss(batch["coefficient"], batch["x1"], z, logits, head.vocabulary)
 
 
+@dataclass(frozen=True)
+class MaskedLoss:
+    """What a masked cell minimises: an objective at times within `t_range`; `vocabulary` is V, without the mask."""
+
+    objective: Objective
+    vocabulary: int
+    t_range: tuple[float, float]
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """s: the loss per token of the uniform guess, E[c(t) sigma_t] log V."""
+        t = midpoints(self.objective.time, self.t_range)
+        sigma = self.objective.path(t)[1]
+        return float((self.objective.coefficient(t) * sigma).mean()) * math.log(self.vocabulary)
+
+    def at(self, u: Tensor) -> dict[str, Tensor]:
+        """t, alpha and the coefficient of the cross-entropy (over the scale), float32 of u's shape, at quantiles u."""
+        t = self.objective.time.draw(u.double().flatten(), self.t_range)
+        factor = self.objective.coefficient(t) / self.scale
+        columns = {"t": t, "alpha": self.objective.path(t)[0], "coefficient": factor}
+        return {name: column.float().view(u.shape) for name, column in columns.items()}
+
+
 @LOSSES.register("masked")
-def training_loss(
-    objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]
-) -> masked.MaskedLoss:
+def training_loss(objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]) -> MaskedLoss:
     """What a cell minimises, for a vocabulary of this size."""
-    return masked.MaskedLoss(objective, vocabulary, t_range)
+    return MaskedLoss(objective, vocabulary, t_range)
 
 
 @ENCODINGS.register("masked")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -25,8 +25,6 @@ from reproflow.theory.couplings import Coupling, get_coupling
 from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.processes.gaussian import GaussianLoss
-from reproflow.theory.processes.masked import MaskedLoss
 from reproflow.theory.reverse import quick_path
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
@@ -34,7 +32,26 @@ from reproflow.theory.weightings import get_weighting
 
 CHUNK = 64
 
-TrainingLoss = GaussianLoss | MaskedLoss
+
+class TrainingLoss(Protocol):
+    """What a cell minimises: an objective at times within `t_range`, in units of `scale`."""
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def t_range(self) -> tuple[float, float]: ...
+
+    @property
+    def scale(self) -> float:
+        """The loss of a predictor that knows no data, which is divided by."""
+        ...
+
+    def at(self, u: Tensor) -> dict[str, Tensor]:
+        """The columns of a batch that depend on time alone, float32 of u's shape, at quantiles u."""
+        ...
+
+
 Noise = Callable[[dict[str, Tensor], Generator, Coupling, Callable[[], Generator]], dict[str, Tensor]]
 
 LOSSES: ByProcess[Callable[[Objective, str, int, tuple[float, float]], TrainingLoss]] = ByProcess(

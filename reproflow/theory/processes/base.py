@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from numpy import ndarray
 from torch import Tensor
 
 from reproflow.foundation import registry
@@ -34,10 +35,10 @@ class Process:
     log_snr_power: int
     elbo_coefficient: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     """Of (alpha, sigma, alpha', sigma'): the ELBO integrand's coefficient on the process's own loss."""
-    reference_error: Callable[[Tensor, Tensor], Tensor]
-    """Of (alpha, sigma): the loss of a predictor that knows no data, in units of `reference_unit`."""
-    reference_unit: Callable[[int], float]
-    """Of the size of the vocabulary (0 where there is none): the unit, in nats or squared errors."""
+    reference: str
+    """In words, the loss of a predictor that knows no data."""
+    reference_error: Callable[[ndarray], ndarray]
+    """Of sigmoid(lam): that loss per unit of lam under the ELBO's weight, up to a factor."""
 
 
 Builder = Callable[[], Process]
@@ -59,6 +60,19 @@ def get_process(name: str) -> Process:
     if name not in known:
         raise UsageError(f"unknown process {name!r};{did_you_mean(name, known)} known: {', '.join(known)}")
     return registry.get("process", name, name).function()
+
+
+def facts(name: str) -> Facts:
+    """The declared facts of a process. Raises `UsageError` for an unknown one."""
+    get_process(name)
+    declared: Facts = registry.get("process", name, name).meta["facts"]
+    return declared
+
+
+def with_prediction(prediction: str) -> tuple[str, ...]:
+    """The processes in which a weighting may multiply a prediction; all of them for `canonical`."""
+    load()
+    return tuple(entry.name for entry in registry.entries("process") if prediction in entry.meta["facts"].weighted)
 
 
 def load() -> None:
