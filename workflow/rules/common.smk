@@ -111,7 +111,7 @@ def begin():
     own parameters changed.
     """
     files.write_text(RESOLVED, configuration.dump(CONFIG))
-    if CONFIG.guests:
+    if CONFIG.user_functions:
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
         outcome = subprocess.run(command, env=os.environ | {"PYTHONPATH": SEARCH}, capture_output=True, text=True)
         if outcome.returncode:
