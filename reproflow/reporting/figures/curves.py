@@ -90,7 +90,7 @@ def registered() -> Iterable[Curve]:
     """Every registered weighting of each process, with uniform time on its own path."""
     for process in processes.known():
         for entry in registry.entries("weighting", process):
-            path = HOME.get(entry.name, "linear") if process == "gaussian" else "linear"
+            path = HOME.get(entry.name, "linear") if processes.facts(process).other_targets else "linear"
             yield curve_of(get_objective(path, "uniform", entry.name, process))
 
 
