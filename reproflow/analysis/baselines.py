@@ -37,7 +37,7 @@ from reproflow.foundation.errors import UndecidedError, UsageError, did_you_mean
 NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,59}")
 FOLDER = Path("results/baselines")
 # What a configuration may change and its numbers stay the same: repetition, cutting into shards, saving.
-INERT = {"seeds", "shard_size", "save_every", "log_every", "invariant", "controls"}
+INERT = {"seeds", "shard_size", "save_every", "log_every", "invariant", "controls", "measures"}
 COLUMNS = [
     *SETTING, *GROUP, "metric", "features", "margin", "mean", "sd", "n", "seeds", "values", "missing", "fingerprints",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reproflow.foundation import measures
 from reproflow.foundation.errors import ReproflowError
 from reproflow.numerics.paired import NOTHING, Seeds, compare_seeds
 from reproflow.numerics.simultaneous import BETTER
@@ -31,7 +32,6 @@ REFERENCES = {
 }  # fmt: skip
 AXES = tuple(REFERENCES)
 FIXED = ["dataset", "process", "setup", "steps"]
-METRICS = ("fid_train", "fid_test", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim")
 COMPARISON_COLUMNS = [
     "axis", *FIXED, *AXES, "metric", "reference", "n", "not_ok", "mean", "low", "high", "pairs", "difference",
     "difference_se", "difference_low", "difference_high", "p", "p_holm", "verdict", "best", "p_adjusted", "detectable",
@@ -46,7 +46,7 @@ def comparison_table(cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for axis, group in groups(cells):
-        for metric in METRICS:
+        for metric in measures.compared(cells.columns):
             if np.isfinite(group.loc[group["status"] == "ok", metric]).any():
                 rows += _block(group, axis, metric)
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)

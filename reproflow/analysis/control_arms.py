@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproflow.analysis.comparison import METRICS, all_pairs, by_seed, candidates
+from reproflow.analysis.comparison import all_pairs, by_seed, candidates
 from reproflow.analysis.ranking import BLOCK
 from reproflow.analysis.results import Results
+from reproflow.foundation import measures
 from reproflow.foundation.config import Experiment
 from reproflow.numerics.paired import NO_RESULT, Seeds
 from reproflow.numerics.relabelling import FEWEST_SEEDS
@@ -49,7 +50,7 @@ def _of(read: Results, experiment: Experiment) -> list[Outcome]:
     own = read.cells[read.cells["experiment"] == experiment.name]
     found = []
     for group in candidates(own, BLOCK):
-        for metric in METRICS:
+        for metric in measures.compared(own.columns):
             if np.isfinite(group.loc[group["status"] == "ok", metric]).any():
                 found += _in_block(experiment, group, metric)
     return found

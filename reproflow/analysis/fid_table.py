@@ -21,11 +21,12 @@ from reproflow.analysis.comparison import AXES, FIXED, block_key, by_seed, candi
 from reproflow.analysis.formatting import DASH, HEADINGS, USUAL, axis_word, number, text
 from reproflow.analysis.ranking import BEST
 from reproflow.analysis.results import Results, records
+from reproflow.foundation import measures
 from reproflow.numerics.relabelling import FEWEST_SEEDS
 from reproflow.numerics.simultaneous import NOT_SEPARATED, WORSE
 
 PLACE = [*FIXED, *(axis for axis in AXES if axis != "weighting")]
-METRICS = ("fid_train", "fid_test")
+METRICS = measures.family("FID")
 PARTS = ("", "_sd", "_jackknife", "_error", "_verdict")
 FID_COLUMNS = [
     *PLACE, "weighting", "n", "not_ok", *(f"{metric}{part}" for metric in METRICS for part in PARTS), "fid_n",

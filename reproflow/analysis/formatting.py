@@ -6,14 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reproflow.foundation import measures
+
 # metric -> its heading, and the decimals shown in prose tables (the CSV is never rounded)
-HEADINGS = {
-    "fid_train": ("FID, train", 2),
-    "fid_test": ("FID, held out", 2),
-    "nll_nats": ("NLL, nats", 3),
-    "bound_bits_per_dim": ("Bound, bits/dim", 4),
-    "ode_bits_per_dim": ("Flow, bits/dim", 4),
-}
+HEADINGS = {each.name: (each.facts.heading, each.facts.decimals) for each in measures.known() if each.facts.compared}
 # noun -> what it is called in prose
 AXIS_WORDS = {"time": "time law"}
 # what a noun is where nothing else is said; labels leave it out

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ABSOLUTE = {"kid": 1e-3, "nll_nats": 0.01, "bound_bits_per_dim": 0.002, "ode_bits_per_dim": 0.002}
-SHARE = {"fid_train": 0.05, "fid_test": 0.05}
-METRICS = (*SHARE, *ABSOLUTE)
+from reproflow.foundation import measures
 
 
 def margin(metric: str, mean: float, stated: Mapping[str, float] | None = None) -> float:
     """The margin of a metric around this mean: the one stated (absolute), else the default, in the metric's unit."""
     if stated and metric in stated:
         return float(stated[metric])
-    return SHARE[metric] * abs(mean) if metric in SHARE else ABSOLUTE[metric]
+    facts = measures.facts(metric)
+    return facts.margin * abs(mean) if facts.relative else facts.margin

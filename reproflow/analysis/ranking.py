@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproflow.analysis.comparison import AXES, FIXED, METRICS, all_pairs, block_key, by_seed, candidates
+from reproflow.analysis.comparison import AXES, FIXED, all_pairs, block_key, by_seed, candidates
 from reproflow.analysis.formatting import DASH, HEADINGS, USUAL, axis_word, interval, number, p_text, text, with_error
 from reproflow.analysis.results import records
+from reproflow.foundation import measures
 from reproflow.numerics.paired import NOTHING, Seeds, needed
 from reproflow.numerics.relabelling import FEWEST_PAIRS, FEWEST_SEEDS
 from reproflow.numerics.simultaneous import BETTER, NOT_SEPARATED, TOO_FEW, WORSE
@@ -55,7 +56,7 @@ def ranking_table(cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for group in candidates(cells, BLOCK):
-        for metric in METRICS:
+        for metric in measures.compared(cells.columns):
             if group["weighting"].nunique() > 1 and np.isfinite(group.loc[group["status"] == "ok", metric]).any():
                 rows += _block(group, metric)
     return pd.DataFrame(rows, columns=RANKING_COLUMNS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from reproflow.foundation import measures
+
 _NUMBERS = {
-    "seed", "steps", "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "kid", "kid_se", "nll_nats",
-    "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se", "nfe",
-    "batch", "ema", "statistic", "tolerance", "n", "step", "loss", "floor", "floor_se", "grad_norm", "lr",
+    "seed", "steps", *(column for each in measures.known() for column in (each.name, f"{each.name}_se")), "fid_n",
+    "nfe", "batch", "ema", "statistic", "tolerance", "n", "step", "loss", "floor", "floor_se", "grad_norm", "lr",
     "seconds",
 }  # fmt: skip
+
+
+_TEXT = {
+    "axis", "dataset", "process", "setup", "metric", "reference", "verdict", "equivalence", "best", "rank",
+    "fid_features", "solver", *(f"{noun}{side}" for noun in ("weighting", "path", "time") for side in ("", "_a", "_b")),
+    "target", "coupling", "divergence",
+}  # fmt: skip
+_COUNTS = {"n", "not_ok", "pairs", "class", "place"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,30 @@ def read_table(path: Path, columns: Sequence[str], missing: list[Missing]) -> pd
     for name in frame.columns:
         frame[name] = _typed(frame[name], name)
     return frame
+
+
+def read_computed(path: Path) -> pd.DataFrame:
+    """A table that `reproflow tables` wrote, with the types that it was computed in: every digit is in the file.
+
+    Raises `OSError` and `ValueError` where it cannot be read.
+    """
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.assign(**{str(name): _computed(frame[name], str(name)) for name in frame.columns if len(frame)})
+
+
+def _computed(column: pd.Series, name: str) -> pd.Series:
+    if set(column) <= {"True", "False"}:
+        return column == "True"
+    if name in _TEXT or name.endswith("_verdict"):
+        return column.astype("object")
+    try:
+        return column.map(int if name in _COUNTS else _float)
+    except ValueError:
+        return column.astype("object")  # several values in one: "1000; 2000"
+
+
+def _float(text: str) -> float:
+    return float(text) if text else math.nan
 
 
 def read_object(path: Path, missing: list[Missing]) -> dict[str, Any]:

@@ -9,18 +9,21 @@ An absent, empty or truncated file gives an empty table and one line in `Results
 from __future__ import annotations
 
 import functools
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from reproflow.analysis.reading import Missing, Samples, read_object, read_samples, read_table
+from reproflow.analysis.bound_cascade import read_cascade
+from reproflow.analysis.reading import Missing, Samples, read_computed, read_object, read_samples, read_table
 from reproflow.claims.policy import COLUMNS as CLAIM_COLUMNS
 from reproflow.evaluation.collect import CELL_COLUMNS, CURVE_COLUMNS, TIMING_COLUMNS
 from reproflow.foundation import config as configuration
-from reproflow.foundation import files, grid, specs
+from reproflow.foundation import files, grid, measures, specs
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.grid import Cell
@@ -28,6 +31,9 @@ from reproflow.foundation.grid import Cell
 if TYPE_CHECKING:
     from reproflow.theory.objective import Objective
 
+Value = TypeVar("Value")
+UNPLACED = "unplaced.json"
+"""Of tables/: the objectives that the table of equal ones leaves out."""
 CELL_ORDER = ["dataset", "process", "path", "time", "target", "steps", "weighting", "seed", "cell"]
 CONTRACT = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.json", "config.json")
 # What the configuration says of a cell besides the columns of cells.csv.
@@ -35,7 +41,7 @@ ADDED = ["experiment", "setup"]
 # Two experiments that differ in these alone train and measure their cells alike.
 NOT_SETUP = {
     "name", "paths", "times", "weightings", "targets", "coupling", "divergence", "seeds", "only", "dedupe", "merged",
-    "shard_size", "controls",
+    "shard_size", "controls", "measures",
 }  # fmt: skip
 
 
@@ -98,10 +104,13 @@ class Results:
 
         Raises `UsageError` for an unknown key, or a user's own component that cannot be found any more.
         """
+        from reproflow.numerics.derivatives import Mode
         from reproflow.theory.objective import get_objective
 
         cell = self.cell(key)
-        return get_objective(cell.path, cell.time, cell.weighting, cell.process, loss=cell.divergence)
+        return get_objective(
+            cell.path, cell.time, cell.weighting, cell.process, loss=cell.divergence, mode=Mode.FORWARD
+        )
 
     def samples(self, key: str) -> Samples | None:
         """The first samples of a cell, `samples` (N, *D) and `labels` (N,); None where no file of them can be read.
@@ -112,23 +121,64 @@ class Results:
         return read_samples(self.folder / "samples" / f"{key}.npz")
 
     def comparison(self) -> pd.DataFrame:
-        """The paired comparisons along one noun, as `tables/comparison.csv` (`analysis.comparison`).
+        """The paired comparisons along one noun, `tables/comparison.csv` (`analysis.comparison`).
 
-        Raises `ReproflowError` where one seed occurs twice in a comparison.
+        Raises `UsageError` as `table` does.
         """
-        from reproflow.analysis.comparison import comparison_table
-
-        return comparison_table(self.cells)
+        return self.table("comparison")
 
     def equivalence(self) -> pd.DataFrame:
-        """Differences between cells of one ideal objective, as `tables/equivalence.csv`
-        (`analysis.trained_equivalence`).
+        """Differences between cells of one ideal objective, `tables/equivalence.csv` (`analysis.trained_equivalence`).
 
-        Raises `ReproflowError` where one seed occurs twice in a comparison.
+        Raises `UsageError` as `table` does.
         """
-        from reproflow.analysis.trained_equivalence import equivalence_table
+        return self.table("equivalence")
 
-        return equivalence_table(self)
+    def table(self, name: str) -> pd.DataFrame:
+        """`tables/<name>.csv`, as it was computed.
+
+        Raises `UsageError` where `reproflow tables` has not written it, or has of other cells than these.
+        """
+        return self._computed(f"{name}.csv", read_computed)
+
+    @functools.cached_property
+    def unplaced(self) -> list[str]:
+        """Objectives that the table of equal ones leaves out, and why. Raises `UsageError` as `table` does."""
+        found: list[str] = self._computed(UNPLACED, lambda path: json.loads(path.read_text(encoding="utf-8")))
+        return found
+
+    @functools.cached_property
+    def cascade(self) -> tuple[pd.DataFrame, str]:
+        """cascade.csv with its levels as numbers; and, where there is nothing, why."""
+        return read_cascade(self.folder)
+
+    def _computed(self, name: str, read: Callable[[Path], Value]) -> Value:
+        path, cure = self.folder / "tables" / name, f"run: reproflow tables --config {self.folder / 'config.json'}"
+        if not self._tables_are_current:
+            raise UsageError(f"tables/{name} was computed from another cells.csv; {cure}")
+        try:
+            return read(path)
+        except FileNotFoundError:
+            raise UsageError(f"tables/{name} is not there; {cure}") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"tables/{name} cannot be read ({error}); {cure}") from None
+
+    @functools.cached_property
+    def _tables_are_current(self) -> bool:
+        """Whether the tables, if there are any, are of these cells: one of them is the cells themselves."""
+        try:
+            return (self.folder / "tables" / "cells.csv").read_text(encoding="utf-8") == csv_text(self.contract_cells)
+        except (OSError, UnicodeDecodeError):
+            return not (self.folder / "tables").is_dir()
+
+    @property
+    def contract_cells(self) -> pd.DataFrame:
+        """Every cell, diverged and failed ones included, in the contract's columns and sorted order.
+
+        Behind them stand the columns of measures that the configuration asked for.
+        """
+        further = (column for name in measures.further() for column in measures.columns(name))
+        return self.cells[[*CELL_COLUMNS, *(column for column in further if column in self.cells.columns)]]
 
     def _row(self, key: str) -> dict[str, Any]:
         """The cell's row of cells.csv, empty for one that is in the configuration alone. Raises `UsageError`."""
@@ -165,7 +215,12 @@ def load_results(folder: str | Path) -> Results:
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Writes a tidy CSV: floats `%.17g`, missing values empty, line feeds only."""
-    files.write_text(path, frame.to_csv(index=False, float_format="%.17g", lineterminator="\n"))
+    files.write_text(path, csv_text(frame))
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as the text of its CSV."""
+    return frame.to_csv(index=False, float_format="%.17g", lineterminator="\n")
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reproflow.analysis.margins import METRICS
-from reproflow.foundation import files
+from reproflow.foundation import files, measures
 from reproflow.foundation.errors import ReproflowError, UsageError
 
 SETTING = ("device", "dtype", "configuration")
@@ -130,12 +129,12 @@ def _series(group: Group, rows: list[dict[str, str]], name: str, folder: Path) -
     setting = (_joined(device_class(row["device"]) for row in rows), _joined(row["dtype"] for row in rows), name)
     fingerprints = files.digest(sorted(row.get("fingerprint", "") for row in rows))[:16]
     found = {}
-    for metric in METRICS:
+    for metric in measures.held():
         measured = {
             seed: number(row.get(metric, "")) for seed, row in sorted(zip(seeds, rows, strict=True), key=_first)
         }
         values = {seed: value for seed, value in measured.items() if value is not None}
-        features = _joined(row.get("fid_features", "") for row in rows) if metric.startswith(("fid", "kid")) else ""
+        features = _joined(row.get("fid_features", "") for row in rows) if measures.facts(metric).features else ""
         missing = tuple(seed for seed in measured if seed not in values)
         found[group, metric] = Series(values, setting, features, fingerprints, missing)
     return found

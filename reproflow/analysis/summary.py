@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from reproflow.analysis import control_arms as controls
-from reproflow.analysis.bound_cascade import EMPTY, contradicted, read_cascade
+from reproflow.analysis.bound_cascade import EMPTY, contradicted
 from reproflow.analysis.formatting import HEADINGS, axis_word, interval, number, plural
 from reproflow.analysis.results import Results, records
 from reproflow.claims.policy import INCONCLUSIVE, gate
@@ -34,9 +34,9 @@ class Summary:
 
 def summarise(read: Results, claims: pd.DataFrame) -> Summary:
     """The summary of loaded results; `claims` as `tables.claims_table` makes it."""
-    state, reasons = gate_state(read, claims)
-    bounds = contradicted(read_cascade(read.folder)[0])
-    return Summary(cell_counts(read.cells), claim_counts(claims), bounds, state, reasons, controls.outcomes(read))
+    bounds, checks = contradicted(read.cascade[0]), controls.outcomes(read)
+    state, reasons = _state(read, claims, bounds, checks)
+    return Summary(cell_counts(read.cells), claim_counts(claims), bounds, state, reasons, checks)
 
 
 def cell_counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -65,16 +65,20 @@ def not_ok(claims: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 def gate_state(read: Results, claims: pd.DataFrame) -> tuple[str, list[str]]:
     """Whether claims, bounds and cells pass the gate, and every reason why not (a baseline is compared elsewhere)."""
+    return _state(read, claims, contradicted(read.cascade[0]), controls.outcomes(read))
+
+
+def _state(
+    read: Results, claims: pd.DataFrame, bounds: list[str], checks: list[controls.Outcome]
+) -> tuple[str, list[str]]:
     surprises, undecided = not_ok(claims)
-    cascade, unread = read_cascade(read.folder)
-    bounds = contradicted(cascade)
+    unread = read.cascade[1]
     broken = {name: n for name, n in cell_counts(read.cells).items() if name != "ok" and n}
     inputs = (("claims.csv", claims), ("cells.csv", read.cells))
     said = [read.why_missing(file) or (f"{file}: no rows" if rows.empty else "") for file, rows in inputs]
     # Where the configuration asks for a cascade, it must be there to be judged.
     said += [unread] if read.config.get("cascade") and unread != EMPTY else []
     wanting = [reason for reason in said if reason]
-    checks = controls.outcomes(read)
     apart, open_ = ([str(each) for each in checks if each.ok is ok] for ok in (False, None))
     reasons = [
         *([f"{plural(len(surprises), 'claim')} other than expected: {', '.join(surprises)}"] if surprises else []),

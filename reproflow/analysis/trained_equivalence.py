@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from reproflow.analysis.comparison import FIXED, METRICS, by_seed
+from reproflow.analysis.comparison import FIXED, by_seed
 from reproflow.analysis.formatting import (
     DASH,
     HEADINGS,
@@ -42,6 +42,7 @@ from reproflow.analysis.margins import margin
 from reproflow.analysis.objective_classes import NOUNS, Group, Member, groups
 from reproflow.analysis.results import Results, records
 from reproflow.claims.policy import INCONCLUSIVE, REFUTED, SUPPORTED
+from reproflow.foundation import measures
 from reproflow.numerics.paired import NOTHING, Seeds, compare_seeds, needed
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 from reproflow.numerics.simultaneous import BETTER, EQUAL, NOT_SEPARATED, NOT_WORSE, TOO_FEW, WORSE
@@ -141,7 +142,11 @@ _ORDER = (IDENTICAL, EQUAL, DIFFER, NOT_SEPARATED, TOO_FEW, "no result")
 def _class(read: Results, group: Group, members: list[Member]) -> list[dict[str, Any]]:
     """The rows of a class. Members whose networks came out the same stand in one row with the first of them only."""
     trained = [member for member in members if len(member.cells)]
-    metrics = [metric for metric in METRICS if any(by_seed(each.cells, metric) for each in trained)]
+    metrics = [
+        metric
+        for metric in measures.compared(read.cells.columns)
+        if any(by_seed(each.cells, metric) for each in trained)
+    ]
     first = {each.key: next(a for a in trained if a is each or _identical(a, each, metrics)) for each in trained}
     distinct = [each for each in trained if first[each.key] is each]
     stated = read.config.get("regression", {}).get("margins", {})

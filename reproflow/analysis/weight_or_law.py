@@ -22,11 +22,12 @@ from reproflow.analysis.comparison import by_seed
 from reproflow.analysis.formatting import USUAL, label
 from reproflow.analysis.objective_classes import Group, Member, groups
 from reproflow.analysis.results import Results
+from reproflow.foundation import measures
 from reproflow.foundation.errors import UsageError
 from reproflow.numerics.paired import Seeds
 from reproflow.numerics.statistics import Estimate, mean_interval, paired
 
-METRICS = ("nll_nats", "bound_bits_per_dim")
+METRICS = measures.primary()
 ARMS = ("weight", "law")
 BINS, LATE = 60, 0.75
 """Bins of steps in a curve; from where on the gradient's noise is averaged."""

@@ -21,9 +21,7 @@ from reproflow.foundation.errors import UsageError, did_you_mean
 def answer(judged: Callable[[], Any], json_file: str | None, html_file: Path | None = None) -> NoReturn:
     """Judges; prints, unless standard output is for JSON; writes JSON and HTML; exits with the judgement's code."""
     with quiet():
-        import torch
-
-        torch.set_num_threads(1)
+        common.one_thread()
         found = judged()
     if json_file != "-":
         from reproflow.cli import check_terminal

@@ -43,11 +43,22 @@ def open_run(config: Path, results: Path | None) -> Run:
     return Run(loaded, results or own)
 
 
-def device(wanted: str) -> torch.device:
-    """The device asked for; never another one in silence. One thread on the CPU: results depend on the count."""
+def one_thread() -> None:
+    """One thread on the CPU, for the whole process: results depend on the count, and must not on the machine.
+
+    Every verb that computes calls this, and nothing below the command line sets a number of threads, except the
+    training of the digits features, whose weights are part of what is published.
+    """
     import torch
 
     torch.set_num_threads(1)
+
+
+def device(wanted: str) -> torch.device:
+    """The device asked for, with one thread on the CPU; never another one in silence."""
+    import torch
+
+    one_thread()
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "device: cuda is asked for and no CUDA device is available;\nset device: auto or cpu, or use a GPU node."
@@ -112,7 +123,7 @@ def claim_context(opened: Run) -> Any:
     from reproflow.foundation import grid, processes
     from reproflow.learning import data, trained
 
-    torch.set_num_threads(1)
+    one_thread()
     wanted = opened.config.claims.network
     for cell in grid.expand(opened.config):
         fits = cell.key == wanted if wanted else processes.facts(cell.process).flow and cell.target == "x1"

@@ -27,13 +27,11 @@ def field(
     """
     if refresh and keys:
         raise UsageError("--refresh writes the whole table; leave out the keys.")
-    import torch
-
     from reproflow.judge import published_objectives as gallery
     from reproflow.judge import published_objectives_table
     from reproflow.reporting import published_objectives_page
 
-    torch.set_num_threads(1)
+    common.one_thread()
     gallery.entries(keys or ())
     rows = []
     for row in gallery.judge_all(keys or ()):

@@ -22,6 +22,8 @@ KINDS = {
     "claims": "claim",
     "datasets": "dataset",
     "processes": "process",
+    "measures": "measure",
+    "figures": "figure",
 }
 
 
@@ -66,14 +68,11 @@ def verify(
 
     Example: reproflow verify LOSS-1 LOSS-5
     """
-    import torch
-
     from reproflow.claims import ledger, policy
 
     if explain and not claims:
         raise UsageError("--explain needs the ids of claims, such as: reproflow verify LOSS-1 --explain")
-    # Small problems: a second thread costs more than it brings, and results are the same on any machine.
-    torch.set_num_threads(1)
+    common.one_thread()
     context = common.claim_context(common.open_run(results / "config.json", results)) if results else None
     rows = ledger.run(claims, tier, context)
     if json_file != "-":
@@ -119,8 +118,12 @@ def _load_registry() -> None:
     for layer in ("reproflow.theory", "reproflow.learning.data"):
         importlib.import_module(layer)
     from reproflow.claims import ledger
+    from reproflow.evaluation import measures
+    from reproflow.reporting import figures
 
     ledger.load()
+    measures.load()
+    figures.load()
 
 
 def _print_names(rows: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from reproflow.foundation import files, fingerprint, grid
+from reproflow.foundation import files, fingerprint, grid, measures
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell, experiment_of
 from reproflow.foundation.run import Run
@@ -25,8 +25,7 @@ from reproflow.learning.training.schedule import learning_rate
 
 CELL_COLUMNS = [
     "process", "dataset", "path", "time", "weighting", "target", "seed", "steps", "cell", "status", "reason",
-    "fid_train", "fid_train_se", "fid_test", "fid_test_se", "fid_n", "fid_features", "kid", "kid_se",
-    "nll_nats", "nll_nats_se", "bound_bits_per_dim", "bound_bits_per_dim_se", "ode_bits_per_dim", "ode_bits_per_dim_se",
+    *(column for name in measures.usual() for column in measures.columns(name)),
     "solver", "nfe", "ema", "batch", "split", "device", "fingerprint", "coupling", "divergence",
 ]  # fmt: skip
 CURVE_COLUMNS = ["cell", "step", "loss", "floor", "floor_se", "grad_norm", "lr"]
@@ -56,10 +55,19 @@ def collect(run: Run) -> None:
             {"stage": s, "cell": cell.key, "seconds": r["seconds"]} for s, r in records.items() if "seconds" in r
         ]
         shown |= _samples(run, cell, records)
-    write_csv(run.folder / "cells.csv", CELL_COLUMNS, rows)
+    write_csv(run.folder / "cells.csv", cell_columns(run.config.experiments), rows)
     write_csv(run.folder / "curves.csv", CURVE_COLUMNS, curves)
     write_csv(run.folder / "timings.csv", TIMING_COLUMNS, timings)
     files.write_json(run.shown_samples, shown)
+
+
+def cell_columns(experiments: Iterable[Experiment]) -> list[str]:
+    """The columns of cells.csv: the contract's, and behind them those of measures that an experiment asks for."""
+    asked = {name for each in experiments for name in each.measures}
+    return [
+        *CELL_COLUMNS,
+        *(column for name in measures.further() if name in asked for column in measures.columns(name)),
+    ]
 
 
 def write_csv(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:

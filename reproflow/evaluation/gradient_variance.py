@@ -20,7 +20,6 @@ import functools
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,8 +30,9 @@ from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
 from reproflow.learning.processes.gaussian import GaussianLoss
 from reproflow.learning.training.batches import training_loss
+from reproflow.numerics import gauss_rules, trapezoid
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 NODES = 64
@@ -74,14 +74,14 @@ def _spread(dataset: str, path: Spec, target: str, t_range: tuple[float, float])
     data = get_dataset(dataset)
     assert isinstance(data, ToyData)
     assert data.mixture is not None
-    c = get_path(path).at(nodes(*t_range)[0])
+    c = forward_path(path).at(nodes(*t_range)[0])
     law = Mixture(data.mixture.weights, data.mixture.means, data.mixture.stds)
     return spread(law, c, *get_target(target).coefficients(c))
 
 
 def nodes(low: float, high: float) -> tuple[Tensor, Tensor]:
     """Times (N,) and their quadrature weights (N,) on [low, high]."""
-    x, w = _legendre()
+    x, w = gauss_rules.tensors(gauss_rules.legendre(NODES))
     ends = [math.log(t) - math.log1p(-t) for t in (low, high)]
     half = (ends[1] - ends[0]) / 2
     t = torch.sigmoid(ends[0] + half * (1 + x))
@@ -98,13 +98,6 @@ def _at(mixture: Mixture, c: Coefficients, a: Tensor, b: Tensor) -> Tensor:
     narrow, wide = (math.hypot(float(c.alpha * edge), float(c.sigma)) for edge in mixture.stds.aminmax())
     reach = float(c.alpha) * float(mixture.means.abs().max()) + REACH * wide
     count = math.ceil(2 * reach / (SPACING * narrow)) + 1
-    axis = torch.linspace(-reach, reach, count, dtype=torch.float64)
-    x, area = torch.cartesian_prod(axis, axis), (2 * reach / (count - 1)) ** 2
+    x, area = trapezoid.square(count, reach)
     c, a, b = c.map(lambda value: value.expand(len(x))), a.expand(len(x)), b.expand(len(x))
     return area * mixture.log_density(x, c).exp() @ mixture.target_variance(x, c, a, b)
-
-
-@functools.cache
-def _legendre() -> tuple[Tensor, Tensor]:
-    x, w = np.polynomial.legendre.leggauss(NODES)
-    return torch.from_numpy(x), torch.from_numpy(w)

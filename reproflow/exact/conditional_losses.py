@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from reproflow.exact import three_gaussians
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
 from reproflow.theory.targets import Target, get_target
@@ -98,7 +99,7 @@ class Regression:
 
     def conditional(self, f: Function, c: Coefficients) -> Tensor:
         """L_c at each time of c (T,)."""
-        nodes, weights = three_gaussians.hermite(NODES["z"])
+        nodes, weights = gauss_rules.tensors(gauss_rules.hermite(NODES["z"]))
         pairs = weights[:, None] * weights
         first, second = (pairs > LEAST).nonzero(as_tuple=True)
         z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes[first]
@@ -130,7 +131,7 @@ def gaps(
 
     Integrated over `toy.T_RANGE`, with the weight in_time(c), 1 without it.
     """
-    t, weights = three_gaussians.legendre(NODES["t"], *three_gaussians.T_RANGE)
+    t, weights = gauss_rules.legendre_on(*three_gaussians.T_RANGE, NODES["t"])
     theta, c = three_gaussians.parameters(seed).requires_grad_(), path.at(t)
     weights = weights * in_time(c) if in_time else weights
     f = partial(three_gaussians.network, theta)
@@ -142,7 +143,7 @@ def gaps(
 
 def gradients(regression: Regression, path: Path, seed: int) -> tuple[Coefficients, Tensor, Tensor]:
     """The quadrature times of `toy.T_RANGE`, and the gradients of L_c and L_m at each, times its weight, (T, P)."""
-    times, weights = three_gaussians.legendre(NODES["t"], *three_gaussians.T_RANGE)
+    times, weights = gauss_rules.legendre_on(*three_gaussians.T_RANGE, NODES["t"])
     theta = three_gaussians.parameters(seed).requires_grad_()
     f = partial(three_gaussians.network, theta)
     rows: tuple[list[Tensor], list[Tensor]] = ([], [])

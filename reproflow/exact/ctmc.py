@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
-from reproflow.theory.paths import Path, get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import Path, forward_path
 
 POSITIONS = (-1.5, -0.5, 0.0, 0.7, 1.3)
 """Where the states lie on a line: what losses that depend on the state see is how far a jump goes."""
@@ -91,7 +92,7 @@ def five_states(path: str = "linear") -> Chain:
     data = torch.softmax(-2.0 * (states - torch.tensor([[0.2], [1.9], [3.3]], dtype=torch.float64)).abs(), 1)
     prior = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
     symmetric = 0.02 / (1 + (states[:, None] - states).abs())
-    return Chain(base, data, prior, symmetric, get_path(path, "masked"))
+    return Chain(base, data, prior, symmetric, forward_path(path, "masked"))
 
 
 def problem(t: Tensor | None = None) -> Problem:
@@ -156,7 +157,7 @@ def graded(low: float, high: float, pieces: int) -> Tensor:
 @functools.cache
 def _gauss(stages: int = 6) -> tuple[Tensor, Tensor, Tensor]:
     """Nodes c, weights b and matrix a_ij (the integral of the j-th Lagrange polynomial to c_i) on [0, 1]."""
-    roots, weights = np.polynomial.legendre.leggauss(stages)
+    roots, weights = gauss_rules.legendre(stages)
     nodes, powers = 0.5 * (roots + 1), np.arange(stages)
     integrals = nodes[:, None] ** (powers + 1) / (powers + 1)
     matrix = integrals @ np.linalg.inv(nodes[:, None] ** powers)

@@ -25,7 +25,7 @@ from torch import Tensor
 from reproflow.exact import ctmc
 from reproflow.exact.matching import Problem
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 LETTERS, LENGTH = "ab", 3
 STATES = tuple("".join(each) for n in range(LENGTH + 1) for each in itertools.product(LETTERS, repeat=n))
@@ -178,7 +178,7 @@ def problem(
     """
     t = torch.tensor([0.1, 0.35, 0.6, 0.85], dtype=torch.float64) if t is None else t
     weights = torch.full_like(t, 1 / len(t)) if weights is None else weights
-    c, each = get_path(path, "masked").at(t), alignments()
+    c, each = forward_path(path, "masked").at(t), alignments()
     joint = torch.einsum("t,tz,zs->tsz", weights, each.probability(c.alpha, c.sigma), each.emits)
     time, state = joint.sum(-1).nonzero(as_tuple=True)
     target = background + hazard(c)[time, None, None] * each.edits

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 POINTS = ((-1.4, 0.3), (-0.2, 1.1), (0.5, -0.9), (1.2, 0.8), (0.1, -0.1))
@@ -35,7 +35,7 @@ def problem(target: str = "velocity", path: str = "linear", t: Tensor | None = N
     """
     t = torch.linspace(*TIMES, 8, dtype=torch.float64) if t is None else t
     z, prior = points(), torch.tensor(PRIOR, dtype=torch.float64)
-    c = get_path(path).at(t)
+    c = forward_path(path).at(t)
     x, weight = _nodes(z, prior, c, nodes)
     eps = (x[:, :, None] - _over(c.alpha) * z) / _over(c.sigma)
     log_density = -0.5 * eps.square().sum(-1) - 2 * c.sigma.log()[:, None, None] - math.log(2 * math.pi)
@@ -53,9 +53,8 @@ def points() -> Tensor:
 
 def _nodes(z: Tensor, prior: Tensor, c: Coefficients, n: int) -> tuple[Tensor, Tensor]:
     """Nodes (T, n², 2) and their weights W/g (T, n²)."""
-    roots, weights = np.polynomial.hermite_e.hermegauss(n)
-    grid = torch.cartesian_prod(*[torch.from_numpy(roots)] * 2)
-    mass = torch.cartesian_prod(*[torch.from_numpy(weights / weights.sum())] * 2).prod(1)
+    roots, weights = gauss_rules.tensors(gauss_rules.hermite(n))
+    grid, mass = torch.cartesian_prod(roots, roots), torch.cartesian_prod(weights, weights).prod(1)
     mean = prior @ z
     spread = (prior @ (z - mean).square()).mean()
     scale = (c.alpha**2 * spread + c.sigma**2).sqrt()[:, None]

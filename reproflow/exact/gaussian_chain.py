@@ -18,7 +18,7 @@ from torch import Tensor
 from reproflow.exact.chain import Chain
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import invert_lam
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 POINTS = torch.tensor([-1.2, 0.3, 1.1], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.25, 0.5, 0.25], dtype=torch.float64)
@@ -36,7 +36,7 @@ Denoiser = Callable[[Tensor, Coefficients], Tensor]
 @functools.cache
 def example(path_name: str) -> Chain:
     """The chain of ten steps of a registered path."""
-    path = get_path(path_name)
+    path = forward_path(path_name)
     return gaussian_chain(path, levels(path, 10))
 
 

@@ -22,7 +22,7 @@ from reproflow.exact.chain import Chain
 from reproflow.foundation.by_process import ByProcess
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Panels(NamedTuple):
 def panels(process: str, w: Callable[[Tensor], Tensor] = torch.ones_like) -> Panels:
     """Panels of equal lam on the process's path, finer where a weight w(t) bends."""
     example = EXAMPLES[process]()
-    path = get_path(example.path, process)
+    path = forward_path(example.path, process)
     ends = example.levels(path, 1)
     # A masked weight may be infinite at t = 1.
     low, high = log_snr(path, ends.flip(0).clamp(max=1 - 1e-3)).tolist()
@@ -86,14 +86,14 @@ def _refined(w: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 def over_least(process: str, t: Tensor) -> tuple[Tensor, Tensor]:
     """The loss less its minimum, and the excess by a route of its own, at times t: eps errors; cross-entropies."""
     example = EXAMPLES[process]()
-    return example.over_least(get_path(example.path, process).at(t))
+    return example.over_least(forward_path(example.path, process).at(t))
 
 
 def path_kl(process: str, on: Panels) -> Tensor:
     """PKL at the edges: KL_T and, from there to the data, the integral of the ELBO's excess."""
     name = EXAMPLES[process]().path
     chain = EXAMPLES[process]().chain(name)
-    rate = elbo_coefficient(get_path(name, process).at(on.t)) * over_least(process, on.t)[1]
+    rate = elbo_coefficient(forward_path(name, process).at(on.t)) * over_least(process, on.t)[1]
     gains = (on.weights * rate).view(-1, 2).sum(1)
     return torch.cat([chain.marginal_kls[-1:], chain.marginal_kls[-1] + gains.cumsum(0)])
 

@@ -20,11 +20,11 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reproflow.exact.matching import Problem
+from reproflow.numerics import gauss_rules
 
 CONCENTRATION = 20.0
 """Of the sphere's base law, von Mises-Fisher about the north pole: the data's antipodes, where geodesics stop being
@@ -109,7 +109,7 @@ class Sphere:
 
     def grid(self, t: float, n: int) -> tuple[Tensor, Tensor]:
         """n Gauss-Legendre nodes in the angle from the north pole, 2n equal ones around it."""
-        angle, weights = _legendre(n, 0.0, REACH)
+        angle, weights = gauss_rules.legendre_on(0.0, REACH, n)
         around = torch.arange(2 * n, dtype=torch.float64) * (math.pi / n)
         angle, around = (each.flatten() for each in torch.meshgrid(angle, around, indexing="ij"))
         x = torch.stack([angle.sin() * around.cos(), angle.sin() * around.sin(), angle.cos()], -1)
@@ -151,7 +151,7 @@ class Torus:
 
     def base(self, x1: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """n Gauss-Legendre nodes an axis, over the square about x1 beyond which the short way round is another."""
-        nodes, weights = _legendre(n, -math.pi, math.pi)
+        nodes, weights = gauss_rules.legendre_on(-math.pi, math.pi, n)
         x, area = _product([(each + nodes, weights) for each in x1])
         return wrap(x), area * _ripples(x)
 
@@ -219,16 +219,13 @@ def _ripples(x: Tensor) -> Tensor:
     return ((1 + RIPPLE * x.cos()) / (2 * math.pi)).prod(-1)
 
 
-def _legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    half = 0.5 * (high - low)
-    return torch.from_numpy(low + half * (nodes + 1)), torch.from_numpy(half * weights)
-
-
 def _pieces(breaks: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Nodes and weights over the circle, a rule between each two neighbouring breaks."""
     ends = breaks.sort().values.tolist()
-    rules = [_legendre(n, low, high) for low, high in zip(ends, [*ends[1:], ends[0] + 2 * math.pi], strict=True)]
+    rules = [
+        gauss_rules.legendre_on(low, high, n)
+        for low, high in zip(ends, [*ends[1:], ends[0] + 2 * math.pi], strict=True)
+    ]
     nodes, weights = (torch.cat(column) for column in zip(*rules, strict=True))
     return nodes, weights
 

@@ -19,7 +19,7 @@ from reproflow.exact.chain import Chain
 from reproflow.exact.discrete import Logits, TableDenoiser
 from reproflow.foundation import seeds
 from reproflow.theory.log_snr import invert_lam
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 VOCABULARY, TOKENS = 3, 3
 
@@ -31,7 +31,7 @@ LAST_LAM = -3.0
 @functools.cache
 def example(path_name: str) -> Chain:
     """The chain of six steps of a registered schedule."""
-    path = get_path(path_name, "masked")
+    path = forward_path(path_name, "masked")
     return masked_chain(path, levels(path, 6))
 
 

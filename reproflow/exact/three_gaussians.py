@@ -7,15 +7,14 @@ Gauss-Legendre.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import registry, seeds
+from reproflow.numerics import trapezoid
 
 MIXTURE = Mixture(
     torch.tensor([0.3, 0.45, 0.25], dtype=torch.float64),
@@ -48,21 +47,6 @@ def network(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
     return torch.tanh(x[..., None] * by_x + shift) @ out + constant
 
 
-@functools.cache
-def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights on [low, high], each (n,)."""
-    nodes, weights = np.polynomial.legendre.leggauss(n)
-    half = 0.5 * (high - low)
-    return torch.from_numpy(low + half * (nodes + 1)), torch.from_numpy(half * weights)
-
-
-@functools.cache
-def hermite(n: int) -> tuple[Tensor, Tensor]:
-    """Nodes and weights for the expectation over N(0, 1), each (n,)."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n)
-    return torch.from_numpy(nodes), torch.from_numpy(weights / weights.sum())
-
-
 def difference(f: Callable[[float], Tensor], h: float) -> Tensor:
     """f'(0) by central differences, to order h⁴."""
     return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
@@ -75,5 +59,5 @@ def second_difference(f: Callable[[float], Tensor], h: float) -> Tensor:
 
 def line(n: int, reach: float = 9.0) -> tuple[Tensor, float]:
     """n points of the trapezoid rule on [-reach, reach] as (n, 1), and their spacing."""
-    points = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return points[:, None], 2 * reach / (n - 1)
+    points, spacing = trapezoid.line(n, reach)
+    return points[:, None], spacing

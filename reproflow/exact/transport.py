@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from reproflow.exact.mixture import Mixture
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
 
@@ -106,11 +107,7 @@ def squared_wasserstein(mixture: Mixture, n: int = 801) -> float:
 def _bisect(f: Increasing, wanted: Tensor, low: float, high: float) -> Tensor:
     """Where the increasing f takes the wanted values, (B,); the nearer end where it does not reach them."""
     below, above = torch.full_like(wanted, low), torch.full_like(wanted, high)
-    for _ in range(60):
-        middle = 0.5 * (below + above)
-        less = f(middle) < wanted
-        below, above = torch.where(less, middle, below), torch.where(less, above, middle)
-    return 0.5 * (below + above)
+    return bisect(lambda x: f(x) < wanted, below, above, 60)
 
 
 def _bracket(means: Tensor, reach: Tensor) -> tuple[float, float]:

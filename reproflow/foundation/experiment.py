@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reproflow.foundation import coupled_pairs_file, limits, names, processes
+from reproflow.foundation import coupled_pairs_file, limits, measures, names, processes
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.limits import IMAGES_A_FEATURE, check_pairs, check_points, sizes
 from reproflow.foundation.schema_entries import (
@@ -45,7 +45,8 @@ class Experiment(Closed):
     """A product of nouns over one process and data set.
 
     With `dedupe`, cells of one ideal objective that also share path, target and drawing scheme are trained once;
-    `merged` (cell -> the cell that stands for it) is filled in when the configuration is resolved.
+    `merged` (cell -> the cell that stands for it) is filled in when the configuration is resolved. `measures` are those
+    to be computed besides the usual ones.
     """
 
     name: Id
@@ -68,6 +69,7 @@ class Experiment(Closed):
     sampling: Sampling = Sampling()
     likelihood: Likelihood = Likelihood()
     controls: Controls = Controls()
+    measures: list[str] = Field(default_factory=list)
 
     @model_validator(mode="before")
     @classmethod
@@ -101,6 +103,7 @@ class Experiment(Closed):
         self._check_compatibility()
         self._check_invariance()
         self._check_controls()
+        self._check_measures()
         return self
 
     @property
@@ -112,6 +115,19 @@ class Experiment(Closed):
     def output_targets(self) -> list[str]:
         """What the networks put out: what the process predicts by default, unless asked otherwise."""
         return self.targets or [self.facts.prediction]
+
+    def _check_measures(self) -> None:
+        images = names.find("dataset", self.dataset, self.process).images
+        known = measures.chosen(self.process, images, measures.further())
+        possible = [each.name for each in known if not each.facts.usual]
+        for name in self.measures:
+            if name not in possible:
+                raise ValueError(
+                    f"measures name {name!r}, which {self.process} cells on {self.dataset} do not have besides the "
+                    f"usual ones;{did_you_mean(name, possible)} known: {', '.join(possible) or 'none'}"
+                )
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError(f"measures {self.measures} repeat one; give each once")
 
     def _check_controls(self) -> None:
         arms = [str(parse(item, "weighting")) for item in self.weightings]

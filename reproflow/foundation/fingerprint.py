@@ -13,7 +13,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import closure, coupled_pairs_file, expression_syntax, names, processes
+from reproflow.foundation import closure, coupled_pairs_file, expression_syntax, measures, names, processes
 from reproflow.foundation.closure import Closure
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
@@ -23,7 +23,8 @@ from reproflow.foundation.specs import Spec, parse
 CHANGES_NO_NUMBER = "it says what a number depends on and computes none"
 
 STAGES = ("train", "sample", "evaluate")
-# What the verb of each stage calls. All that these reach counts, but for modules that say they change no number.
+# What the verb of each stage calls. All that these reach counts, but for modules that say they change no number. The
+# measures that an evaluation looks up by name are roots as well.
 ROOTS = {
     "train": ("reproflow.learning.training.shard:train", "reproflow.learning.data:load"),
     "sample": ("reproflow.learning.sampling.samples:sample",),
@@ -36,6 +37,8 @@ ROOTS = {
 }
 EXPRESSION = ("reproflow.theory.expression_values:function",)
 CLAIMS = ("reproflow.claims.policy", "reproflow.claims.errata.erratum", "reproflow.claims.ledger")
+UNCLAIMED = {"measure", "figure"}
+"""Registered kinds that no claim is about."""
 LIBRARIES = {"train": ("torch",), "sample": (), "evaluate": ("torch-fidelity",), "features": ("torch",)}
 # What changes how a run is cut up and saved, but not what it computes.
 INERT = {"save_every", "log_every", "invariant"}
@@ -61,7 +64,8 @@ class Fingerprint:
 def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
     """The fingerprint of one stage of one cell: its own parts, and the fingerprint of the stage before."""
     experiment = experiment_of(config, cell.experiment)
-    parts = dict(_settings(experiment, cell, name)) | dict(_engine(name, (cell.process,)))
+    engine = _engine(name, (cell.process,), _measures(experiment, name))
+    parts = dict(_settings(experiment, cell, name)) | dict(engine)
     if name != "train":
         parts["stage before"] = stage(config, cell, STAGES[STAGES.index(name) - 1]).value
     return Fingerprint.of(parts)
@@ -79,8 +83,8 @@ def dataset(name: str) -> str:
 
 
 def claims() -> str:
-    """The digest of every claim's source, and of every noun's: claims run over all that is registered."""
-    return source(*CLAIMS, *sorted({known.where for known in names.known()}))
+    """The digest of every claim's source, and of all that is registered and claims may run over."""
+    return source(*CLAIMS, *sorted({known.where for known in names.known() if known.kind not in UNCLAIMED}))
 
 
 def source(*roots: str, process: str = "") -> str:
@@ -130,10 +134,15 @@ def _noun(kind: str, spec: Spec, process: str) -> str:
     return digest([closure.reached([spec.source], (process,)).value, spec.params, spec.on])[:16]
 
 
+def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
+    """Where the measures are that an experiment's evaluation computes: they are looked up by name."""
+    return tuple(measures.places(experiment.process, experiment.measures)) if name == "evaluate" else ()
+
+
 @functools.cache
-def _engine(name: str, of_processes: tuple[str, ...]) -> dict[str, str]:
+def _engine(name: str, of_processes: tuple[str, ...], looked_up: tuple[str, ...] = ()) -> dict[str, str]:
     """The sources and versions of a stage, with what is entered for the processes (`foundation.by_process`)."""
-    found = _closure(ROOTS[name], of_processes)
+    found = _closure((*ROOTS[name], *looked_up), of_processes)
     parts = {SOURCES: found.value} | {f"{SOURCE}{place}": text for place, text in found.definitions.items()}
     parts |= {f"version {library}": importlib.metadata.version(library) for library in LIBRARIES[name]}
     return parts | {"version python": ".".join(platform.python_version_tuple()[:2])}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("names.json")
 class Name:
     """What the list says of an entry; `where` is `module:function`, `domain` is said of divergences (None is the real
     numbers), `images` and `sizes` of data sets: points by split, numbers a point, classes, features that FID compares.
-    `facts` are what else a kind declares, of a process `foundation.processes.Facts`.
+    `facts` are what measures and processes declare besides (`foundation.measures`, `foundation.processes`).
     """
 
     kind: str
@@ -78,7 +78,8 @@ def snapshot() -> list[dict[str, Any]]:
 
 def _row(entry: registry.Entry) -> dict[str, Any]:
     function = entry.function
-    return {
+    facts = {"facts": asdict(entry.meta["facts"])} if "facts" in entry.meta else {}
+    row = {
         "kind": entry.kind,
         "process": entry.process,
         "name": entry.name,
@@ -91,14 +92,8 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         "images": bool(entry.meta.get("images")),
         "domain": entry.meta.get("domain"),
         "sizes": dict(entry.meta.get("sizes", {})),
-    } | _facts(entry.meta.get("facts"))
-
-
-def _facts(declared: Any) -> dict[str, Any]:
-    """Declared facts as JSON holds them; no key where there are none."""
-    if not is_dataclass(declared) or isinstance(declared, type):
-        return {}
-    return {"facts": {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(declared).items()}}
+    }
+    return row | facts
 
 
 def _finite(value: float) -> float | None:

@@ -1,8 +1,9 @@
 """A definition as text without what only people read, in which the names that it takes from outside are left open.
 
-Comments, docstrings, `pass`, citations (`cite=`), imports, annotations of functions and variables, and the definition's
-own name are left out. A name that the module, an import or the interpreter defines becomes a `Reference`, which
-`foundation.sources` resolves: so neither where a definition lies nor how it is imported is part of its text.
+Comments, docstrings, `pass`, citations (`cite=`), what a function declares of itself for tables (`facts=`), imports,
+annotations of functions and variables, and the definition's own name are left out. A name that the module, an import or
+the interpreter defines becomes a `Reference`, which `foundation.sources` resolves: so neither where a definition lies
+nor how it is imported is part of its text.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from reproflow.foundation.syntax import Module, Reference, Role, Scope, bound, i
 Piece = str | Reference
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+\.?")
 LOOKS = {"ctx", "type_comment", "kind"}
+UNCOUNTED = {"cite", "facts"}
+"""Arguments that only people and tables read."""
 
 
 def pieces(module: Module, name: str) -> tuple[Piece, ...]:
@@ -104,7 +107,7 @@ class _Writer(ast.NodeVisitor):
 
     def _arguments(self, call: ast.Call) -> None:
         self.write(call.args)
-        self.write([keyword for keyword in call.keywords if keyword.arg != "cite"])
+        self.write([keyword for keyword in call.keywords if keyword.arg not in UNCOUNTED])
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if not is_text(node):

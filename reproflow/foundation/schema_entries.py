@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from reproflow.foundation import limits, names, processes, specs, user_files
+from reproflow.foundation import limits, measures, names, processes, specs, user_files
 from reproflow.foundation.errors import UsageError
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
@@ -27,7 +27,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-Metric = Literal["fid_train", "fid_test", "kid", "nll_nats", "bound_bits_per_dim", "ode_bits_per_dim"]
+if TYPE_CHECKING:
+    Metric = str
+else:
+    Metric = Literal[measures.held()]
 ProcessName = Annotated[
     str,
     AfterValidator(processes.check),

@@ -23,10 +23,10 @@ from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 from reproflow.judge.objectives.judgement import Judgement, weighting
 from reproflow.judge.published_objectives_table import COLUMNS, HYPOTHESES, LAM, Field
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.equivalence import proportional
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import ReverseLaw, ReversePath
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -111,8 +111,8 @@ def same(entry: Entry) -> list[str]:
 @functools.cache
 def _signature(entry: Entry) -> torch.Tensor:
     # published_objectives.toml's own expressions are smooth: reverse mode, which starts at once, serves them too.
-    path = ReversePath(**vars(get_path(entry.path_spec, entry.process)))
-    law = ReverseLaw(**vars(get_time_law(entry.time)))
+    path = get_path(entry.path_spec, entry.process, Mode.REVERSE)
+    law = get_time_law(entry.time, fine=True, mode=Mode.REVERSE)
     return Objective(path, law, get_weighting(entry.weighting, entry.process, entry.on)).signature()
 
 

@@ -22,10 +22,11 @@ from torch import Tensor
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
-from reproflow.numerics import intervals, monotonicity
+from reproflow.numerics import derivatives, intervals, monotonicity
+from reproflow.numerics.bisection import bisect
+from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
 from reproflow.theory import time_law_gaps
-from reproflow.theory.reverse import quick_law
 from reproflow.theory.times import GAP, TimeLaw, get_time_law
 
 AT = tuple(k / 10 for k in range(1, 10))
@@ -64,7 +65,7 @@ def time(spec: str | Spec) -> TimeJudgement:
     Raises `UsageError` for a spec that cannot be used, and for a map that is NaN, of another shape, random, or raises.
     """
     started = clock.monotonic()
-    law = quick_law(get_time_law(spec))
+    law = get_time_law(spec, fine=True)
     sampled = _sampled(law)
     valid = _valid(sampled)
     good = valid["verdict"] == SUPPORTED
@@ -165,12 +166,12 @@ def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:
     """The u from which on Q(u) >= t, or > t."""
     place = torch.from_numpy(t)
     low, high = torch.zeros_like(place), torch.ones_like(place)
-    for _ in range(52):
-        middle = 0.5 * (low + high)
-        value = _quantile(law, middle)
-        below = value <= place if strictly else value < place
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (0.5 * (low + high)).numpy()
+
+    def below(u: Tensor) -> Tensor:
+        value = _quantile(law, u)
+        return value <= place if strictly else value < place
+
+    return bisect(below, low, high, 52).numpy()
 
 
 def _dominates(
@@ -231,10 +232,7 @@ def _with_slope(law: TimeLaw, u: Tensor) -> tuple[Tensor, Tensor]:
 
     Forward mode minds only the branch taken, too, and takes five seconds to import.
     """
-    u = u.detach().clone().requires_grad_()
-    value = law.quantile(u)
-    slope = torch.autograd.grad(value.sum(), u)[0] if value.requires_grad else torch.zeros_like(u)
-    u = u.detach()
+    value, slope = derivatives.with_slope(law.quantile, u, Mode.REVERSE)
     h = 1e-4 * torch.minimum(u, 1 - u)
     wide, narrow = ((_quantile(law, u + k * h) - _quantile(law, u - k * h)) / (2 * k * h) for k in (2, 1))
-    return value.detach(), torch.where(slope.isnan(), (4 * narrow - wide) / 3, slope).abs()
+    return value, torch.where(slope.isnan(), (4 * narrow - wide) / 3, slope).abs()

@@ -10,7 +10,6 @@ from reproflow.foundation.grid import Cell, expand_experiment
 from reproflow.theory.equivalence import proportional
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -49,5 +48,5 @@ def _deduped(experiment: Experiment) -> Experiment:
 
 def _on_times(cell: Cell, t: Tensor) -> Tensor:
     weighting = get_weighting(cell.weighting, cell.process)
-    path, law = quick_path(get_path(cell.path, cell.process)), quick_law(get_time_law(cell.time))
+    path, law = get_path(cell.path, cell.process), get_time_law(cell.time, fine=True)
     return Objective(path, law, weighting).weight(t)

@@ -13,7 +13,6 @@ from reproflow.learning.networks.heads import head_for
 from reproflow.learning.networks.stacked_mlp import stack
 from reproflow.learning.training.shard import FINAL
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 
 
 def load_denoiser(
@@ -31,5 +30,5 @@ def load_denoiser(
     }
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
-    path = quick_path(get_path(cell.path, cell.process))
+    path = get_path(cell.path, cell.process)
     return DENOISERS[cell.process](network, head, path, cell.target)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reproflow.numerics.bisection import bisect
+from reproflow.numerics.gauss_rules import GAUSS_WEIGHTS, KRONROD_NODES, KRONROD_WEIGHTS
 from reproflow.numerics.intervals import Interval
-from reproflow.numerics.quadrature import G, K, X
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -39,9 +40,9 @@ def resolved(f: Function, ends: np.ndarray) -> np.ndarray:
     low, high = ends[:-1], ends[1:]
     kept = [ends]
     for _ in range(ROUNDS):
-        values = f(nodes(low, high).ravel()).reshape(-1, len(X))
+        values = f(nodes(low, high).ravel()).reshape(-1, len(KRONROD_NODES))
         with np.errstate(invalid="ignore"):
-            fine, coarse = values @ K, values @ G
+            fine, coarse = values @ KRONROD_WEIGHTS, values @ GAUSS_WEIGHTS
             rough = ~(np.abs(fine - coarse) <= RELATIVE * np.abs(fine))
         rough &= high - low > NARROWEST * np.maximum(np.abs(low), np.abs(high))
         if not rough.any() or sum(map(len, kept)) > LARGEST:
@@ -54,14 +55,14 @@ def resolved(f: Function, ends: np.ndarray) -> np.ndarray:
 
 
 def nodes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The rule's nodes on each piece, (P, 15); its weights are half the piece's length times `K`."""
-    return 0.5 * (low + high)[:, None] + 0.5 * (high - low)[:, None] * X
+    """The rule's nodes on each piece, (P, 15); its weights are half the piece's length times `KRONROD_WEIGHTS`."""
+    return 0.5 * (low + high)[:, None] + 0.5 * (high - low)[:, None] * KRONROD_NODES
 
 
 def areas(f: Function, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The integral of f over each piece, (P,); where f is infinite at a node it counts for nothing."""
-    values = f(nodes(low, high).ravel()).reshape(-1, len(X))
-    return 0.5 * (high - low) * (np.where(np.isfinite(values), values, 0.0) @ K)
+    values = f(nodes(low, high).ravel()).reshape(-1, len(KRONROD_NODES))
+    return 0.5 * (high - low) * (np.where(np.isfinite(values), values, 0.0) @ KRONROD_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,7 @@ class Cumulative:
         wanted = share * self.total
         index = np.clip(np.searchsorted(self.below, wanted) - 1, 0, len(self.ends) - 2)
         start, low, high = self.ends[index], self.ends[index], self.ends[index + 1]
-        for _ in range(45):
-            middle = 0.5 * (low + high)
-            less = self.below[index] + areas(self.f, start, middle) < wanted
-            low, high = np.where(less, middle, low), np.where(less, high, middle)
-        return 0.5 * (low + high)
+        return bisect(lambda x: self.below[index] + areas(self.f, start, x) < wanted, low, high, 45)
 
 
 def cumulative(

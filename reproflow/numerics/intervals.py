@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.numerics.bisection import bisect
+
 Interval = tuple[float, float]
 
 
@@ -52,7 +54,8 @@ def where(condition: Function, t: np.ndarray) -> list[Interval]:
     """
     held = condition(t)
     edges = np.flatnonzero(held[1:] != held[:-1])
-    turns = _bisected(condition, t[edges], t[edges + 1], held[edges])
+    before = held[edges]
+    turns = bisect(lambda t: condition(t) == before, t[edges], t[edges + 1], 60)
     ends = np.concatenate([t[:1] if held[0] else [], turns, t[-1:] if held[-1] else []])
     return [(float(low), float(high)) for low, high in ends.reshape(-1, 2) if high - low > NARROWEST]
 
@@ -71,12 +74,3 @@ def _underflows(value: Function, interval: Interval, t: np.ndarray) -> bool:
         if edge != end
     ]
     return bool(beside) and bool((np.abs(value(np.array(beside))) < UNDERFLOW).all())
-
-
-def _bisected(condition: Function, low: np.ndarray, high: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Where the condition changes between low and high, for all brackets at once."""
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        same = condition(middle) == before
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    return 0.5 * (low + high)

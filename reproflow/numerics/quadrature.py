@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reproflow.numerics.gauss_rules import GAUSS_WEIGHTS, KRONROD_NODES, KRONROD_WEIGHTS
+
 Function = Callable[[np.ndarray], np.ndarray]
 
 OCTAVES = (50, 40)  # towards 0 numbers keep their digits, towards 1 they do not
@@ -29,31 +31,6 @@ TOLERANCE = 1e-10
 ROUNDS = 60
 LARGEST = 40000
 CUTS = 12
-
-# Gauss-Kronrod 7-15 (Piessens et al. 1983, QUADPACK): nodes in [0, 1], Kronrod weights, Gauss weights of every second.
-_NODES = (
-    0.991455371120812639206854697526329,
-    0.949107912342758524526189684047851,
-    0.864864423359769072789712788640926,
-    0.741531185599394439863864773280788,
-    0.586087235467691130294144691693490,
-    0.405845151377397166906606412076961,
-    0.207784955007898467600689403773245,
-)
-_KRONROD = (
-    0.022935322010529224963732008058970,
-    0.063092092629978553290700663189204,
-    0.104790010322250183839876322541518,
-    0.140653259715525918745189590510238,
-    0.169004726639267902826583426598550,
-    0.190350578064785409913256402421014,
-    0.204432940075298892414161999234649,
-)
-_GAUSS = (0.129484966168869693270611432679082, 0.279705391489276667901467771423780, 0.381830050505118944950369775488975)
-X = np.array([*(-x for x in _NODES), 0.0, *reversed(_NODES)])
-K = np.array([*_KRONROD, 0.209482141084727828012999174891714, *reversed(_KRONROD)])
-G = np.array([0.0, *(w for g in _GAUSS for w in (g, 0.0)), 0.417959183673469387755102040816327])
-G = np.concatenate([G[:8], G[:7][::-1]])
 
 
 @dataclass(frozen=True)
@@ -195,9 +172,9 @@ def _adaptive(f: Function, edges: np.ndarray, ends: tuple[float, float]) -> tupl
 def _rule(f: Function, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Value and error of the rule on each piece, the node where |f| is largest, and whether f is infinite at all."""
     half = 0.5 * (high - low)
-    nodes = 0.5 * (low + high)[:, None] + half[:, None] * X
+    nodes = 0.5 * (low + high)[:, None] + half[:, None] * KRONROD_NODES
     values = f(nodes.ravel()).reshape(nodes.shape)
-    kronrod, gauss = half * (values @ K), half * (values @ G)
+    kronrod, gauss = half * (values @ KRONROD_WEIGHTS), half * (values @ GAUSS_WEIGHTS)
     peak = nodes[np.arange(len(nodes)), np.argmax(np.abs(values), axis=1)]
     infinite = np.array(np.isinf(values).all(axis=1))
     return kronrod, np.abs(kronrod - gauss), peak, infinite

@@ -23,32 +23,12 @@ from reproflow.foundation.files import write_text
 from reproflow.reporting import published_objectives, sections
 from reproflow.reporting.claim_evidence import SOURCES, STATUSES, axis, groups
 from reproflow.reporting.columns import alike
+from reproflow.reporting.figures import listed
 from reproflow.reporting.inline_figures import figure, figure_command
 from reproflow.reporting.tables import COMPARISON_NOTE
 
 TEMPLATES = Path(__file__).parent / "templates"
-FIGURES = {
-    "gallery": "The weightings in canonical form",
-    "fid_likelihood": "Sample quality against likelihood",
-    "losses": "Training",
-    "samples_masked": "Samples: masked process",
-    "samples_gaussian": "Samples: Gaussian process",
-    "samples_plane": "Samples in the plane",
-    "paths_fields": "Paths and velocity fields",
-    "st_cascade": "The cascade of bounds on trained networks",
-    "st_weighted_sum": "A weighted loss as a sum of bounds",
-    "st_gaussian_weightings": "Weightings over the log-SNR",
-    "st_masked_weightings": "Weightings of masked diffusion over time",
-    "st_cross_entropy_weight": "Total weight on the cross-entropy",
-    "bil_gradient_equality": "Equal gradients, and controls that differ",
-    "tut_posterior": "Tutorial: what a noisy digit says of the data",
-    "tut_field": "Tutorial: conditional against marginal velocity",
-    "tut_solvers": "Tutorial: solvers and their order",
-    "tut_reflow": "Tutorial: reflow, and its control",
-    "tut_times": "Tutorial: how the times of a batch are drawn",
-    "tut_weights": "Tutorial: weights and the bound property",
-    "bil_exchange": "A weight in the loss, and in the time law",
-}
+FIGURES = {each.name: each.facts["title"] for each in listed()}
 PROVENANCE = (
     *("command", "config_name", "reproflow", "git_commit", "dirty", "git_unknown", "versions", "platform", "cpu"),
     "fingerprint",
@@ -56,7 +36,7 @@ PROVENANCE = (
 
 
 def write_report(results: str | Path) -> Path:
-    """Writes `report.html` from whatever the results folder holds and returns its path."""
+    """Writes `report.html` from whatever the results folder holds, its tables included, and returns its path."""
     read = load_results(results)
     target = read.folder / "report.html"
     write_text(target, environment().get_template("report.html.j2").render(_content(read)))
@@ -82,7 +62,7 @@ def _content(read: Results) -> dict[str, Any]:
         "merged": read.merged,
         "ranking": sections.ranking(read, missing),
         "regression": sections.regression(read.folder),
-        "cascade": sections.cascade(read.folder),
+        "cascade": sections.cascade(read),
         "cascade_note": bounds.NOTE,
         "why": WHY,
         "figures": [

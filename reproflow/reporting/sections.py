@@ -9,17 +9,18 @@ from typing import Any
 import pandas as pd
 
 from reproflow.analysis import bound_cascade as bounds
-from reproflow.analysis.comparison import METRICS, block_key, comparison_table
-from reproflow.analysis.fid_table import FID_NOTE, fid_table, head, show_fid
+from reproflow.analysis.comparison import block_key
+from reproflow.analysis.fid_table import FID_NOTE, head, show_fid
 from reproflow.analysis.formatting import HEADINGS, axis_word, number, text
-from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking
+from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, show_ranking
 from reproflow.analysis.reading import Missing
 from reproflow.analysis.regression_file import standing
 from reproflow.analysis.results import Results, records
 from reproflow.analysis.shifts import UNTOUCHED
 from reproflow.analysis.summary import finding
-from reproflow.analysis.trained_equivalence import equivalence_table, sides, summary
-from reproflow.foundation.errors import ReproflowError
+from reproflow.analysis.trained_equivalence import sides, summary
+from reproflow.foundation import measures
+from reproflow.foundation.errors import UsageError
 from reproflow.reporting.columns import Table, alike, arranged
 from reproflow.reporting.regression_summary import HEADS, lists
 
@@ -30,8 +31,8 @@ def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[st
     Blocks of one data set and process stand together, large ones first.
     """
     try:
-        comparison = comparison_table(read.cells)
-    except ReproflowError as error:
+        comparison = read.comparison()
+    except UsageError as error:
         missing.append(Missing("paired comparison", str(error)))
         return {}
     found: dict[str, list[dict[str, Any]]] = {}
@@ -44,7 +45,7 @@ def comparisons(read: Results, missing: list[Missing]) -> dict[str, list[dict[st
 
 
 def _block(axis: str, rows: pd.DataFrame, several: bool) -> dict[str, Any]:
-    metrics = {metric: rows[rows["metric"] == metric] for metric in METRICS if (rows["metric"] == metric).any()}
+    metrics = {metric: rows[rows["metric"] == metric] for metric in measures.compared(rows["metric"])}
     first = rows.iloc[0]
     said = [(key, first[key]) for key in ("weighting", "path", "time", "target") if key != axis]
     said += [(key, first[key]) for key in ("coupling", "divergence") if key != axis and first[key] not in USUAL]
@@ -68,10 +69,9 @@ NOUNS = (*CELL_NAMES, "Setup")
 
 def equal_objectives(read: Results, missing: list[Missing]) -> list[dict[str, Any]]:
     """Every class of equal objectives: where, its members with the log-SNRs they see, a sentence, and its rows."""
-    unplaced: list[str] = []
     try:
-        table = equivalence_table(read, unplaced)
-    except ReproflowError as error:
+        table, unplaced = read.equivalence(), read.unplaced
+    except UsageError as error:
         missing.append(Missing("equal objectives", str(error)))
         return []
     missing += [Missing("equal objectives", f"not placed: {each}") for each in unplaced]
@@ -91,9 +91,8 @@ def _class(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def ranking(read: Results, missing: list[Missing]) -> dict[str, Any]:
     """The tables of papers, arranged for the page, with the columns in bold a row: FID under its head, and rankings."""
     try:
-        ranked = ranking_table(read.cells)
-        fid = fid_table(read, ranked)
-    except ReproflowError as error:
+        ranked, fid = read.table("ranking"), read.table("fid_by_weighting")
+    except UsageError as error:
         missing.append(Missing("ranking", str(error)))
         return {"table": None}
     by_weighting, fid_bold = show_fid(fid)
@@ -111,7 +110,7 @@ def ranking(read: Results, missing: list[Missing]) -> dict[str, Any]:
 def cells(frame: pd.DataFrame) -> Table:
     """Every cell, its weighting first; its key and whatever else is no number stands behind the metrics."""
     shown = pd.DataFrame({title: frame[key].map(text) for title, key in CELL_NAMES.items()})
-    metrics = [metric for metric in METRICS if frame[metric].notna().any()]
+    metrics = [metric for metric in measures.compared(frame.columns) if frame[metric].notna().any()]
     for metric in metrics:
         title, decimals = HEADINGS[metric]
         pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)
@@ -125,9 +124,9 @@ def _error(se: float, decimals: int) -> str:
     return "" if math.isnan(se) else f" ± {number(se, decimals)}"
 
 
-def cascade(folder: Path) -> Table:
+def cascade(read: Results) -> Table:
     """The bounds on trained networks: the quantity and its place first."""
-    return arranged(bounds.shown(bounds.read_cascade(folder)[0]), ("Quantity", "At", *NOUNS))
+    return arranged(bounds.shown(read.cascade[0]), ("Quantity", "At", *NOUNS))
 
 
 def regression(folder: Path, shown: int = 12) -> dict[str, Any]:

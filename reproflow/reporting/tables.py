@@ -17,10 +17,10 @@ from reproflow.analysis.comparison import AXES, comparison_table
 from reproflow.analysis.fid_table import FID_NOTE, fid_table, head, show_fid
 from reproflow.analysis.formatting import DASH, HEADINGS, axis_word, interval, number, p_text, text, with_error
 from reproflow.analysis.ranking import RANKING_NOTE, ranked_bold, ranking_table, show_ranking, spoken
-from reproflow.analysis.results import Results, load_results, records, write_frame
+from reproflow.analysis.results import UNPLACED, Results, load_results, records, write_frame
 from reproflow.analysis.trained_equivalence import NOTE, equivalence_table, show_equivalence
-from reproflow.evaluation.collect import CELL_COLUMNS
-from reproflow.foundation.files import write_text
+from reproflow.foundation import measures
+from reproflow.foundation.files import write_json, write_text
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 
 IDENTITY = ["dataset", "process", "path", "time", "target", "steps"]
@@ -36,10 +36,14 @@ COMPARISON_NOTE = (
 
 
 def write_tables(results: str | Path) -> list[Path]:
-    """Writes `tables/<name>.{csv,md,tex}` of a results folder for every table, and returns the paths."""
+    """Writes `tables/<name>.{csv,md,tex}` of a results folder for every table, and returns these paths.
+
+    The page and `Results.table` read them. `unplaced.json` lists the objectives that the table of equal ones leaves
+    out.
+    """
     read = load_results(results)
     folder = read.folder / "tables"
-    cells, claims, comparison = cells_table(read.cells), claims_table(read.claims), comparison_table(read.cells)
+    cells, claims, comparison = read.contract_cells, claims_table(read.claims), comparison_table(read.cells)
     broken = _note(read, "cells.csv")
     written = write_table(cells, folder, "cells", show_cells(cells), broken)
     written += write_table(claims, folder, "claims", show_claims(claims), _note(read, "claims.csv"))
@@ -48,9 +52,10 @@ def write_tables(results: str | Path) -> list[Path]:
     written += write_table(comparison, folder, "comparison", shown, note, bold)
     unplaced: list[str] = []
     equal = equivalence_table(read, unplaced)
+    write_json(folder / UNPLACED, unplaced)
     note = _joined(NOTE, f"Not placed: {'; '.join(unplaced)}." if unplaced else "", broken)
     written += write_table(equal, folder, "equivalence", show_equivalence(equal), note)
-    bounds, why = bound_cascade.read_cascade(results)
+    bounds, why = read.cascade
     note = _joined(bound_cascade.NOTE, f"Missing: {why}." if why else "")
     written += write_table(bounds.drop(columns="level"), folder, "cascade", bound_cascade.shown(bounds), note)
     return written + _rankings(read, folder, broken)
@@ -64,11 +69,6 @@ def _rankings(read: Results, folder: Path, broken: str) -> list[Path]:
     fid = fid_table(read, ranking)
     shown, bold = show_fid(fid)
     return written + write_table(fid, folder, "fid_by_weighting", shown, _joined(FID_NOTE, broken), bold, head(fid))
-
-
-def cells_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """Every cell, diverged and failed ones included, in the contract's columns and sorted order."""
-    return cells[CELL_COLUMNS]
 
 
 def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
@@ -92,7 +92,8 @@ def show_comparison(frame: pd.DataFrame) -> pd.DataFrame:
 def show_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells as text for reading: identity, status, and each metric with its standard error."""
     shown = pd.DataFrame({key.capitalize(): frame[key].map(text) for key in [*IDENTITY, "weighting", "seed", "status"]})
-    for metric, (heading, decimals) in HEADINGS.items():
+    for metric in measures.compared(frame.columns):
+        heading, decimals = HEADINGS[metric]
         pairs = zip(frame[metric], frame[f"{metric}_se"], strict=True)
         shown[heading] = [
             number(value, decimals) + ("" if se != se else f" ± {number(se, decimals)}") for value, se in pairs

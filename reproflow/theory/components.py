@@ -24,6 +24,11 @@ class Component:
     def params(self) -> dict[str, Any]:
         return getattr(self.function, "keywords", {})
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is entered in the registry: neither an expression nor a function of a user's file."""
+        return self.entry in registry.entries(self.entry.kind, self.process)
+
 
 def resolve(kind: str, spec: str | Spec, process: str = "gaussian") -> Component:
     """The noun a spec names.

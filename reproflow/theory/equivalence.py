@@ -18,7 +18,6 @@ from reproflow.theory import user_functions
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam
 from reproflow.theory.objective import LAM, Objective, error_factor
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -79,15 +78,15 @@ def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
         for kind in ("path", "time", "weighting")
     }
     weightings = [get_weighting(name, process) for name in names["weighting"]]
-    linear, uniform = quick_path(get_path("linear", process)), quick_law(get_time_law("uniform"))
-    laws = [quick_law(get_time_law(name)) for name in names["time"]]
+    linear, uniform = get_path("linear", process), get_time_law("uniform", fine=True)
+    laws = [get_time_law(name, fine=True) for name in names["time"]]
     found = [
         (Combination(ANY, ANY, each.name, 1.0), Objective(linear, uniform, each).at_log_snr(LAM))
         for each in weightings
         if each.on == "canonical"
     ]
     others = [each for each in weightings if each.on != "canonical"]
-    for path in (quick_path(get_path(name, process)) for name in names["path"]):
+    for path in (get_path(name, process) for name in names["path"]):
         t = invert_lam(path, LAM)
         reached = t.isfinite()
         c = path.at(torch.where(reached, t, 0.5))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
 from reproflow.theory.processes.base import get_process
@@ -23,11 +24,8 @@ def invert_lam(path: Path, lam: Tensor) -> Tensor:
     lam = lam.double()
     low, high = torch.full_like(lam, 1e-12), torch.full_like(lam, 1 - 1e-12)
     reachable = (log_snr(path, low) <= lam) & (lam <= log_snr(path, high))
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        below = log_snr(path, middle) < lam
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return torch.where(reachable, 0.5 * (low + high), torch.nan)
+    t = bisect(lambda t: log_snr(path, t) < lam, low, high, 80)
+    return torch.where(reachable, t, torch.nan)
 
 
 def log_snr(path: Path, t: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation.specs import Spec
+from reproflow.numerics.derivatives import Mode, with_slope
 from reproflow.numerics.intervals import inside
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import Divergence, get_divergence
@@ -95,7 +96,7 @@ class Objective:
 
     def weight_slope(self, t: Tensor) -> Tensor:
         """dw/dlam = (dw/dt) / (dlam/dt) at t, of t's shape, by forward-mode differentiation; one-sided at a kink."""
-        return torch.func.jvp(self.weight, (t.contiguous(),), (torch.ones_like(t),))[1] / self.path.at(t).dlam
+        return with_slope(self.weight, t, Mode.FORWARD)[1] / self.path.at(t).dlam
 
     def at_log_snr(self, lam: Tensor) -> Tensor:
         """w at the log-SNRs lam, of their shape, by inverting lam(t); NaN where no t in (0, 1) reaches it."""
@@ -115,14 +116,15 @@ def get_objective(
     process: str = "gaussian",
     prediction: str = "",
     loss: str | Spec = DEFAULT_LOSS,
+    mode: Mode | None = None,
 ) -> Objective:
-    """The objective whose components these specs name.
+    """The objective whose components these specs name; `mode` is that of the path's derivatives, as in `get_path`.
 
     Raises `UsageError` for a spec that names nothing or has a wrong parameter, and for a prediction that the process
     does not have.
     """
     divergence = None if loss in (DEFAULT_LOSS, Spec(DEFAULT_LOSS)) else get_divergence(loss)
-    components = get_path(path, process), get_time_law(time), get_weighting(weighting, process, prediction)
+    components = get_path(path, process, mode), get_time_law(time), get_weighting(weighting, process, prediction)
     return Objective(*components, loss=divergence)
 
 

@@ -4,7 +4,7 @@ r"""Probability paths: how much of the data and how much of the noise is in x_t.
 
 Time runs from noise (t = 0) to data (t = 1). A masked process shows a token with probability alpha_t and masks it
 otherwise, so sigma_t = 1 - alpha_t and lam = log(alpha / (1 - alpha)). A path is one function of t; its derivatives
-come from `torch.func.jvp`, never from a second formula.
+come from `numerics.derivatives`, never from a second formula.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch import Tensor
 
 from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec
+from reproflow.numerics import derivatives
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.components import Component, resolve
 
@@ -33,23 +35,32 @@ def path(name: str, *, process: str = "gaussian", cite: str, **meta: Any) -> Cal
 
 @dataclass(frozen=True, eq=False)
 class Path(Component):
-    """A path with its parameters bound."""
+    """A path with its parameters bound; `mode` is how its derivatives are taken, where it is not chosen."""
+
+    mode: Mode | None = None
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """alpha, sigma at t, each of t's shape."""
         return self.function(t)
 
     def at(self, t: Tensor) -> Coefficients:
-        """alpha, sigma and their derivatives at t, by forward-mode differentiation."""
-        t = t.contiguous()  # an expanded scalar has no memory of its own to differentiate in
-        value, derivative = torch.func.jvp(self.function, (t,), (torch.ones_like(t),))[:2]
-        (alpha, sigma), (dalpha, dsigma) = value, derivative
+        """alpha, sigma and their derivatives at t, of t's shape."""
+        mode = self.mode or derivatives.mode_of(self.is_registered, t)
+        (alpha, sigma), (dalpha, dsigma) = derivatives.with_slopes(self.function, t, mode)
         return Coefficients(t, alpha, sigma, dalpha, dsigma, self.process)
 
 
-def get_path(spec: str | Spec, process: str = "gaussian") -> Path:
-    """The path a spec names. Raises `UsageError` for an unknown name or parameter."""
-    return Path(**vars(resolve("path", spec, process)))
+def get_path(spec: str | Spec, process: str = "gaussian", mode: Mode | None = None) -> Path:
+    """The path a spec names, differentiated in a mode, or in the one that `numerics.derivatives` chooses.
+
+    Raises `UsageError` for an unknown name or parameter.
+    """
+    return Path(**vars(resolve("path", spec, process)), mode=mode)
+
+
+def forward_path(spec: str | Spec, process: str = "gaussian") -> Path:
+    """`get_path` in forward mode whatever the spec: for oracles, which do not share the mode of what they check."""
+    return get_path(spec, process, Mode.FORWARD)
 
 
 @path("linear", cite="Lipman et al. 2023; Liu et al. 2023")

@@ -12,11 +12,15 @@ import functools
 import torch
 from torch import Tensor
 
+from reproflow.numerics.bisection import bracket
 from reproflow.numerics.intervals import NARROWEST, Interval, joined
 from reproflow.theory.times import TimeLaw
 
 POINTS = 16384
 CELLS, SUSPECTS, CUTS, LEVELS = 1 << 17, 4096, 64, 4
+HALVINGS = 60
+EARLY = 41
+"""The halvings after which an image that has stopped to shrink by the last one is a jump."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -62,13 +66,13 @@ def _jumps(law: TimeLaw, t: Tensor) -> list[Interval]:
     are one gap.
     """
     low, high = torch.zeros_like(t), torch.ones_like(t)
-    width = torch.full_like(t, torch.inf)
-    for step in range(60):
-        middle = 0.5 * (low + high)
-        below = law.quantile(middle) < t
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        if step == 40:
-            width = _image(law, low, high)[2]
+
+    def below(u: Tensor) -> Tensor:
+        return law.quantile(u) < t
+
+    low, high = bracket(below, low, high, EARLY)
+    width = _image(law, low, high)[2]
+    low, high = bracket(below, low, high, HALVINGS - EARLY)
     first, last, final = _image(law, low, high)
     stuck = (final > NARROWEST) & (final > 0.5 * width)
     pairs: list[Interval] = []

@@ -19,6 +19,7 @@ from torch import Tensor
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.components import Component, resolve
 from reproflow.theory.processes.base import facts, get_process, with_prediction
@@ -133,12 +134,11 @@ def _edm_peak(mean: float, std: float, sigma_data: float) -> float:
 
     That derivative, -(lam - mean)/std² - 1/(1 + sigma_data² exp(lam)), is positive far below and negative at the mean.
     """
-    low, high = mean - std**2, mean
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        rises = (mean - middle) / std**2 > 1 / (1 + sigma_data**2 * math.exp(middle))
-        low, high = (middle, high) if rises else (low, middle)
-    return 0.5 * (low + high)
+
+    def rises(lam: float) -> bool:
+        return (mean - lam) / std**2 > 1 / (1 + sigma_data**2 * math.exp(lam))
+
+    return bisect(rises, mean - std**2, mean, 80)
 
 
 @weighting("edm_monotone", on="canonical", cite="Kingma & Gao 2023, section 4.2", ranges=_EDM)

@@ -18,6 +18,7 @@ from reproflow.claims.policy import Context, run_claim
 from reproflow.claims.tutorials import averaging as ema
 from reproflow.claims.tutorials import batches, noise
 from reproflow.exact import three_gaussians
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import get_path
 
 CONTEXT = Context()
@@ -183,9 +184,9 @@ def test_the_toy_networks_gradient_by_hand_is_autograds() -> None:
 
 
 def test_the_variance_of_one_sample_by_monte_carlo_over_the_same_twelve() -> None:
-    c = get_path("linear").at(batches._times(three_gaussians.legendre(3, 0.0, 1.0)[0][:, None], "statement")[:, 0])
+    c = get_path("linear").at(batches._times(gauss_rules.legendre_on(0.0, 1.0, 3)[0][:, None], "statement")[:, 0])
     rows, weights = [], []
-    for t, alpha, sigma, weight in zip(c.t, c.alpha, c.sigma, three_gaussians.legendre(3, 0.0, 1.0)[1], strict=True):
+    for t, alpha, sigma, weight in zip(c.t, c.alpha, c.sigma, gauss_rules.legendre_on(0.0, 1.0, 3)[1], strict=True):
         for z in (-0.5, 1.5):
             for eps in (-1.0, 1.0):
                 x = (alpha * z + sigma * eps)[None]

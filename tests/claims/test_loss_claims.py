@@ -15,6 +15,7 @@ from reproflow.claims.losses import integrability, matching, minimisers, scores
 from reproflow.claims.policy import Context
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import registry
+from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
@@ -47,7 +48,7 @@ def test_claims_take_in_everything_registered(id: str, kind: str) -> None:
 
 
 def test_pairs_of_nodes_left_out_weigh_nothing() -> None:
-    _, weights = three_gaussians.hermite(conditional_losses.NODES["z"])
+    _, weights = gauss_rules.tensors(gauss_rules.hermite(conditional_losses.NODES["z"]))
     pairs = torch.outer(weights, weights)
     assert float(pairs[pairs <= conditional_losses.LEAST].sum()) < 1e-20
 

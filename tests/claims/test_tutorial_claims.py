@@ -14,6 +14,7 @@ from reproflow.claims.generator_matching import linear_targets, scope
 from reproflow.claims.policy import Context
 from reproflow.claims.tutorials import monitoring, times, weights
 from reproflow.exact import conditional_losses, three_gaussians
+from reproflow.numerics import gauss_rules
 from reproflow.theory import time_sampling
 from reproflow.theory.paths import get_path
 
@@ -94,7 +95,7 @@ def test_tut_4_sees_a_weighting_on_another_prediction_or_with_another_gamma(monk
 
 
 def test_the_floor_of_tut_11_is_the_constant_of_loss_1() -> None:
-    t, weight = three_gaussians.legendre(conditional_losses.NODES["t"], *monitoring.TIMES)
+    t, weight = gauss_rules.legendre_on(*monitoring.TIMES, conditional_losses.NODES["t"])
     f = functools.partial(three_gaussians.network, three_gaussians.parameters(0))
     c = LINEAR.at(t)
     constant = weight @ (monitoring.VELOCITY.conditional(f, c) - monitoring.VELOCITY.marginal(f, c))

@@ -12,7 +12,7 @@ import torch
 from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
 from reproflow.evaluation.features.digits_network import DigitsNetwork
-from reproflow.evaluation.processes import masked as masked_process
+from reproflow.evaluation.likelihood import likelihood_measures
 from reproflow.foundation import config, grid
 from reproflow.foundation.errors import InterruptedRun
 from reproflow.foundation.run import Run
@@ -76,13 +76,13 @@ def test_too_few_samples_for_fid_leave_the_bound(tmp_path: Path) -> None:
 
 
 def test_what_raises_in_one_cell_leaves_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, usual = Trained(tmp_path, 128), masked_process.masked_bound
+    trained, usual = Trained(tmp_path, 128), likelihood_measures.masked_bound
 
     def once(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(masked_process, "masked_bound", usual)
+        monkeypatch.setattr(likelihood_measures, "masked_bound", usual)
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(masked_process, "masked_bound", once)
+    monkeypatch.setattr(likelihood_measures, "masked_bound", once)
     first, second = trained.rows()
     assert first["reason"] == "bound_bits_per_dim cannot be had: ZeroDivisionError: division by zero"
     assert (first["bound_bits_per_dim"], second["reason"]) == ("", "")

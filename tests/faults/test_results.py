@@ -15,6 +15,7 @@ import torch
 
 from reproflow.evaluation import cells as evaluation
 from reproflow.evaluation.collect import collect
+from reproflow.evaluation.likelihood import likelihood_measures
 from reproflow.foundation import config, explain, files, grid
 from reproflow.foundation.errors import ReproflowError, UsageError
 from reproflow.foundation.run import Run
@@ -130,7 +131,7 @@ def test_a_refused_likelihood_says_so(tiny_config: dict, tmp_path: Path, monkeyp
 
     The barely trained field is so smooth that the limit must come down to meet one step's error.
     """
-    monkeypatch.setattr(evaluation, "COARSE_NATS", 1e-6)
+    monkeypatch.setattr(likelihood_measures, "COARSE_NATS", 1e-6)
     tiny_config["experiments"][0]["likelihood"] = {"points": 16, "steps": 1}
     found = rows(run_all(tiny_config, tmp_path / "coarse"))
     refused = [row for row in found if row["status"] == "failed"]

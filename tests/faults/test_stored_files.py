@@ -20,7 +20,7 @@ from reproflow.foundation.errors import InterruptedRun, ReproflowError, UsageErr
 from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.sampling import samples
-from reproflow.learning.training import shard, training_loss
+from reproflow.learning.training import shard, stacked
 
 CPU = torch.device("cpu")
 STAGES = ("train", "sample", "evaluate")
@@ -189,7 +189,7 @@ def test_shown_samples_are_listed_and_the_same_bytes_every_time(results: Run) ->
 
 
 def loss_times(factor: float) -> Callable[..., torch.Tensor]:
-    honest = training_loss.loss
+    honest = stacked.batch_loss
     return lambda *arguments: honest(*arguments) * factor
 
 
@@ -197,7 +197,7 @@ def test_what_is_cleaned_is_trained_anew_to_the_same_bytes(results: Run, monkeyp
     """The check of reproducibility, and its control: training that differs, unseen by any fingerprint, is noticed."""
     before = payloads(results)
     with monkeypatch.context() as changed:
-        changed.setattr(training_loss, "loss", loss_times(1.001))
+        changed.setattr(stacked, "batch_loss", loss_times(1.001))
         run_all(results)
         assert payloads(results) == before, "merely run again, nothing is trained and nothing would be noticed"
         assert len(cleaning.clean(results)) == 6

@@ -56,9 +56,9 @@ def test_a_diverging_cell_leaves_the_others_unharmed(
     undisturbed: dict, tiny_config: dict, tmp_path: Path, monkeypatch
 ) -> None:
     """From step 12 on, the second cell's loss is NaN."""
-    from reproflow.learning.training import stacked, training_loss
+    from reproflow.learning.training import stacked
 
-    honest = training_loss.loss
+    honest = stacked.batch_loss
 
     def poisoned(head, network, batch, *rest):
         losses = honest(head, network, batch, *rest)
@@ -71,7 +71,7 @@ def test_a_diverging_cell_leaves_the_others_unharmed(
         poisoned.step = self.step
         return advance(self, batch)
 
-    monkeypatch.setattr(training_loss, "loss", poisoned)
+    monkeypatch.setattr(stacked, "batch_loss", poisoned)
     monkeypatch.setattr(stacked.StackedTrainer, "advance", counted)
     results = open_run(tiny_config, tmp_path / "diverged")
     train(results)

@@ -52,4 +52,4 @@ def test_yaml_reads_on_as_true_and_the_configuration_does_not(tmp_path: Path, ti
 
     text = json.dumps(tiny_config).replace('"elbo"', '{name: mine, spec: "expr:1", on: x1}')
     (tmp_path / "c.yaml").write_text(text)
-    assert [guest.on for guest in config.load(tmp_path / "c.yaml").guests] == ["x1"]
+    assert [spec.on for spec in config.load(tmp_path / "c.yaml").user_functions] == ["x1"]

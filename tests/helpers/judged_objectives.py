@@ -9,9 +9,9 @@ from repository import schema
 from scipy import stats
 
 from reproflow.judge.objectives.numeric_objective import NumericObjective
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import ReverseLaw, ReversePath, quick_law, quick_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -30,8 +30,8 @@ def objective(
     spec: str, process: str = "gaussian", path: str = "linear", time: str = "uniform", target: str = ""
 ) -> NumericObjective:
     """Differentiated backwards throughout, which is quick and, for these, the same."""
-    own = ReversePath(**vars(get_path(path, process)))
-    law = ReverseLaw(**vars(get_time_law(time)))
+    own = get_path(path, process, Mode.REVERSE)
+    law = get_time_law(time, fine=True, mode=Mode.REVERSE)
     return NumericObjective(Objective(own, law, get_weighting(spec, process, target)))
 
 
@@ -40,7 +40,7 @@ def quick_objective(
 ) -> NumericObjective:
     """Differentiated by the mode that the judge itself would choose for speed."""
     weighting = get_weighting(spec, process, target)
-    return NumericObjective(Objective(quick_path(get_path(path, process)), quick_law(get_time_law(time)), weighting))
+    return NumericObjective(Objective(get_path(path, process), get_time_law(time, fine=True), weighting))
 
 
 def sech(x: np.ndarray) -> np.ndarray:

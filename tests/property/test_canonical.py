@@ -13,10 +13,10 @@ from torch import Tensor
 
 import reproflow.theory  # noqa: F401
 from reproflow.foundation import processes, registry
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory import log_snr
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path, get_path
-from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import TimeLaw, get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
@@ -29,7 +29,7 @@ def names(kind: str, process: str) -> list[str]:
 T = torch.cat([torch.linspace(0.08, 0.46, 12), torch.linspace(0.54, 0.92, 12)]).double()
 PATHS = [(process, name) for process in processes.known() for name in names("path", process)]
 # In reverse mode, which is faster and gives the same (tested below).
-LAWS = {name: quick_law(get_time_law(name)) for name in names("time", "gaussian")}
+LAWS = {name: get_time_law(name, fine=True) for name in names("time", "gaussian")}
 
 
 def difference(f: Callable[[Tensor], Tensor], x: Tensor, h: Tensor | float = 1e-3) -> Tensor:
@@ -88,7 +88,7 @@ def close(found: Tensor, wanted: Tensor, rtol: float = 1e-8) -> None:
 class TestEveryCombination:
     def test_agrees_with_finite_differences(self, process: str, name: str) -> None:
         """w = pi c / (ELBO coefficient), or the value itself if canonical; every derivative by differences."""
-        path = quick_path(get_path(name, process))
+        path = get_path(name, process)
         factors, elbo, lam = own_factors(path), own_elbo(path), own_lam(path, T)
         for weighting in names("weighting", process):
             noun = get_weighting(weighting, process)
@@ -101,7 +101,7 @@ class TestEveryCombination:
 
     def test_is_the_same_on_every_target(self, process: str, name: str) -> None:
         """The loss's coefficient, carried to another prediction, is another weighting with the same w."""
-        path = quick_path(get_path(name, process))
+        path = get_path(name, process)
         factors = own_factors(path)
         for weighting, law in itertools.product(names("weighting", process), LAWS.values()):
             noun = get_weighting(weighting, process)
@@ -122,7 +122,7 @@ class TestEveryCombination:
     @staticmethod
     def check_derivative(path: Path, law: TimeLaw, noun: Weighting, dlam: Tensor) -> None:
         def w(t: Tensor) -> Tensor:
-            return Objective(quick_path(path), law, noun).weight(t)
+            return Objective(path, law, noun).weight(t)
 
         wide, narrow = (difference(w, T, h) / dlam for h in (1e-3, 5e-4))
         found = Objective(path, get_time_law(law.name), noun).weight_slope(T)
@@ -140,9 +140,7 @@ class TestEveryCombination:
             close(found, Objective(path, LAWS["uniform"], noun).weight(T), 1e-9)
 
     def test_reverse_mode_gives_the_same_coefficients(self, process: str, name: str) -> None:
-        path = get_path(name, process)
-        forward, reverse = path.at(T), quick_path(path).at(T)
-        assert quick_path(path) is not path
+        forward, reverse = (get_path(name, process, mode).at(T) for mode in (Mode.FORWARD, Mode.REVERSE))
         for field in ("alpha", "sigma", "dalpha", "dsigma", "lam", "dlam"):
             close(getattr(reverse, field), getattr(forward, field), 1e-12)
 
@@ -155,7 +153,7 @@ def test_reverse_mode_gives_the_same_densities() -> None:
 @pytest.mark.parametrize(("process", "name"), PATHS)
 def test_expectation_is_the_integral_over_log_snr(process: str, name: str) -> None:
     """E_{t~D}[c f] over quantiles, which needs no density, equals the integral of w f against the ELBO's integrand."""
-    path = quick_path(get_path(name, process))
+    path = get_path(name, process)
     weightings = itertools.cycle(names("weighting", process))
     for law, weighting in zip(LAWS.values(), weightings, strict=False):
         noun = get_weighting(weighting, process)

@@ -17,7 +17,6 @@ from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.theory import bounds
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -74,7 +73,7 @@ def weights(draw: st.DrawFn) -> Form:
 
 def objective(text: str, process: str = "gaussian", path: str = "linear", time: str = "uniform", on: str = "canonical"):
     noun = get_weighting(text if text.startswith("expr:") else f"expr:{text}", process, on)
-    return NumericObjective(Objective(quick_path(get_path(path, process)), quick_law(get_time_law(time)), noun))
+    return NumericObjective(Objective(get_path(path, process), get_time_law(time, fine=True), noun))
 
 
 def judged(subject: NumericObjective, points: int = POINTS) -> tuple[bounds.Bound, dict]:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic results with all figures and the page; to be read, not changed."""
+    """Synthetic results with all tables, figures and the page; to be read, not changed."""
     from reproflow.reporting.figures import write_figures
     from reproflow.reporting.html import write_report
+    from reproflow.reporting.tables import write_tables
 
     folder = write_results(tmp_path_factory.mktemp("reported") / "synthetic", tuple(range(8)))
+    write_tables(folder)
     write_figures(folder)
     write_report(folder)
     return folder

@@ -38,7 +38,7 @@ try:
         raise ConfigError("a workflow that imports this one gives `config: config` in its `module` (docs/slurm.md).")
     CONFIG = configuration.check_merged(config, workflow.configfiles if own else [])
     if any(experiment.dedupe and not experiment.merged for experiment in CONFIG.experiments):
-        from reproflow.theory.equivalence import dedupe
+        from reproflow.learning.deduplication import dedupe
 
         CONFIG = dedupe(CONFIG)
     grid.check(CONFIG)
@@ -170,8 +170,11 @@ def resolved(wildcards):
 
 
 # What is looked up by name in the registry, so that no source leads to it: the gallery, figures of paths and weightings and
-# the cascade show what is registered, trained or not.
+# the cascade show what is registered, trained or not; figures are registered themselves.
+DRAWN = [known.where for known in names.known() if known.kind == "figure"]
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
+# What measures and figures declare for people: columns, headings, margins, titles.
+DECLARED = files.digest({f"{known.kind} {known.process} {known.name}": known.facts for known in names.known() if known.facts})
 
 
 wildcard_constraints:

@@ -42,6 +42,7 @@ rule collect:
     params:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.evaluation.collect"),
+        declared=DECLARED,
     shell:
         "python -m reproflow collect --config {params.config:q} &> {log:q}"
 

@@ -20,6 +20,7 @@ rule regress:
         name=BASELINE.stem,
         settings=str(CONFIG.regression),
         source=fingerprint.source("reproflow.reporting.regression_summary"),
+        declared=DECLARED,
     shell:
         'python -m reproflow baseline compare {params.name:q} --results "$(dirname {input.cells:q})" '
         "--json {output.json:q} --markdown {output.markdown:q} --evidence &> {log:q}"

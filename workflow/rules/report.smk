@@ -35,6 +35,7 @@ rule tables:
             labels={"table": "FID by weighting"},
         ),
         expand(RESULTS / "tables" / "{table}.csv", table=["cells", "claims", "cascade"]),
+        RESULTS / "tables" / "unplaced.json",
     log:
         LOGS / "tables.log",
     conda:
@@ -42,6 +43,7 @@ rule tables:
     params:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.tables"),
+        declared=DECLARED,
     shell:
         "python -m reproflow tables --config {params.config:q} &> {log:q}"
 
@@ -65,11 +67,13 @@ rule figures:
         "../envs/reproflow.yaml"
     params:
         config=str(RESOLVED),
-        source=fingerprint.source("reproflow.reporting.figures", *REGISTERED),
+        source=fingerprint.source("reproflow.reporting.figures", *DRAWN, *REGISTERED),
+        declared=DECLARED,
     shell:
         "python -m reproflow figures --config {params.config:q} &> {log:q}"
 
 
+# The page computes nothing: it shows the tables and figures as they are.
 rule report:
     input:
         rules.tables.output,
@@ -87,6 +91,7 @@ rule report:
     params:
         config=str(RESOLVED),
         source=fingerprint.source("reproflow.reporting.html"),
+        declared=DECLARED,
     shell:
         "python -m reproflow report --config {params.config:q} &> {log:q}"
 

@@ -14,8 +14,9 @@ from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import discrete, gaussian_chain, masked_chain, three_gaussians
 from reproflow.exact.chain import Chain
 from reproflow.foundation import registry
+from reproflow.numerics import gauss_rules
 from reproflow.theory.log_snr import elbo_coefficient
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes import masked
 from reproflow.theory.targets import get_target
 
@@ -73,7 +74,7 @@ def gaussian_form(case: str, variant: str, context: Context) -> Measurement:
 @functools.cache
 def _at_levels(name: str, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """SNR, E|x - x-hat|² and I(x; z) at the levels, each (steps + 1,), and KL_T."""
-    path = get_path(name)
+    path = forward_path(name)
     times = gaussian_chain.levels(path, steps, LAM_RANGE)
     raw, information = gaussian_chain.losses(path, times)[0], gaussian_chain.information(path, times)
     return path.at(times).snr, raw, information, gaussian_chain.prior_kl(path, times[-1:])
@@ -95,7 +96,7 @@ def _sums(name: str) -> list[float]:
 @functools.cache
 def _chain_gap(name: str) -> float:
     """Relative gap of PKL_i of a chain and of its squared errors, largest over levels."""
-    path = get_path(name)
+    path = forward_path(name)
     times = gaussian_chain.levels(path, 8, LAM_RANGE)
     kls = gaussian_chain.gaussian_chain(path, times, reach=7.5, points=321).path_kls
     return float(((kls - _discrete(name, 8, 8)).abs() / kls).max())
@@ -104,9 +105,9 @@ def _chain_gap(name: str) -> float:
 @functools.cache
 def _integral(name: str, variant: str, form: str = "eps") -> float:
     """PKL at the data end by errors of eps, or of x1 in their own form."""
-    path = get_path(name)
+    path = forward_path(name)
     times = gaussian_chain.levels(path, 1, LAM_RANGE)
-    t, weights = three_gaussians.legendre(96, float(times[1]), float(times[0]))
+    t, weights = gauss_rules.legendre_on(float(times[1]), float(times[0]), 96)
     c, values = path.at(t), gaussian_chain.losses(path, t)
     error = values[0 if variant == RAW else 2]
     if form == "eps":
@@ -174,8 +175,8 @@ def _network(tokens: Tensor) -> Tensor:
 
 
 def _schedule_gaps(case: str, variant: str) -> dict[str, float]:
-    path, q = get_path(case, "masked"), masked_chain.table().flatten()
-    t, weights = three_gaussians.legendre(128, 0.0, 1.0)
+    path, q = forward_path(case, "masked"), masked_chain.table().flatten()
+    t, weights = gauss_rules.legendre_on(0.0, 1.0, 128)
     c = path.at(t)
     rate = elbo_coefficient(c) * _hidden_cross_entropy(c.alpha, c.sigma, variant)
     by_time = float(weights @ (-rate if variant == NO_MINUS else rate))
@@ -234,7 +235,7 @@ def _masked(steps: int, exact: bool = False) -> Chain:
     """The chain from all shown to all hidden, alpha equally spaced."""
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     logits = masked_chain.exact_logits if exact else masked_chain.off_logits
-    return masked_chain.masked_chain(get_path("linear", "masked"), times, logits)
+    return masked_chain.masked_chain(forward_path("linear", "masked"), times, logits)
 
 
 def _likelihood(steps: int) -> Tensor:

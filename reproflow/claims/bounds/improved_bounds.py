@@ -17,7 +17,7 @@ from reproflow.exact.chain import Chain, expected, posterior
 from reproflow.exact.integrals import EXAMPLES
 from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 NO_LAW, NO_PRIOR = "decoder without the law of the data", "KL to the prior left out"
 GIVEN_X, PER_X = "posterior given x in the gain", "for each x"
@@ -143,7 +143,7 @@ def _jumping(z: Tensor, c: Coefficients) -> Tensor:
 
 def _gaussian() -> Chain:
     times = 1 - torch.linspace(0.08, 0.95, 11, dtype=torch.float64)
-    return gaussian_chain.gaussian_chain(get_path("linear"), times, _jumping)
+    return gaussian_chain.gaussian_chain(forward_path("linear"), times, _jumping)
 
 
 COUNTEREXAMPLES: dict[str, Callable[[], Chain]] = {

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
 from reproflow.foundation import registry
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.objective import Objective, get_objective
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -146,7 +147,7 @@ def _another(case: str, s: Tensor, theta: Tensor) -> str:
 
 def _original(path_name: str, spec: str, on: str, lam: Tensor) -> Tensor:
     """The canonical weight of a Gaussian loss under uniform time, at log-SNRs lam."""
-    objective = get_objective(path_name, "uniform", spec, prediction=on)
+    objective = get_objective(path_name, "uniform", spec, prediction=on, mode=Mode.FORWARD)
     return _relative(objective, invert_lam(objective.path, lam))
 
 
@@ -176,4 +177,4 @@ def _relative(objective: Objective, t: Tensor) -> Tensor:
 
 
 def _schedule() -> Path:
-    return get_path("cosine", "masked")
+    return forward_path("cosine", "masked")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import torch
 
 from reproflow.claims.bounds import simple
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
@@ -14,11 +13,12 @@ from reproflow.exact.integrals import EXAMPLES
 from reproflow.exact.shares import Array
 from reproflow.exact.witness import SIGNIFICANT, Witness
 from reproflow.foundation import processes, registry
+from reproflow.numerics.arrays import on_arrays
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
@@ -109,13 +109,9 @@ def minorant(w: Array) -> Array:
 @functools.lru_cache(maxsize=128)
 def _analysed(case: str) -> bounds.Bound:
     process, name = case.split(" ", 1)
-    path = simple.schedule(simple.BAD) if case == BAD else get_path(EXAMPLES[process]().path, process)
+    path = simple.schedule(simple.BAD) if case == BAD else forward_path(EXAMPLES[process]().path, process)
     objective = Objective(path, get_time_law("uniform"), _weighting(case, process, name))
-
-    def w(t: Array) -> Array:
-        return objective.weight(torch.from_numpy(t)).numpy()
-
-    return bounds.analyse(w, lambda t: log_snr(path, torch.from_numpy(t)).numpy(), points=POINTS)
+    return bounds.analyse(on_arrays(objective.weight), on_arrays(lambda t: log_snr(path, t)), points=POINTS)
 
 
 def _weighting(case: str, process: str, name: str) -> Weighting:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
-from reproflow.exact import three_gaussians
 from reproflow.exact.discrete import TableDenoiser, random_order_bound
 from reproflow.exact.ripple import Ripple
 from reproflow.foundation import seeds
-from reproflow.theory.paths import get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import forward_path
 from reproflow.theory.weightings import get_weighting
 
 HUMP, CAPPED = "a hump above W", "w capped at W"
@@ -62,7 +62,7 @@ def normalised_comparison(case: str, variant: str, context: Context) -> Measurem
         must hold once w is capped at W.
     """
     noise_end = CUT if case in ABOVE else 1.0
-    m, weights = three_gaussians.legendre(200, 0.0, noise_end)
+    m, weights = gauss_rules.legendre_on(0.0, noise_end, 200)
     w, end = weight(case, m), float(weight(case, torch.tensor(noise_end, dtype=torch.float64)))
     if variant == HUMP:
         w = w + 8 * end * m * (1 - m)
@@ -79,7 +79,7 @@ def weight(case: str, m: Tensor) -> Tensor:
     """The canonical weight of a case at masking probabilities m, of m's shape."""
     if case in OWN:
         return OWN[case](m)
-    return get_weighting(case, "masked").at(get_path("linear", "masked").at(1 - m))
+    return get_weighting(case, "masked").at(forward_path("linear", "masked").at(1 - m))
 
 
 def excess(m: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ def expected_elbo() -> float:
 
 def _integrated(low: float, high: float) -> float:
     """The integral of e over (low, high) in m."""
-    m, weights = three_gaussians.legendre(20, low, high)
+    m, weights = gauss_rules.legendre_on(low, high, 20)
     return float((weights * excess(m)).sum())
 
 

@@ -12,11 +12,12 @@ from torch import Tensor
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
 from reproflow.foundation import registry
+from reproflow.numerics.arrays import on_arrays
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -76,7 +77,7 @@ def simple_weighting(case: str, variant: str, context: Context) -> Measurement:
 
 def schedule(name: str) -> Path:
     """A registered masked path, or one of `SPECS`."""
-    return get_path(SPECS.get(name, name), "masked")
+    return forward_path(SPECS.get(name, name), "masked")
 
 
 def _slope_gap(path: Path, variant: str) -> float:
@@ -123,8 +124,8 @@ def analysed(name: str, variant: str) -> Bound:
     weighting = get_weighting("elbo" if variant == ELBO else "simple", "masked")
     objective = Objective(path, get_time_law("uniform"), weighting)
 
-    def w(t: np.ndarray) -> np.ndarray:
-        value = objective.weight(torch.from_numpy(t)).numpy()
+    def w(t: Tensor) -> Tensor:
+        value = objective.weight(t)
         return 1 / value if variant == INVERTED else value
 
-    return bounds.analyse(w, lambda t: log_snr(path, torch.from_numpy(t)).numpy(), points=POINTS)
+    return bounds.analyse(on_arrays(w), on_arrays(lambda t: log_snr(path, t)), points=POINTS)

@@ -13,11 +13,13 @@ from scipy import optimize
 from torch import Tensor
 
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, worst
+from reproflow.numerics.arrays import on_arrays
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.log_snr import invert_lam, log_snr
 from reproflow.theory.objective import Objective, error_factor, get_objective
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -157,8 +159,8 @@ def form_gap(row: Row, variant: str = STATEMENT) -> float:
 
 def noun_gap(row: Row) -> float:
     """The same for the registered weighting; one that is not canonical is taken under the row's path and law."""
-    t, lam = _points(get_path(row.path))
-    w = get_objective(row.path, row.law, row.noun).weight(t)
+    t, lam = _points(forward_path(row.path))
+    w = get_objective(row.path, row.law, row.noun, mode=Mode.FORWARD).weight(t)
     return _spread(w / row.form(lam))
 
 
@@ -190,13 +192,8 @@ def derived(row: Row, variant: str, t: Tensor) -> Tensor:
 def analysed(name: str, variant: str = STATEMENT) -> Bound:
     """The verdict of `theory.bounds` on a row's derived weight, or on what a control makes of it."""
     row = ROWS[name]
-    path = get_path(row.path)
-
-    def lam(t: np.ndarray) -> np.ndarray:
-        return log_snr(path, torch.from_numpy(t)).numpy()
-
-    def w(t: np.ndarray) -> np.ndarray:
-        return derived(row, variant, torch.from_numpy(t)).numpy()
+    path = forward_path(row.path)
+    lam, w = on_arrays(lambda t: log_snr(path, t)), on_arrays(lambda t: derived(row, variant, t))
 
     def least(t: np.ndarray) -> np.ndarray:
         found = analysed(name)
@@ -233,7 +230,7 @@ def _ends(name: str) -> tuple[float, float]:
 
 
 def _path(row: Row, variant: str) -> Path:
-    return get_path({"linear": "cosine", "cosine": "linear"}[row.path] if variant == PATH else row.path)
+    return forward_path({"linear": "cosine", "cosine": "linear"}[row.path] if variant == PATH else row.path)
 
 
 def _points(path: Path) -> tuple[Tensor, Tensor]:

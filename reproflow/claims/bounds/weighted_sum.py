@@ -22,7 +22,7 @@ from reproflow.exact.chain import Chain, expected
 from reproflow.exact.integrals import EXAMPLES, over_least, panels, path_kl, stieltjes
 from reproflow.foundation import processes, registry
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -56,7 +56,7 @@ def _models(process: str, path_name: str) -> tuple[Chain, Chain, Chain]:
 def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
     """w_1..w_T, the largest 1, on a path (the process's default)."""
     path_name = path_name or EXAMPLES[process]().path
-    path = get_path(path_name, process)
+    path = forward_path(path_name, process)
     w = Objective(path, _law(law), get_weighting(name, process)).weight(_middles(process, path_name))
     return w / w.max()
 
@@ -65,7 +65,7 @@ def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
 def _middles(process: str, path_name: str) -> Tensor:
     """The times between the levels of the chain of ST-1, (T,)."""
     example = EXAMPLES[process]()
-    times = example.levels(get_path(path_name, process), example.steps)
+    times = example.levels(forward_path(path_name, process), example.steps)
     return 0.5 * (times[1:] + times[:-1])
 
 
@@ -216,7 +216,7 @@ def _continuous_gap(process: str, name: str, law: str, variant: str) -> float:
 @functools.cache
 def _in_time(process: str, name: str, law: str) -> tuple[Tensor, Tensor, Tensor]:
     """int w l - C_w by what training multiplies its errors with; at the edges w by its canonical form, and PKL."""
-    path, weighting = get_path(EXAMPLES[process]().path, process), get_weighting(name, process)
+    path, weighting = forward_path(EXAMPLES[process]().path, process), get_weighting(name, process)
     objective = Objective(path, _law(law), weighting)
     on = panels(process, objective.weight)
     rate = _law(law).density(on.t) * objective.coefficient(on.t)

@@ -12,8 +12,9 @@ from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.exact.empirical import posterior_mean
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -47,7 +48,7 @@ def condot_variance(form: str, context: Context) -> Measurement:
     """
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     z, eps = torch.meshgrid(DATA[:, 0], torch.linspace(-4, 4, 161, dtype=torch.float64), indexing="ij")
-    alpha, sigma = get_path("linear")(t)
+    alpha, sigma = forward_path("linear")(t)
     x = blend(alpha, z.reshape(1, -1).expand(9, -1), sigma, eps.reshape(1, -1).expand(9, -1))
     variance = {PRINTED: 1 - t**2, CORRECTED: (1 - t) ** 2, STD: 1 - t}[form][:, None]
     stated = torch.special.ndtr((x - t[:, None] * z.reshape(1, -1)) / variance.sqrt())
@@ -137,10 +138,10 @@ def _worse(found: list[tuple[float, str]]) -> tuple[float, str]:
 
 
 def _decades(f: Callable[[Coefficients], Tensor], path: str, end: int) -> tuple[float, str]:
-    nodes, weights = three_gaussians.legendre(NODES, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, NODES)
     decade = torch.arange(1, DECADES + 1, dtype=torch.float64)[:, None]
     distance = 10.0 ** -(decade + nodes)
-    values = f(get_path(path).at((end - distance).abs().flatten())).view_as(distance)
+    values = f(forward_path(path).at((end - distance).abs().flatten())).view_as(distance)
     sums = (math.log(10) * distance * values) @ weights
     return float(sums[-1] / sums[0]), ", ".join(f"{value:.3g}" for value in sums.tolist())
 
@@ -156,7 +157,7 @@ def toy_variance(target: str, c: Coefficients) -> Tensor:
 
 def _finite_set_variance(c: Coefficients) -> Tensor:
     """E tr Var(score | x_t) at the times of c (B,) where the data are three points, by their exact posterior."""
-    eps, weights = three_gaussians.hermite(64)
+    eps, weights = gauss_rules.tensors(gauss_rules.hermite(64))
     z, noise = DATA.repeat_interleave(len(eps), 0), eps.repeat(len(DATA))[:, None]
     rows = len(z)
     each = c.map(lambda value: value.repeat_interleave(rows))

@@ -12,7 +12,7 @@ from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 PRIOR, OUTWARD = "weights p_data", "w = 0.1 x"
@@ -51,7 +51,7 @@ def marginal_velocity_weights(form: str, context: Context) -> Measurement:
     x = torch.linspace(-2, 2, 61, dtype=torch.float64)[:, None]
     gaps, sums = [], []
     for t in TIMES:
-        c = get_path("linear").at(t)
+        c = forward_path("linear").at(t)
         z, prior, posterior, density = _posterior(x, c)
         weight = {PRINTED: posterior * prior / density, CORRECTED: posterior, PRIOR: prior.expand_as(posterior)}[form]
         u = get_target("velocity").of(z, (x - c.alpha * z) / c.sigma, c)
@@ -82,7 +82,7 @@ def divergence_sign(form: str, context: Context) -> Measurement:
         total = divergence(lambda at: _flux(at, c), x)
         return total - sign * divergence(lambda at: _conditional_flux(at, c), x)
 
-    return Measurement(worst(float(gap(get_path("linear").at(t)).abs().max()) for t in TIMES))
+    return Measurement(worst(float(gap(forward_path("linear").at(t)).abs().max()) for t in TIMES))
 
 
 @erratum(
@@ -108,7 +108,7 @@ def divergences_do_not_cancel(form: str, context: Context) -> Measurement:
     """
     side = torch.linspace(-3, 3, 41, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
-    path = get_path("linear")
+    path = forward_path("linear")
 
     def flux(x: Tensor, c: Coefficients) -> Tensor:
         u = PLANE.marginal_velocity(x, c) + (0.1 * x if form == OUTWARD else _turned_score(x, c))
@@ -144,7 +144,7 @@ def _posterior(x: Tensor, c: Coefficients) -> tuple[Tensor, Tensor, Tensor, Tens
     column, spacing = three_gaussians.line(1201, 6.0)
     z = column[:, 0]
     prior = three_gaussians.MIXTURE.log_density(
-        column, get_path("linear").at(torch.ones((), dtype=torch.float64))
+        column, forward_path("linear").at(torch.ones((), dtype=torch.float64))
     ).exp()
     joint = torch.exp(torch.distributions.Normal(c.alpha * z, c.sigma).log_prob(x)) * prior
     density = joint.sum(1, keepdim=True) * spacing
@@ -164,7 +164,7 @@ def _conditional_flux(x: Tensor, c: Coefficients) -> Tensor:
 
 def _transport_velocity(x: Tensor, t: Tensor) -> Tensor:
     """-dF_t/dt / p_t at x (B, 1), (B,): on a line the one velocity that carries the toy mixture."""
-    mixture, path = three_gaussians.MIXTURE, get_path("linear")
+    mixture, path = three_gaussians.MIXTURE, forward_path("linear")
 
     def cdf(step: float) -> Tensor:
         alpha, sigma = path(t + step)

@@ -13,7 +13,7 @@ from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.errata.networks import sinusoid
 from reproflow.claims.policy import Context, Measurement
 from reproflow.exact import three_gaussians
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 STAR, QUOTES, INDENTATION, DENSITY = "star before #", "typographic quotes", "indentation lost", "density at t = 1"
 
@@ -54,7 +54,7 @@ def _compiled(printed: str, corrected: str, faulty: bool) -> Measurement:
 
 def _mass_at_the_end(faulty: bool) -> Measurement:
     z = 0.7
-    alpha, sigma = get_path("linear")(torch.ones((), dtype=torch.float64))
+    alpha, sigma = forward_path("linear")(torch.ones((), dtype=torch.float64))
     x, spacing = three_gaussians.line(2001)
     standard = (x + z - alpha * z) / sigma
     if faulty:

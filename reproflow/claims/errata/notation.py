@@ -12,8 +12,9 @@ from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
@@ -41,7 +42,7 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
     """
     sign = 1 if form == PRINTED else -1
     times = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
-    gains = [_fitted_gain(get_path(name).at(t), sign) for name in ("linear", "vp_sigma_t") for t in times]
+    gains = [_fitted_gain(forward_path(name).at(t), sign) for name in ("linear", "vp_sigma_t") for t in times]
     low, high = min(gains), max(gains)
     return Measurement(
         worst(abs(gain - 1) for gain in gains), detail=f"fitted score is {low:.6g} .. {high:.6g} times the score"
@@ -50,7 +51,7 @@ def ddpm_sign(form: str, context: Context) -> Measurement:
 
 def _fitted_gain(c: Coefficients, sign: int) -> float:
     """The g that minimises E|-sigma g score(x) + sign eps|² at one time."""
-    nodes, weights = three_gaussians.hermite(NODES)
+    nodes, weights = gauss_rules.tensors(gauss_rules.hermite(NODES))
     z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
     joint = three_gaussians.MIXTURE.weights[:, None, None] * weights[:, None] * weights
     x = c.alpha * z[:, :, None] + c.sigma * nodes
@@ -104,7 +105,7 @@ def score_matching_loss(low: float = 0.0, high: float = 1.0, domain: int = DIMEN
     interval = torch.distributions.Uniform(low, high)
     u = (torch.arange(BATCH, dtype=torch.float64) + 0.5) / BATCH
     t = get_time_law("uniform").quantile(interval.icdf(u))
-    c = get_path("linear").at(t)
+    c = forward_path("linear").at(t)
     defined = {"z": z, "eps": eps, "x_t": blend(c.alpha, z, c.sigma, eps)}
     weight = torch.randn(DIMENSION, domain + 1, generator=generator, dtype=torch.float64)
     score = torch.cat([defined[argument], t[:, None]], 1) @ weight.T

@@ -11,10 +11,10 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.errata.training_loops import Descent
 from reproflow.claims.policy import Context, Measurement, worst
-from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.sampling.ode import integrate
-from reproflow.theory.paths import get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import forward_path
 
 DATA, OPTIMIZER, ROUNDS = "starts from data", "optimizer of another model", "a round too few"
 SIGNATURES, UNDEFINED = "two signatures", "names undefined"
@@ -60,13 +60,13 @@ def carried(starts: Tensor, steps: int = 20) -> Tensor:
     data = Mixture(torch.ones(1), torch.tensor([[MEAN]]), torch.tensor([STD]))
 
     def field(x: Tensor, t: float) -> Tensor:
-        return data.marginal_velocity(x, get_path("linear").at(torch.tensor(t, dtype=torch.float64)))
+        return data.marginal_velocity(x, forward_path("linear").at(torch.tensor(t, dtype=torch.float64)))
 
     return integrate(field, starts, torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist(), "rk4")[0]
 
 
 def _made(faulty: bool) -> Measurement:
-    nodes, weights = three_gaussians.hermite(8)
+    nodes, weights = gauss_rules.tensors(gauss_rules.hermite(8))
     ends = carried((MEAN + STD * nodes if faulty else nodes)[:, None])[:, 0]
     mean = float(weights @ ends)
     std = float(weights @ (ends - mean) ** 2) ** 0.5

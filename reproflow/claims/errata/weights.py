@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from reproflow.claims.errata.densities import toy_variance
 from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
 from reproflow.exact import three_gaussians
-from reproflow.numerics import quadrature
+from reproflow.numerics import gauss_rules, quadrature
+from reproflow.numerics.arrays import on_arrays
 from reproflow.theory.bounds import analyse
 from reproflow.theory.objective import Objective, get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -41,8 +42,8 @@ def rand_squared(form: str, context: Context) -> Measurement:
     Source: 003, "Time Sampling", "Importance sampling": "t = torch.rand(batch_size) ** 2", "more samples near t=0".
     Refuted by: a value above 1e-8. The line copied into this package's time (u_squared), with 1/pi, must show one.
     """
-    path, law = get_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
-    (u, weights), (t, lengths) = three_gaussians.legendre(40, 0.0, 1.0), three_gaussians.legendre(40, 0.0, 1.0)
+    path, law = forward_path("linear"), get_time_law("u_squared" if form == OTHER_END else "one_minus_u_squared")
+    (u, weights), (t, lengths) = gauss_rules.legendre_on(0.0, 1.0, 40), gauss_rules.legendre_on(0.0, 1.0, 40)
     drawn = law.quantile(u)
     correction = torch.ones_like(u) if form == PRINTED else 1 / law.density(drawn)
     sampled = float(weights @ (correction * toy_variance("velocity", path.at(drawn))))
@@ -76,12 +77,12 @@ def endpoint_emphasis(form: str, context: Context) -> Measurement:
     objective = get_objective("linear", "uniform", name)
     shares = []
     for low, high in ((0.0, 0.5), (0.5, 1.0)):
-        t, lengths = three_gaussians.legendre(8, low, high)
+        t, lengths = gauss_rules.legendre_on(low, high, 8)
         shares.append(float(lengths @ objective.weighting.at(objective.path.at(t))))
     share = shares[0] / sum(shares)
     bound = analyse(
-        lambda t: objective.weight(torch.from_numpy(t)).numpy(),
-        lambda t: objective.path.at(torch.from_numpy(t)).lam.numpy(),
+        on_arrays(objective.weight),
+        on_arrays(lambda t: objective.path.at(t).lam),
         points=2001,
     )
     return Measurement(share, detail=f"mass on the noise half {share:.3g}; bound property: {bound.verdict}")
@@ -119,7 +120,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
     t = torch.linspace(*three_gaussians.T_RANGE, 999, dtype=torch.float64)
     spreads, said = [], []
     for name in ("linear", "cosine"):
-        path, factor = get_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
+        path, factor = forward_path(name), "1 + snr" if name == "cosine" or form == OTHER_PATH else "(1 + sqrt(snr))**2"
         for diffusion, (printed, numerator) in DIFFUSION.items():
             text = printed if form in (PRINTED, f"{printed} alone") else f"{numerator}/({factor})"
             objective = Objective(path, law, get_weighting(f"expr:{text}", on="velocity"))
@@ -133,8 +134,7 @@ def snr_on_velocity(form: str, context: Context) -> Measurement:
 def _mean(objective: Objective) -> float:
     """The mean of an objective's weighting over its time law, infinite where its integral diverges."""
 
-    def f(t: np.ndarray) -> np.ndarray:
-        at = torch.from_numpy(t)
-        return (objective.time.density(at) * objective.weighting.at(objective.path.at(at))).numpy()
+    def f(t: Tensor) -> Tensor:
+        return objective.time.density(t) * objective.weighting.at(objective.path.at(t))
 
-    return quadrature.integral(f).value
+    return quadrature.integral(on_arrays(f)).value

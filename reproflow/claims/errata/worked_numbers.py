@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reproflow.claims.errata.erratum import CORRECTED, PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement, worst
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.processes.gaussian import blend, loss
 from reproflow.theory.targets import get_target
 
@@ -34,7 +34,7 @@ def squared_norm(form: str, context: Context) -> Measurement:
     Source: 004, step "compute loss": "(0.05)^2 + (0.05)^2 = 0.0025".
     Refuted by: a relative distance above 1e-12 (printed: one half).
     """
-    c = get_path("linear").at(torch.tensor([0.7], dtype=torch.float64))
+    c = forward_path("linear").at(torch.tensor([0.7], dtype=torch.float64))
     target = get_target("velocity").of(Z, NOISE, c)
     norm, mean = float((PREDICTION - target).norm() ** 2), float(loss(torch.ones_like(c.t), target, PREDICTION))
     stated = {PRINTED: (0.0025, 0.0025), CORRECTED: (0.005, 0.0025)}[form]
@@ -65,7 +65,7 @@ def constant_speed(form: str, context: Context) -> Measurement:
         must show one.
     """
     t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
-    path = get_path("polynomial:n=2" if form == QUADRATIC else "linear")
+    path = forward_path("polynomial:n=2" if form == QUADRATIC else "linear")
     alpha, sigma = path(t)
     slope = (path.at(t).dsigma / sigma)[:, None]
     field = (path.at(t).dalpha[:, None] - slope * alpha[:, None]) * Z + slope * _positions(path, t)
@@ -98,7 +98,7 @@ def guarded_target(form: str, context: Context) -> Measurement:
     """
     distance = 10.0 ** -torch.arange(1.0, 6.0, dtype=torch.float64)
     t, z, noise = (1 - distance).float(), Z.float(), NOISE.float()
-    path = get_path("linear")
+    path = forward_path("linear")
     if form == CORRECTED:
         u = get_target("velocity").of(z.expand(5, 2), noise.expand(5, 2), path.at(t))
     else:

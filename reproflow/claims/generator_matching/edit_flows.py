@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told, worst
-from reproflow.exact import edit, three_gaussians
+from reproflow.exact import edit
 from reproflow.exact.matching import Problem
 from reproflow.foundation import registry, seeds
+from reproflow.numerics import gauss_rules
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 WEIGHT, MERGED, POSITIONS = "weight depends on z_t", "equal results not added", "squared error by position"
 BREGMAN = ("kl_rates", "weighted_kl", "squared", "mahalanobis", "weighted_squared")
@@ -85,7 +86,7 @@ class _Setting:
 
 def rate_gaps(path: Path) -> dict[str, float]:
     """What is wrong with the marginal rates: forward equation, two-time law, transport."""
-    t, _ = three_gaussians.legendre(NODES, *T_RANGE)
+    t, _ = gauss_rules.legendre_on(*T_RANGE, NODES)
     p, slope = torch.func.jvp(lambda t: edit.law(*path(t)), (t,), (torch.ones_like(t),))[:2]
     rates = edit.marginal_rates(path.at(t))
     by_two_times = torch.stack([_law_and_rates(path, time)[1] for time in t])
@@ -118,8 +119,8 @@ def _loss_gaps(setting: _Setting, seed: int) -> dict[str, float]:
 
 
 def _setting(case: str, variant: str) -> _Setting:
-    problem = edit.problem(case, *three_gaussians.legendre(NODES, *T_RANGE), background=0.0)
-    path, lengths = get_path(case, "masked"), torch.tensor([float(len(state)) for state in edit.STATES]).double()
+    problem = edit.problem(case, *gauss_rules.legendre_on(*T_RANGE, NODES), background=0.0)
+    path, lengths = forward_path(case, "masked"), torch.tensor([float(len(state)) for state in edit.STATES]).double()
     weight = (1 + problem.t) * (1 + 0.5 * problem.x @ lengths)
     if variant == WEIGHT:
         weight = weight[:, None] * (1 + edit.alignments().left.sum(1))
@@ -160,7 +161,7 @@ def _marginal(setting: _Setting) -> tuple[Tensor, Tensor]:
     found = [_law_and_rates(setting.path, t) for t in times]
     p, u = (torch.stack(column)[place, problem.x.argmax(1)] for column in zip(*found, strict=True))
     weight = setting.joint.sum(1) / problem.joint.sum(1)
-    return three_gaussians.legendre(NODES, *T_RANGE)[1][place] * p * weight, u
+    return gauss_rules.legendre_on(*T_RANGE, NODES)[1][place] * p * weight, u
 
 
 def _law_and_rates(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:

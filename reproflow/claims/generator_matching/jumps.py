@@ -13,7 +13,7 @@ from reproflow.exact.minimiser import loss_derivatives, minimise
 from reproflow.foundation import registry, seeds
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.log_snr import elbo_coefficient
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.processes import masked
 
 PHI, TRAINABLE, KERNEL = "divergence of phi", "trainable part", "known hazards"
@@ -114,7 +114,7 @@ def _kernel(variant: str) -> float:
 
 
 def _mixture(variant: str) -> float:
-    c = get_path("cosine", "masked").at(torch.tensor([0.2, 0.6, 0.9], dtype=torch.float64)[:, None, None])
+    c = forward_path("cosine", "masked").at(torch.tensor([0.2, 0.6, 0.9], dtype=torch.float64)[:, None, None])
     p = _probabilities(MIXTURE, 3, STATES, 1, STATES)
     one = torch.eye(STATES, dtype=torch.float64)
     h, target = (c.dalpha / c.sigma)[..., None], one.expand(3, STATES, STATES, STATES)
@@ -137,7 +137,7 @@ def _masked(variant: str) -> float:
     times = torch.linspace(0.05, 0.95, 32, dtype=torch.float64)
     gaps = []
     for entry in registry.entries("path", "masked"):
-        c = get_path(entry.name, "masked").at(times)
+        c = forward_path(entry.name, "masked").at(times)
         h = c.dalpha / c.sigma
         u, v = (h[:, None, None] * each for each in _token_rates(x1, z, logits.softmax(-1), variant))
         value = _kl(u.flatten(1), v.flatten(1))

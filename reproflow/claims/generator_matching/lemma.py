@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
-from reproflow.exact import three_gaussians
 from reproflow.foundation import registry
+from reproflow.numerics import gauss_rules
 from reproflow.theory.times import TimeLaw, get_time_law
 
 FORGET_K, GRID, HOLE = "K forgotten", "D on a grid", "w = 0 on (0.3, 0.5)"
@@ -135,7 +135,7 @@ def _mixed() -> Law:
         return 0.7 + 0.2 * 30 * t * (1 - t) ** 4
 
     def mass_between(w: Function, a: float, t: Tensor) -> Tensor:
-        nodes, weights = three_gaussians.legendre(40, 0.0, 1.0)
+        nodes, weights = gauss_rules.legendre_on(0.0, 1.0, 40)
         s = a + (t[..., None] - a) * nodes
         return (t - a) * (weights * w(s) * density(s)).sum(-1)
 

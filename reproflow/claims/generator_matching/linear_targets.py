@@ -17,7 +17,7 @@ from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 
 Map = Callable[[Tensor], Tensor]
@@ -87,7 +87,7 @@ def flow_problem(path_name: str) -> tuple[Problem, Coefficients, Tensor]:
     """Places of the path with the exact posterior of five points, targets the conditional velocities (N, Z, D)."""
     generator = seeds.generator("BIL-7")
     t = torch.linspace(0.1, 0.9, TIMES, dtype=torch.float64).repeat_interleave(DRAWS)
-    c = get_path(path_name).at(t)
+    c = forward_path(path_name).at(t)
     chosen = torch.randint(len(DATA), (len(t),), generator=generator)
     noise = torch.randn(len(t), 2, generator=generator, dtype=torch.float64)
     x = c.alpha[:, None] * DATA[chosen] + c.sigma[:, None] * noise
@@ -215,14 +215,14 @@ def _gradients(name: str, on_eps: bool) -> tuple[Coefficients, Tensor, Tensor]:
     """The two gradients of a network that predicts `name` at each quadrature time, with its weight, each (T, P)."""
     weight = conditional_losses.of_noise() if on_eps else conditional_losses.ONE
     return conditional_losses.gradients(
-        conditional_losses.Regression(get_target(name), weight=weight), get_path("linear"), 0
+        conditional_losses.Regression(get_target(name), weight=weight), forward_path("linear"), 0
     )
 
 
 def _same_loss(case: str, variant: str) -> float:
     """Largest relative distance of the weighted errors of one random prediction, said as x1 and as eps."""
     t = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
-    c = get_path("linear").at(t)
+    c = forward_path("linear").at(t)
     x1, eps, x1_hat = torch.randn(3, len(t), 8, generator=seeds.generator("BIL-8"), dtype=torch.float64)
     x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
     eps_hat = convert(x1_hat, x, c, get_target("x1"), get_target("eps"))
@@ -234,7 +234,7 @@ def _same_loss(case: str, variant: str) -> float:
 def _zero_set(case: str, variant: str) -> float:
     """Share of the times at which the coefficient is zero."""
     t = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
-    return float((_on(case, "eps", get_path("linear").at(t), variant) == 0).double().mean())
+    return float((_on(case, "eps", forward_path("linear").at(t), variant) == 0).double().mean())
 
 
 @functools.cache
@@ -243,7 +243,7 @@ def _drift_gap() -> float:
     x, _ = three_gaussians.line(101, 4.0)
     gaps = []
     for t in torch.linspace(0.1, 0.9, 9, dtype=torch.float64):
-        c = get_path("linear").at(t)
+        c = forward_path("linear").at(t)
         drift = three_gaussians.MIXTURE.marginal_velocity(x, c) + 0.5 * three_gaussians.MIXTURE.score(x, c)
         for name in ("eps", "x1"):
             mean = three_gaussians.MIXTURE.target_mean(x, c, *get_target(name).coefficients(c))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
-from reproflow.exact import three_gaussians
 from reproflow.exact.manifold import Manifold, get_manifold, posterior
 from reproflow.foundation import registry, seeds
+from reproflow.numerics import gauss_rules
 from reproflow.theory.divergences import Divergence, get_divergence
 
 L1, PRIOR = "L1 in the tangent space", "prior average for posterior average"
@@ -179,7 +179,7 @@ def _slope(f: Callable[[Tensor], Tensor], rows: _Rows) -> Tensor:
 def _conditional_rows(case: str) -> _Rows:
     """By (t, x1, x0), all x0 of one x1 together: where the geodesic is and how fast it moves."""
     manifold, parts = get_manifold(case), []
-    for t, weight in zip(*three_gaussians.legendre(TIMES, *T_RANGE), strict=True):
+    for t, weight in zip(*gauss_rules.legendre_on(*T_RANGE, TIMES), strict=True):
         for x1, q in zip(manifold.data, manifold.q, strict=True):
             x0, mass = manifold.base(x1, BASE[case])
             curve = functools.partial(_geodesic, manifold, x1, manifold.log(x1, x0))
@@ -197,7 +197,7 @@ def _geodesic(manifold: Manifold, x1: Tensor, away: Tensor, t: Tensor) -> Tensor
 def _marginal_rows(case: str, prior: bool = False) -> _Rows:
     """By (t, x): the posterior mean of log_x(x1)/(1-t), or (wrongly) its prior mean."""
     manifold, parts = get_manifold(case), []
-    for t, weight in zip(*three_gaussians.legendre(TIMES, *T_RANGE), strict=True):
+    for t, weight in zip(*gauss_rules.legendre_on(*T_RANGE, TIMES), strict=True):
         x, area = manifold.grid(float(t), GRID[case])
         given, p = posterior(manifold, x, float(t))
         average = manifold.q.expand_as(given) if prior else given

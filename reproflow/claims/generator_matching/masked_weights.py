@@ -13,6 +13,7 @@ from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import registry, seeds
 from reproflow.learning.processes.masked import MaskedLoss
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import masked
 
@@ -125,7 +126,7 @@ def _settings() -> list[tuple[str, str]]:
 
 
 def _training_loss(case: str, path: str, law: str) -> MaskedLoss:
-    return MaskedLoss(get_objective(path, law, case, "masked"), VOCABULARY, T_RANGE)
+    return MaskedLoss(get_objective(path, law, case, "masked", mode=Mode.FORWARD), VOCABULARY, T_RANGE)
 
 
 def _minimiser(rows: Rows) -> Tensor:

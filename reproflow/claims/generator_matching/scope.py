@@ -11,7 +11,8 @@ from torch import Tensor
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.paths import get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -75,8 +76,8 @@ def _adam(eps: float, decay: float) -> Optimiser:
 
 def _losses() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """The loss of parameters under the weight t² and uniform times, and without weight under Beta(3, 1) times."""
-    t, weights = three_gaussians.legendre(TIMES, 0.0, 1.0)
-    c = get_path("linear").at(t[:, None])
+    t, weights = gauss_rules.legendre_on(0.0, 1.0, TIMES)
+    c = forward_path("linear").at(t[:, None])
     generator = seeds.generator("BIL-12")
     z = three_gaussians.MIXTURE.sample(TIMES * DRAWS, generator).view(TIMES, DRAWS)
     eps = torch.randn(TIMES, DRAWS, generator=generator, dtype=torch.float64)
@@ -85,7 +86,7 @@ def _losses() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     def loss(theta: Tensor, in_time: Tensor) -> Tensor:
         return weights * in_time @ (three_gaussians.network(theta, x, c.t) - u).square().mean(1)
 
-    factor = get_weighting("t_squared").at(get_path("linear").at(t))
+    factor = get_weighting("t_squared").at(forward_path("linear").at(t))
     density = get_time_law("beta:a=3,b=1").density(t)
     return functools.partial(loss, in_time=factor), functools.partial(loss, in_time=density)
 

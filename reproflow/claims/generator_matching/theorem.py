@@ -15,7 +15,7 @@ from reproflow.exact.matching import Comparison, Loss, Problem
 from reproflow.foundation import registry
 from reproflow.theory.divergences import Divergence, get_divergence
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -131,7 +131,7 @@ def time_weights(process: str, times: tuple[float, ...]) -> Tensor:
 
 @functools.cache
 def _time_weights(process: str, times: tuple[float, ...], weightings: tuple[str, ...], laws: tuple[str, ...]) -> Tensor:
-    path = get_path("linear", process)
+    path = forward_path("linear", process)
     # Positive at the times of the problem is not enough: a weight may vanish between them.
     t = torch.cat(
         [torch.tensor(times, dtype=torch.float64), torch.linspace(times[0], times[-1], 33, dtype=torch.float64)]

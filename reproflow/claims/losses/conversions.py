@@ -11,7 +11,7 @@ from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
 from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 
 SWAPPED, DROPPED, WRONG_X = "(alpha/sigma)² for (sigma/alpha)²", "1/(1-t)² dropped", "x of another sample"
@@ -95,7 +95,7 @@ def _samples(path_name: str) -> tuple[Tensor, Tensor, Tensor, Coefficients, tupl
     t = torch.linspace(*three_gaussians.T_RANGE, times, dtype=torch.float64).repeat_interleave(samples)
     x1, eps, step = torch.randn(3, times * samples, 8, generator=generator, dtype=torch.float64)
     size = 10.0 ** (-2 * (torch.arange(times * samples) % 4)).double()
-    return x1, eps, eps + size[:, None] * step, get_path(path_name).at(t), (times, samples)
+    return x1, eps, eps + size[:, None] * step, forward_path(path_name).at(t), (times, samples)
 
 
 def _row(name: str, variant: str) -> tuple[Factor, Factor]:

@@ -6,16 +6,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from scipy import integrate
 from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, worst
 from reproflow.exact.mixture import Mixture
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import Integral, integral
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 NORMAL = Mixture(torch.tensor([1.0]), torch.zeros(1, 1), torch.tensor([1.0]))
@@ -42,7 +42,7 @@ def _irreducible(name: str) -> Callable[[Tensor], Tensor]:
     """t -> E Var(u_t(x|Z)|x) on N(0, 1) data, of t's shape."""
 
     def variance(t: Tensor) -> Tensor:
-        return NORMAL.velocity_variance(torch.zeros(len(t), 1, dtype=t.dtype), get_path(name).at(t))
+        return NORMAL.velocity_variance(torch.zeros(len(t), 1, dtype=t.dtype), forward_path(name).at(t))
 
     return variance
 
@@ -126,7 +126,4 @@ def _range(end: int, distance: float) -> tuple[float, float]:
 
 
 def _integral(function: Callable[[Tensor], Tensor], low: float, high: float) -> Integral:
-    def f(t: np.ndarray) -> np.ndarray:
-        return function(torch.from_numpy(np.ascontiguousarray(t))).numpy()
-
-    return integral(f, low, high, OCTAVES)
+    return integral(on_arrays(function), low, high, OCTAVES)

@@ -18,7 +18,7 @@ from reproflow.foundation import seeds
 from reproflow.foundation.errors import UndecidedError
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import get_divergence
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
@@ -67,7 +67,7 @@ def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:
     weight = conditional_losses.of_component() if variant == WEIGHT else conditional_losses.ONE
     mean = conditional_losses.prior_mean("velocity") if variant == PRIOR else None
     problem = conditional_losses.Regression(get_target("velocity"), loss, weight, mean)
-    return conditional_losses.gaps(problem, get_path(path_name), seed)
+    return conditional_losses.gaps(problem, forward_path(path_name), seed)
 
 
 ON_Z, ON_EPS = "weight depends on z", "weight depends on eps"
@@ -99,7 +99,7 @@ def weighted_fm_equals_cfm(case: str, variant: str, context: Context) -> Measure
         variant, state_weight()
     )
     problem = conditional_losses.Regression(get_target("velocity"), weight=weight)
-    return worst_of((conditional_losses.gaps(problem, get_path(case), seed) for seed in range(2)), variant)
+    return worst_of((conditional_losses.gaps(problem, forward_path(case), seed) for seed in range(2)), variant)
 
 
 def state_weight() -> conditional_losses.Weight:

@@ -12,7 +12,7 @@ from reproflow.exact import three_gaussians
 from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import Target, convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -74,7 +74,7 @@ def one_minimiser(case: str, variant: str, context: Context) -> Measurement:
 def _nodes(path_name: str) -> Nodes:
     generator = seeds.generator("LOSS-6")
     t = torch.linspace(0.1, 0.9, TIMES, dtype=torch.float64).repeat_interleave(DRAWS)
-    c = get_path(path_name).at(t)
+    c = forward_path(path_name).at(t)
     chosen = torch.randint(len(POINTS), (len(t),), generator=generator)
     noise = torch.randn(len(t), 2, generator=generator, dtype=torch.float64)
     x = c.alpha[:, None] * POINTS[chosen] + c.sigma[:, None] * noise
@@ -84,7 +84,7 @@ def _nodes(path_name: str) -> Nodes:
 
 def _coefficients(path_name: str, t: Tensor, variant: str) -> Tensor:
     """The coefficients on the eps error of every weighting without a zero here, relative to their largest, (W, N)."""
-    path, law = get_path(path_name), get_time_law("uniform")
+    path, law = forward_path(path_name), get_time_law("uniform")
     names = [entry.name for entry in registry.entries("weighting", "gaussian")]
     rows = torch.stack([Objective(path, law, get_weighting(name)).coefficient(t) for name in names])
     # What is not a number stays, and shows.

@@ -10,9 +10,10 @@ from reproflow.claims.losses.matching import L1, PRIOR, WEIGHT, worst_of
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim, told, worst
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import seeds
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 
 PLAIN, SCALED = "w = 1", "w = sigma²"
@@ -53,7 +54,7 @@ def sm_equals_csm(case: str, variant: str, context: Context) -> Measurement:
     problem = conditional_losses.Regression(get_target("score"), loss, weight, mean)
     in_time = (lambda c: c.sigma**2) if scale == SCALED else None
     networks = range(2 if variant == STATEMENT else 1)
-    return worst_of((conditional_losses.gaps(problem, get_path(name), seed, in_time) for seed in networks), variant)
+    return worst_of((conditional_losses.gaps(problem, forward_path(name), seed, in_time) for seed in networks), variant)
 
 
 PRINTED, UNSCALED = "+ for - in the noise loss", "1/sigma² left out"
@@ -83,7 +84,7 @@ def score_is_noise(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: any of the three above 1e-12. The printed sign must turn the gain into -1 and break the forms; the last
         form without sigma^-2 is another weight and must not equal the first.
     """
-    path = get_path(case)
+    path = forward_path(case)
     parts = {"forms": _forms(path.at(_times()), variant), "snr on x1": _ddpm(case), "gain": _gain(case, variant)}
     # The printed sign must break the forms and the gain, so the lesser of the two counts.
     value = min(parts["forms"], parts["gain"]) if variant == PRINTED else worst(parts.values())
@@ -110,7 +111,7 @@ def _forms(c: Coefficients, variant: str) -> float:
 def _ddpm(case: str) -> float:
     """Distance from 1 of the coefficient that `snr` on x1 puts on the eps error under uniform times."""
     t = torch.linspace(*three_gaussians.T_RANGE, 64, dtype=torch.float64)
-    return float((get_objective(case, "uniform", "snr").coefficient(t) - 1).abs().max())
+    return float((get_objective(case, "uniform", "snr", mode=Mode.FORWARD).coefficient(t) - 1).abs().max())
 
 
 def _gain(case: str, variant: str) -> float:
@@ -121,7 +122,7 @@ def _gain(case: str, variant: str) -> float:
     x, spacing = three_gaussians.line(401)
     gaps = []
     for t in torch.linspace(0.1, 0.9, 9, dtype=torch.float64):
-        c = get_path(case).at(t)
+        c = forward_path(case).at(t)
         best = -c.sigma * three_gaussians.MIXTURE.score(x, c)
         mean, variance = (
             c.alpha * three_gaussians.MIXTURE.means[:, 0],

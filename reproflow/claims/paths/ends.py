@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import three_gaussians
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 HEAVY, VARIANCE, INSIDE = "weights of q not summing to 1", "variance entered as std", "t = 1/2"
 HALF, REVERSED = "half of the noise kept", "time from data to noise"
@@ -47,10 +47,10 @@ def valid_density(case: str, variant: str, context: Context) -> Measurement:
         mass is expected refuted as a density; its control is the same mass at t = 1/2.
     """
     if case == DIRAC:
-        sigma = get_path("linear")(torch.tensor(1.0 if variant == STATEMENT else 0.5, dtype=torch.float64))[1]
+        sigma = forward_path("linear")(torch.tensor(1.0 if variant == STATEMENT else 0.5, dtype=torch.float64))[1]
         return Measurement(float(torch.erf(1e-12 / (math.sqrt(2) * sigma))), detail=f"sigma = {sigma:g}")
     times = torch.tensor(TIMES, dtype=torch.float64)
-    return Measurement(worst(_deviation(get_path(case).at(t), variant) for t in times))
+    return Measurement(worst(_deviation(forward_path(case).at(t), variant) for t in times))
 
 
 def _deviation(c: Coefficients, variant: str) -> float:
@@ -98,7 +98,7 @@ def boundary(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: a distance above 1e-5 (densities are of order 0.4). Controls: sigma that falls to 1/2 only; a path
         written in the opposite time, as 003's and 001's are.
     """
-    path, misses = get_path(case), by_design(get_path(case))
+    path, misses = forward_path(case), by_design(forward_path(case))
     values, notes = [], []
     for end, wanted in ((0.0, (0.0, 1.0)), (1.0, (1.0, 0.0))):
         required = torch.tensor(wanted, dtype=torch.float64)

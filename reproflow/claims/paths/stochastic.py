@@ -13,7 +13,7 @@ from reproflow.exact.mixture import Mixture
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling import ode, sde
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import convert, get_target
 
 NO_X, MINUS, PAIRED = "alpha'/alpha x dropped", "sign of the score flipped", "noise paired with data"
@@ -53,7 +53,7 @@ def score_and_velocity(case: str, variant: str, context: Context) -> Measurement
         with noise of correlation 1/2 to them, put into the formula.
     """
     times = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
-    return Measurement(worst(gap for t in times for gap in _score_distances(get_path(case), t, variant)))
+    return Measurement(worst(gap for t in times for gap in _score_distances(forward_path(case), t, variant)))
 
 
 def _score_distances(path: Path, t: Tensor, variant: str) -> Iterator[float]:
@@ -141,7 +141,7 @@ def any_diffusion(case: str, variant: str, context: Context) -> Measurement:
         variance = _carried_variance(variant)
         return Measurement(abs(variance / 0.905 - 1), detail=f"variance {variance:.6g} at t = 0.95")
     else:
-        values = _residuals(get_path(case), variant)
+        values = _residuals(forward_path(case), variant)
     detail = ", ".join(f"{name}: {value:.2g}" for name, value in values.items())
     # A control must bite wherever there is noise: the least of its values counts.
     noisy = [value for name, value in values.items() if name not in ("0", "eta 0")]

@@ -14,8 +14,9 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling import ode
+from reproflow.numerics import trapezoid
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 
 SINE, SIGN = "u + 0.05 sin x", "sign of u flipped"
 UNROTATED, ON_A_LINE = "score not rotated", "data on a line"
@@ -61,10 +62,10 @@ def continuity(case: str, variant: str, context: Context) -> Measurement:
     """
     name, what = case.split()
     if what == "order":
-        coarse, fine = (continuity_residual(get_path(name), variant, h, T_STEP) for h in X_STEPS)
+        coarse, fine = (continuity_residual(forward_path(name), variant, h, T_STEP) for h in X_STEPS)
         order = math.log2(coarse / fine)
         return Measurement(abs(order - 4), detail=f"order {order:.3f} on halving h from {X_STEPS[0]}")
-    return Measurement(continuity_residual(get_path(name), variant, X_STEP, T_STEP))
+    return Measurement(continuity_residual(forward_path(name), variant, X_STEP, T_STEP))
 
 
 def continuity_residual(path: Path, variant: str, h: float, k: float) -> float:
@@ -161,7 +162,7 @@ def many_fields(case: str, variant: str, context: Context) -> Measurement:
         Control of the others: the score itself in the place of its quarter turn.
     """
     measure = {MOVES: _plane_residual, UNIQUE: _distance_of_fields, ENERGY: _energy_overlap}[case]
-    paths = [get_path(name) for name in three_gaussians.gaussian_paths()]
+    paths = [forward_path(name) for name in three_gaussians.gaussian_paths()]
     times = torch.tensor([0.3, 0.7], dtype=torch.float64)
     return Measurement(worst(measure(path, t, variant) for path in paths for t in times))
 
@@ -174,7 +175,7 @@ def _turned(x: Tensor, c: Coefficients, variant: str) -> Tensor:
 
 def _plane_residual(path: Path, t: Tensor, variant: str) -> float:
     """Largest |dp/dt + div(p (u + w))| over [-3, 3]²."""
-    x, c = _grid(31, 3.0), path.at(t)
+    x, c = trapezoid.square(31, 3.0)[0], path.at(t)
 
     def flux(unit: Tensor) -> Callable[[float], Tensor]:
         return lambda step: _plane_flux(x + step * unit, c, variant) @ unit
@@ -198,18 +199,12 @@ def _distance_of_fields(path: Path, t: Tensor, variant: str) -> float:
         return float((mixture.marginal_velocity(x, c) - other).abs().max())
     if _plane_residual(path, t, variant) > 1e-6:
         return math.nan
-    return float(_turned(_grid(31, 3.0), c, variant).norm(dim=1).max())
+    return float(_turned(trapezoid.square(31, 3.0)[0], c, variant).norm(dim=1).max())
 
 
 def _energy_overlap(path: Path, t: Tensor, variant: str) -> float:
     """|E u.w| relative to the root of E|u|² E|w|²."""
-    x, c = _grid(101, 6.0), path.at(t)
+    x, c = trapezoid.square(101, 6.0)[0], path.at(t)
     p, u, w = PLANE.log_density(x, c).exp(), PLANE.marginal_velocity(x, c), _turned(x, c, variant)
     overlap, first, second = (float(p @ (a * b).sum(1)) for a, b in ((u, w), (u, u), (w, w)))
     return abs(overlap) / math.sqrt(first * second)
-
-
-def _grid(n: int, reach: float) -> Tensor:
-    """n² points of a square grid on [-reach, reach]², (n², 2)."""
-    line = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return torch.cartesian_prod(line, line)

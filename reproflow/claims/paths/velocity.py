@@ -11,7 +11,7 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.exact.empirical import posterior_mean
 from reproflow.foundation import seeds
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import Path, get_path
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import convert, get_target
 
 FLIPPED, MISSING = "sign of dsigma flipped", "dsigma missing"
@@ -23,7 +23,7 @@ POINTS, COUNTS = torch.tensor([[-1.5, -0.25, 0.5, 1.75], [3, 1, 2, 1]], dtype=to
 
 def _controls(case: str) -> tuple[str, ...]:
     """A sigma' that is left out shows only where it is not 1 throughout (in size: 003's time runs the other way)."""
-    slopes = get_path(case).at(torch.linspace(0.02, 0.98, 49, dtype=torch.float64)).dsigma.abs()
+    slopes = forward_path(case).at(torch.linspace(0.02, 0.98, 49, dtype=torch.float64)).dsigma.abs()
     return (FLIPPED,) if torch.allclose(slopes, torch.ones_like(slopes)) else (FLIPPED, MISSING)
 
 
@@ -51,7 +51,7 @@ def conditional_velocity(case: str, variant: str, context: Context) -> Measureme
     """
     t = torch.linspace(0.02, 0.98, 49, dtype=torch.float64).repeat_interleave(64)
     z, eps = torch.randn(2, len(t), 8, generator=seeds.generator("PATH-3"), dtype=torch.float64)
-    path = get_path(case)
+    path = forward_path(case)
     reference = central_difference(path, z, eps, t)
     distances = [(form - reference).norm(dim=1) / reference.norm(dim=1) for form in _forms(path.at(t), z, eps, variant)]
     return Measurement(float(torch.stack(distances).max()))
@@ -103,7 +103,7 @@ def marginal_velocity(case: str, variant: str, context: Context) -> Measurement:
         whose weights p_t(z|x) q(z)/p_t(x) do not sum to 1.
     """
     times = torch.linspace(0.05, 0.95, 4, dtype=torch.float64)
-    return Measurement(worst(_field_distance(get_path(case), t, variant) for t in times))
+    return Measurement(worst(_field_distance(forward_path(case), t, variant) for t in times))
 
 
 def _field_distance(path: Path, t: Tensor, variant: str) -> float:

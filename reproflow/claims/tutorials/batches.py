@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim, worst
 from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.theory.paths import get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 
@@ -75,7 +76,7 @@ def mean_clipped(mean: float, std: float, threshold: float) -> float:
     ends = [low, *(end for end in (-threshold, threshold) if low < end < high), high]
     total = 0.0
     for a, b in itertools.pairwise(ends):
-        g, weights = three_gaussians.legendre(60, a, b)
+        g, weights = gauss_rules.legendre_on(a, b, 60)
         density = torch.exp(-(((g - mean) / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
         total += float((weights * density * g.clamp(-threshold, threshold)).sum())
     return total
@@ -83,8 +84,8 @@ def mean_clipped(mean: float, std: float, threshold: float) -> float:
 
 def _sides() -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], ...]:
     """Points x, targets, weights and the time of the conditional and of the marginal quadrature at t = 0.5."""
-    c = get_path("linear").at(torch.tensor(0.5, dtype=torch.float64))
-    nodes, weights = three_gaussians.hermite(48)
+    c = forward_path("linear").at(torch.tensor(0.5, dtype=torch.float64))
+    nodes, weights = gauss_rules.tensors(gauss_rules.hermite(48))
     z = three_gaussians.MIXTURE.means + three_gaussians.MIXTURE.stds[:, None] * nodes
     x1, eps = torch.broadcast_tensors(z[:, :, None], nodes)
     joint = three_gaussians.MIXTURE.weights[:, None, None] * weights[:, None] * weights
@@ -161,12 +162,12 @@ def batch_variance(case: str, variant: str, context: Context) -> Measurement:
 
 def gradient_variance(size: int, variant: str = STATEMENT) -> float:
     """tr Var of the gradient of the batch loss over all batches of that size, each with its probability."""
-    nodes, weights = three_gaussians.legendre(3, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, 3)
     signs = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     u, z, eps = (axis.flatten() for axis in torch.meshgrid(nodes, 0.5 + signs, signs, indexing="ij"))
     batches = torch.cartesian_prod(*[torch.arange(len(u))] * size).view(-1, size)
     probability = (weights.repeat_interleave(4) / 4)[batches].prod(1)
-    c = get_path("linear").at(_times(u[batches], variant))
+    c = forward_path("linear").at(_times(u[batches], variant))
     x1, noise = z[batches], eps[batches]
     target = get_target("velocity").of(x1[..., None], noise[..., None], c)[..., 0]
     gradients = sample_gradients(c.alpha * x1 + c.sigma * noise, target, c.t).mean(1)

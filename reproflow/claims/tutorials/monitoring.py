@@ -9,7 +9,8 @@ from torch import Tensor
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.conditional_losses import Function
-from reproflow.theory.paths import Path, get_path
+from reproflow.numerics import gauss_rules
+from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import get_target
 
 OTHER_FLOOR, OFF, SAME_PATH = "floor of another path", "field off by 10 %", "runs on one path"
@@ -60,9 +61,9 @@ def loss_floor(case: str, variant: str, context: Context) -> Measurement:
 @functools.cache
 def losses(path: str, size: float) -> tuple[float, float]:
     """L_CFM of the exact velocity times `size`, and the floor |C|, over `TIMES`."""
-    t, weights = three_gaussians.legendre(conditional_losses.NODES["t"], *TIMES)
-    c = get_path(path).at(t)
-    conditional = VELOCITY.conditional(_field(get_path(path), size), c)
+    t, weights = gauss_rules.legendre_on(*TIMES, conditional_losses.NODES["t"])
+    c = forward_path(path).at(t)
+    conditional = VELOCITY.conditional(_field(forward_path(path), size), c)
     return float(weights @ conditional), float(weights @ VELOCITY.floor(c))
 
 

@@ -13,8 +13,9 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.foundation import seeds
 from reproflow.learning.networks.exact_denoiser import ExactDenoiser, exact_denoiser
 from reproflow.learning.sampling import ode, reflow
+from reproflow.numerics import gauss_rules
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 COST, ONE, MEASURED = "V + S = drop of cost", "one reflow", "S as the package measures it"
@@ -85,8 +86,8 @@ def crossing(nodes: int = 24) -> float:
     """V of independent pairs on the linear path."""
     x, dx = three_gaussians.line(801)
     total = 0.0
-    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
-        c = get_path("linear").at(t)
+    for t, weight in zip(*gauss_rules.legendre_on(0.0, 1.0, nodes), strict=True):
+        c = forward_path("linear").at(t)
         density = three_gaussians.MIXTURE.log_density(x, c).exp()
         total += float(weight * (density @ three_gaussians.MIXTURE.velocity_variance(x, c)) * dx)
     return total
@@ -95,16 +96,16 @@ def crossing(nodes: int = 24) -> float:
 def _data() -> tuple[Tensor, Tensor]:
     """Points of the data on a grid, (B, 1), and their probabilities, (B,)."""
     y = torch.linspace(-6, 7, 521, dtype=torch.float64)[:, None]
-    density = three_gaussians.MIXTURE.log_density(y, get_path("linear").at(_scalar(1.0))).exp()
+    density = three_gaussians.MIXTURE.log_density(y, forward_path("linear").at(_scalar(1.0))).exp()
     return y, density / density.sum()
 
 
 def bending(data: tuple[Tensor, Tensor], nodes: int = 24) -> float:
     """S of flow 1, over the paths that end in these points with these probabilities."""
     y, weights = data
-    path, noise = get_path("linear"), transport.monotone_inverse(three_gaussians.MIXTURE, y)
+    path, noise = forward_path("linear"), transport.monotone_inverse(three_gaussians.MIXTURE, y)
     total = 0.0
-    for t, weight in zip(*three_gaussians.legendre(nodes, 0.0, 1.0), strict=True):
+    for t, weight in zip(*gauss_rules.legendre_on(0.0, 1.0, nodes), strict=True):
         c = path.at(t)
         z = transport.flow_map(three_gaussians.MIXTURE, y, path.at(_scalar(1.0)), c)
         total += float(
@@ -256,7 +257,7 @@ def constant_target(case: str, variant: str, context: Context) -> Measurement:
     Refuted by: a relative change above 1e-14. Control: the posterior mean along the same lines. The polynomial and the
         cosine path are expected refuted; their control is the linear one.
     """
-    path = get_path("linear" if variant == LINEAR else case)
+    path = forward_path("linear" if variant == LINEAR else case)
     z, eps = torch.randn(2, 64, 8, generator=seeds.generator("TUT-13"), dtype=torch.float64)
     targets = torch.stack([_target(z, eps, path.at(t), variant) for t in torch.linspace(0.01, 0.99, 33).double()])
     return Measurement(float((targets - targets[0]).abs().max() / targets.abs().max()))

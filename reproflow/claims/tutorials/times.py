@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, told, worst
-from reproflow.exact import three_gaussians
+from reproflow.numerics import gauss_rules
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import integral
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -86,7 +87,7 @@ def _strata(variant: str) -> dict[str, float]:
 
 def _bins(batch: int, variant: str) -> dict[str, float]:
     """The three numbers at one batch size, of the time part alone, bin by bin, and its share of the iid variance."""
-    nodes, weights = three_gaussians.legendre(24, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, 24)
     nodes = torch.zeros_like(nodes) if variant == FIXED else nodes
     # Every row of uniforms is the same, which gives each bin its own distribution; bins are independent.
     values = _loss(SCHEMES["stratified"](nodes.expand(batch, -1)))
@@ -121,7 +122,7 @@ def _whole_variance() -> float:
 
 def _with_noise(variant: str) -> dict[str, float]:
     """The three numbers at B = 2 with noise, over all pairs of uniforms and of noises +-sqrt(0.2)."""
-    nodes, weights = three_gaussians.legendre(24, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, 24)
     nodes = torch.zeros_like(nodes) if variant == FIXED else nodes
     pairs, joint = torch.cartesian_prod(nodes, nodes).T, torch.outer(weights, weights).flatten()
     signs = torch.tensor([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]], dtype=torch.float64)
@@ -156,7 +157,7 @@ def grid_excess(variant: str) -> tuple[float, float]:
 
 def _excess(scheme: str, loss: Function, batch: int) -> tuple[float, float]:
     """Variance of the scheme's batch mean over the iid one, minus 1 (at least 0), and its relative bias."""
-    nodes, weights = three_gaussians.legendre(64, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, 64)
     mean, square = (float(weights @ loss(nodes) ** k) for k in (1, 2))
     rows = nodes.expand(batch, -1)
     if scheme == "stratified":
@@ -214,7 +215,7 @@ def _law_gaps(case: str, variant: str) -> dict[str, float]:
     mean = _mean(lambda u: _loss(law.quantile(u)))
     corrected = mean if variant == UNCORRECTED else _mean(lambda u: (_loss(t := law.quantile(u))) / law.density(t))
     t = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
-    path, uniform = get_path("linear"), get_time_law("uniform")
+    path, uniform = forward_path("linear"), get_time_law("uniform")
     w, plain = (Objective(path, each, get_weighting("uniform")).weight(t) for each in (law, uniform))
     return {
         "quarter": abs(2 * _mean(law.density, *quarter) - 1),
@@ -239,4 +240,4 @@ def _own_density(case: str, t: Tensor) -> Tensor:
 
 
 def _mean(f: Function, low: float = 0.0, high: float = 1.0) -> float:
-    return integral(lambda u: f(torch.from_numpy(u)).numpy(), low, high).value
+    return integral(on_arrays(f), low, high).value

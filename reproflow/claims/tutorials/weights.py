@@ -11,12 +11,13 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.foundation import seeds
+from reproflow.numerics.arrays import on_arrays
 from reproflow.numerics.quadrature import integral
 from reproflow.theory import bounds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.objective import Objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -55,12 +56,12 @@ def endpoint_emphasis(case: str, variant: str, context: Context) -> Measurement:
         003's clock without turning it, must show one.
     """
     own = case if variant != SWAPPED else next(name for name in SHARES if name != case)
-    weighting, path = get_weighting(own), get_path("linear")
-    w = _numpy(Objective(path, get_time_law("uniform"), weighting).weight)
-    factor = _numpy(lambda t: weighting.at(path.at(t)))
+    weighting, path = get_weighting(own), forward_path("linear")
+    w = on_arrays(Objective(path, get_time_law("uniform"), weighting).weight)
+    factor = on_arrays(lambda t: weighting.at(path.at(t)))
     half = (0.0, 0.5) if variant == REVERSED else (0.5, 1.0)
     share = integral(factor, *half).value / integral(factor).value
-    found = bounds.analyse(w, _numpy(lambda t: log_snr(path, t)), points=POINTS)
+    found = bounds.analyse(w, on_arrays(lambda t: log_snr(path, t)), points=POINTS)
     t = np.linspace(0.01, 0.99, 99)
     form = t * (1 - t) if case == "t_squared" else (1 - t) ** 3 / t
     parts = {
@@ -77,10 +78,6 @@ def _distance(found: tuple[float, float] | None, stated: tuple[float, float] | N
     if found is None or stated is None:
         return float(found is not stated)
     return worst(abs(a - b) for a, b in zip(found, stated, strict=True))
-
-
-def _numpy(f: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda t: f(torch.from_numpy(np.ascontiguousarray(t))).numpy()
 
 
 UNCONVERTED, V_FORM = "the weight on the prediction as it is", "the form of VP's v"
@@ -126,7 +123,7 @@ def snr_weights(case: str, variant: str, context: Context) -> Measurement:
         path's velocity so must v's form.
     """
     path_name, name, prediction, form = FORMS[case]
-    path = get_path(path_name)
+    path = forward_path(path_name)
     c = path.at(_at_snr(path_name).repeat_interleave(256))
     x1, eps, x1_hat = torch.randn(3, len(c.t), 8, generator=seeds.generator("TUT-4"), dtype=torch.float64)
     weighting, target = get_weighting(f"{name}:gamma={GAMMA}" if name == "min_snr" else name), get_target(prediction)

@@ -146,6 +146,7 @@ def _fit(network: DigitsNetwork, images: Tensor, labels: Tensor, seed: int) -> N
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
+    """One thread, whoever calls: the order of a sum changes the weights, and distances need the same ones."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -119,6 +119,15 @@ def fid_kid(
     return FidKid(*fid, kid_mean, kid_se, len(x), extractor.id)
 
 
+def kid_alone(
+    samples: Tensor | Features, reference: Tensor | Features, extractor: Extractor, *, device: str = "cpu"
+) -> tuple[float, float]:
+    """KID of samples against a reference and its standard error, as in `fid_kid`. Raises `UsageError` likewise."""
+    x, y = (_features(each, extractor, device) for each in (samples, reference))
+    with threadpool_limits(1):
+        return _kid(x, y, options(extractor))
+
+
 class Images(Dataset[Tensor]):
     """uint8 images as the data set of bare tensors that torch-fidelity takes."""
 

@@ -33,6 +33,7 @@ import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation.errors import UsageError
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.log_snr import invert_lam, log_snr
 from reproflow.theory.paths import Path
 from reproflow.theory.processes.gaussian import level_logits
@@ -197,11 +198,7 @@ def _log_angle(path: Path, t: Tensor) -> Tensor:
 def _decreasing_inverse(function: Callable[[Tensor], Tensor], wanted: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Where a function that falls from 1 at `low` to 0 at `high` takes the values `wanted`, by bisection."""
     left, right = low.expand(len(wanted)), high.expand(len(wanted))
-    for _ in range(60):
-        middle = (left + right) / 2
-        above = function(middle) > wanted
-        left, right = torch.where(above, middle, left), torch.where(above, right, middle)
-    inner = (left + right) / 2
+    inner = bisect(lambda t: function(t) > wanted, left, right, 60)
     return torch.cat([high[None], inner[1:-1], low[None]])
 
 

@@ -27,6 +27,7 @@ from torch import Generator, Tensor
 from reproflow.evaluation.likelihood.bound import Bound, over_repeats, to_device
 from reproflow.evaluation.likelihood.flow import read_off
 from reproflow.learning.sampling.ode import base_scale
+from reproflow.numerics.bisection import bisect
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.paths import Path
 
@@ -102,11 +103,7 @@ class Proposal:
 def time_of(path: Path, lam: Tensor, t_range: tuple[float, float]) -> Tensor:
     """The t in t_range at which the path has log-SNR `lam`, by bisection to rounding: lam's shape, float64."""
     low, high = (torch.full_like(lam, end) for end in t_range)
-    for _ in range(52):
-        middle = (low + high) / 2
-        below = log_snr(path, middle) < lam
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return (low + high) / 2
+    return bisect(lambda t: log_snr(path, t) < lam, low, high, 52)
 
 
 def _noised(denoiser: Any, x1: Tensor, t: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:

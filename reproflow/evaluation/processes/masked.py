@@ -1,4 +1,4 @@
-"""How masked networks are measured: the likelihood bound, the irreducible loss, the cascade of bounds."""
+"""How masked networks are measured: the irreducible loss and the cascade of bounds."""
 
 from __future__ import annotations
 
@@ -9,32 +9,14 @@ from torch import Generator, Tensor
 
 from reproflow.evaluation.bound_cascade.masked import Masked
 from reproflow.evaluation.bound_cascade.subject import SUBJECTS
-from reproflow.evaluation.cells import LIKELIHOODS, Likelihoods, bound_likelihood
 from reproflow.evaluation.irreducible_loss import STRATA, Strata, edges_of, intensity
-from reproflow.evaluation.likelihood.masked_bound import masked_bound
 from reproflow.exact import empirical
-from reproflow.foundation import seeds
-from reproflow.foundation.config import Experiment
 from reproflow.learning.data import ImageData, ToyData
-from reproflow.learning.networks.denoiser import MaskedDenoiser
 from reproflow.learning.training.batches import TrainingLoss
 from reproflow.theory.admission import midpoints
 
 DRAWS = 256
 """Draws a replicate of the irreducible loss: the posterior over the training set is expensive."""
-
-
-@LIKELIHOODS.register("masked")
-def likelihood(denoiser: MaskedDenoiser, experiment: Experiment, data: ImageData) -> Likelihoods:
-    """The variational bound of held-out images."""
-    return bound_likelihood(_bound_nats, denoiser, experiment, data)
-
-
-def _bound_nats(denoiser: MaskedDenoiser, experiment: Experiment, data: ImageData) -> Tensor:
-    settings = experiment.likelihood
-    tokens, y = data.tokens("test")[: settings.points], data.labels("test")[: settings.points]
-    generator = seeds.generator("likelihood", data.name)
-    return masked_bound(denoiser, tokens, y, generator, repeats=settings.repeats).nats
 
 
 @SUBJECTS.register("masked")

@@ -14,7 +14,7 @@ from reproflow.exact import gaussian_chain
 from reproflow.exact.integrals import EXAMPLES, Example
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import invert_lam
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 PATH = "linear"
 DEGREE = 96
@@ -41,7 +41,7 @@ def dip(lam: np.ndarray) -> np.ndarray:
 @functools.cache
 def _errors() -> tuple[Chebyshev, Chebyshev]:
     """E|x - x-hat|² less the posterior's variance, and E|x-hat - E[x|z]|², as series in lam."""
-    path = get_path(PATH)
+    path = forward_path(PATH)
 
     def series(pick: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chebyshev:
         return Chebyshev.interpolate(

@@ -25,6 +25,7 @@ from torch import Tensor
 from reproflow.exact.functionals import FUNCTIONALS
 from reproflow.exact.matching import Loss, Problem
 from reproflow.exact.minimiser import derivatives
+from reproflow.numerics.bisection import bisect
 
 SCAN, GOLDEN, SWEEPS, NEWTON = 17, 36, 4, 6
 SETTLED = 1e-6
@@ -232,9 +233,5 @@ def _exponential_mean(weights: Tensor, target: Tensor, rate: Tensor) -> Tensor:
 def _solved(rising: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
     """The parameter in [-40, 40] at which a family that rises with it has the value; NaN at the ends."""
     low, high = torch.full_like(value, -STEEPEST), torch.full_like(value, STEEPEST)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        below = rising(middle) < value
-        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    middle = 0.5 * (low + high)
-    return torch.where(middle.abs() < 0.99 * STEEPEST, middle, math.nan)
+    solution = bisect(lambda parameter: rising(parameter) < value, low, high, 50)
+    return torch.where(solution.abs() < 0.99 * STEEPEST, solution, math.nan)

@@ -32,6 +32,7 @@ from reproflow.exact import conditional_losses, four_tokens, three_gaussians
 from reproflow.foundation import seeds
 from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.numeric_objective import NumericObjective
+from reproflow.numerics import gauss_rules
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -67,7 +68,7 @@ def judge(subject: NumericObjective, t_range: Interval | None = None) -> dict[st
     Inconclusive where the weight is zero or infinite at the times, and where the control shows nothing.
     """
     low, high = inside(t_range)
-    nodes, step = three_gaussians.legendre(TIMES, low, high)
+    nodes, step = gauss_rules.legendre_on(low, high, TIMES)
     weight = torch.from_numpy(subject.on_output(nodes.numpy()))
     at = Sample(nodes, step, weight)
     if reason := _undefined(at):

@@ -35,6 +35,7 @@ from reproflow.foundation import seeds
 from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.gradient_identity import RANGE, inside
 from reproflow.judge.objectives.numeric_objective import NumericObjective
+from reproflow.numerics import gauss_rules, trapezoid
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
@@ -194,19 +195,14 @@ def _rules(low: float, high: float) -> tuple[np.ndarray, Rule]:
     t = _expit((middle[:, None] + half * inside).ravel())
     weights = np.tile(half * step, PANELS) * t * (1 - t)
     rule = Rule(t, weights, _expit(np.linspace(*ends, PANELS * PARTS + 1)))
-    return _expit((middle[:, None] + half * _legendre(COARSE)[0]).ravel()), rule
+    return _expit((middle[:, None] + half * gauss_rules.legendre(COARSE)[0]).ravel()), rule
 
 
 def _fine() -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights on [-1, 1] of `PARTS` equal parts with `FINE` Gauss-Legendre nodes each."""
-    nodes, weights = _legendre(FINE)
+    nodes, weights = gauss_rules.legendre(FINE)
     middle = (2 * np.arange(PARTS) + 1) / PARTS - 1
     return (middle[:, None] + nodes / PARTS).ravel(), np.tile(weights / PARTS, PARTS)
-
-
-@functools.cache
-def _legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(n)
 
 
 def _expit(z: np.ndarray) -> np.ndarray:
@@ -215,7 +211,7 @@ def _expit(z: np.ndarray) -> np.ndarray:
 
 def _interpolated(moments: Moments) -> Moments:
     """From the coarse nodes to the fine ones, panel by panel, by Lagrange's polynomials."""
-    nodes, (fine, _) = _legendre(COARSE)[0], _fine()
+    nodes, (fine, _) = gauss_rules.legendre(COARSE)[0], _fine()
     powers = np.linalg.solve(np.vander(nodes).T, np.vander(fine, COARSE).T).T
 
     def each(values: np.ndarray) -> np.ndarray:
@@ -277,8 +273,7 @@ def _grid(mixture: Mixture, c: Coefficients) -> tuple[Tensor, float]:
     wide = math.hypot(float(c.alpha) * float(mixture.stds.max()), float(c.sigma))
     reach = float(c.alpha) * float(mixture.means.abs().max()) + REACH * wide
     n = math.ceil(2 * reach / (SPACING * narrow)) + 1
-    axis = torch.linspace(-reach, reach, n, dtype=torch.float64)
-    return torch.cartesian_prod(axis, axis), (2 * reach / (n - 1)) ** 2
+    return trapezoid.square(n, reach)
 
 
 def _features(x: Tensor, t: Tensor) -> Tensor:

@@ -33,7 +33,6 @@ from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
 from reproflow.theory.objective import Objective, get_objective
-from reproflow.theory.reverse import quick_law, quick_path
 
 LAM = tuple(float(lam) for lam in range(-6, 7))
 CURVE = np.linspace(-10, 10, 201)
@@ -134,7 +133,9 @@ def objective(
             f"divergence {subject.loss.name!r}: an objective is judged by its canonical weight, which squared errors "
             "and cross-entropies alone have; judge.divergence judges the divergence itself."
         )
-    numeric = NumericObjective(replace(subject, path=quick_path(subject.path), time=quick_law(subject.time)))
+    # However the objective was made, its derivatives are taken as a judgement takes them.
+    path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
+    numeric = NumericObjective(replace(subject, path=path, time=law))
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
     fault = numeric.fault()

@@ -24,6 +24,7 @@ from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import cumulative, quadrature
+from reproflow.numerics.gauss_rules import KRONROD_WEIGHTS
 from reproflow.numerics.intervals import Interval
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE, Bound
 
@@ -146,7 +147,7 @@ def means(subject: NumericObjective, tokens: int, span: Interval) -> tuple[np.nd
     ends = cumulative.resolved(subject.w, cumulative.edges(*span, octaves))
     t = cumulative.nodes(ends[:-1], ends[1:])
     rate = np.nan_to_num(subject.w(t.ravel()) * subject.dalpha(t.ravel()), posinf=0.0)
-    rate *= (0.5 * np.diff(ends)[:, None] * quadrature.K).ravel()
+    rate *= (0.5 * np.diff(ends)[:, None] * KRONROD_WEIGHTS).ravel()
     alpha, m = _shown(subject, t.ravel())
     total = np.concatenate([np.exp(_log_beta(alpha, m, tokens, some)) @ rate for some in np.array_split(k, len(k))])
     total += sum(_tail(subject, tokens, k, end, at) for end, at in zip(span, ends[[0, -1]], strict=True))

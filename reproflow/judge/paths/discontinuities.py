@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reproflow.judge.paths.path_values import Course
-from reproflow.numerics.quadrature import K, X
+from reproflow.numerics.gauss_rules import KRONROD_NODES, KRONROD_WEIGHTS
 
 CELLS = 4001
 FINE, NARROWEST = 1e-6, 1e-11
@@ -77,11 +77,11 @@ def _cells() -> tuple[np.ndarray, np.ndarray]:
 def _broken(course: Course, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether the integral of a derivative misses the difference by more than 1e-9 of it, and by more than rounding."""
     half = 0.5 * (high - low)
-    nodes = 0.5 * (low + high)[:, None] + half[:, None] * X
+    nodes = 0.5 * (low + high)[:, None] + half[:, None] * KRONROD_NODES
     slopes = course.slopes(nodes.ravel()).reshape(2, *nodes.shape)
     with np.errstate(all="ignore"):
-        error = np.abs(course.values(high) - course.values(low) - half * (slopes @ K))
-        scale = half * (np.abs(slopes) @ K) * 1e-9 + 4 * np.spacing(high) * np.abs(slopes).max(2)
+        error = np.abs(course.values(high) - course.values(low) - half * (slopes @ KRONROD_WEIGHTS))
+        scale = half * (np.abs(slopes) @ KRONROD_WEIGHTS) * 1e-9 + 4 * np.spacing(high) * np.abs(slopes).max(2)
         bad = ~(error <= scale).all(0)
         where = np.flatnonzero(bad)
         noise = _noise(course, low[where]) + _noise(course, high[where])

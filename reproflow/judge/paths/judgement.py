@@ -18,7 +18,6 @@ from reproflow.judge.paths import derivatives, values
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 
 ASKED = ("boundary", "positive", "monotone_snr", "velocity", "continuity", "integrable")
 
@@ -57,7 +56,7 @@ def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
     whose value at a time depends on the other times it is asked for.
     """
     started = clock.monotonic()
-    course = Course(quick_path(get_path(spec, process)))
+    course = Course(get_path(spec, process))
     course.check_alone()
     about_shape = {name: getattr(values, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from reproflow.foundation.errors import UsageError
+from reproflow.numerics import derivatives
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.paths import Path
 from reproflow.theory.processes.base import get_process
 
@@ -110,10 +112,7 @@ class Course:
 
 
 def _backwards(path: Path, t: torch.Tensor) -> np.ndarray:
-    with torch.enable_grad():
-        values = path(t.requires_grad_())
-        slopes = (torch.autograd.grad(each.sum(), t, retain_graph=True)[0] for each in values if each.requires_grad)
-        return np.stack([next(slopes).numpy() if each.requires_grad else np.zeros(len(t)) for each in values])
+    return np.stack([slope.numpy() for slope in derivatives.with_slopes(path, t, Mode.REVERSE)[1]])
 
 
 def _aitken(first: np.ndarray, second: np.ndarray, third: np.ndarray) -> np.ndarray:

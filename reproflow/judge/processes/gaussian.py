@@ -70,4 +70,4 @@ def trial() -> Trial:
         "training": {"batch": 128, "lr": 5e-3, "t_range": (0.01, 0.99)},
         "likelihood": {"points": 500, "steps": 16},
     }
-    return Trial(1500, settings, "nll_nats", "a small network on eight_gaussians")
+    return Trial(1500, settings, "a small network on eight_gaussians")

@@ -65,4 +65,4 @@ def trial() -> Trial:
         "sampling": {"solver": "ancestral"},
     }
     caution = "a small network on digits8, measured by the bound that the ELBO's weighting minimises"
-    return Trial(400, settings, "bound_bits_per_dim", caution)
+    return Trial(400, settings, caution)

@@ -14,7 +14,6 @@ from reproflow.numerics.statistics import mean_interval
 from reproflow.theory.equivalence import ANY
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_law, quick_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
@@ -86,8 +85,8 @@ def _same_objective(subject: Objective, equivalent: Sequence[Mapping[str, Any]])
 
 def _combination(subject: Objective, each: Mapping[str, Any]) -> Arm:
     process = subject.process
-    path = subject.path if each["path"] == ANY else quick_path(get_path(each["path"], process))
-    law = quick_law(get_time_law("uniform" if each["time"] == ANY else each["time"]))
+    path = subject.path if each["path"] == ANY else get_path(each["path"], process)
+    law = get_time_law("uniform" if each["time"] == ANY else each["time"], fine=True)
     return Arm(SAME, Objective(path, law, get_weighting(each["weighting"], process)))
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reproflow.evaluation.cells import likelihood
-from reproflow.foundation import files, grid
+from reproflow.foundation import files, grid, measures, names
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
@@ -73,7 +73,7 @@ def refused(subject: Objective, reason: str, plan: Plan) -> dict[str, Any]:
 def _about(experiment: Experiment) -> dict[str, Any]:
     training = experiment.training
     return {
-        "dataset": experiment.dataset, "metric": TRIALS[experiment.process]().metric, "seeds": experiment.seeds,
+        "dataset": experiment.dataset, "metric": _metric(experiment), "seeds": experiment.seeds,
         "steps": training.steps, "range": list(training.t_range),
     }  # fmt: skip
 
@@ -186,10 +186,16 @@ def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head:
     return DENOISERS[subject.process](network, head, subject.path, cell.target)
 
 
+def _metric(experiment: Experiment) -> str:
+    """The measure that networks on the experiment's data are trained for."""
+    images = names.find("dataset", experiment.dataset, experiment.process).images
+    return measures.primary("images" if images else "points")[0]
+
+
 def _measure(denoiser: Denoiser, cell: Cell, experiment: Experiment, data: Data, outcome: Outcome) -> None:
     """The metric of one network; a measure that is refused is a failure with its reason."""
     found = likelihood(denoiser, experiment, data)
-    value = found.columns.get(TRIALS[experiment.process]().metric, math.nan)
+    value = found.columns.get(_metric(experiment), math.nan)
     if math.isfinite(value):
         outcome.values[cell.seed] = value
     else:

@@ -13,13 +13,11 @@ from reproflow.foundation.by_process import ByProcess
 class Trial:
     """The small problem of a process: about a minute on one core, imports and measuring included.
 
-    `settings` are keys of an `Experiment`, `metric` the column by which weightings are compared, and `caution` says
-    what was trained.
+    `settings` are keys of an `Experiment`, and `caution` says what was trained.
     """
 
     steps: int
     settings: dict[str, Any]
-    metric: str
     caution: str
 
 

@@ -23,6 +23,7 @@ from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
 from reproflow.learning.data.base import dataset
 from reproflow.learning.data.points import ToyData
+from reproflow.numerics import gauss_rules
 
 TEST_POINTS = 4096
 DOUBLE = torch.float64
@@ -78,7 +79,7 @@ def two_moons() -> ToyData:
     centre = torch.tensor([0.5, 0.25], dtype=DOUBLE)
     # Var of (cos, 1 - cos) and of (sin, 1/2 - sin) over both arcs, from E sin = 2/pi and E sin² = E cos² = 1/2.
     scale = torch.tensor([0.75 + std**2, 0.5625 - 1 / math.pi + std**2], dtype=DOUBLE).sqrt()
-    nodes, weights = legendre(160, 0, math.pi)
+    nodes, weights = gauss_rules.legendre_on(0, math.pi, 160)
     centres = torch.cat([_moon(nodes, torch.zeros(1)), _moon(nodes, torch.ones(1))])
     log_weights = (torch.cat([weights, weights]) / (2 * math.pi)).log()
 
@@ -115,14 +116,6 @@ def pinwheel() -> ToyData:
         return per_arm.logsumexp(-1).to(x.dtype)
 
     return _toy("pinwheel", draw, log_density)
-
-
-def legendre(n: int, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights (n,) on [low, high], float64."""
-    from numpy.polynomial.legendre import leggauss
-
-    nodes, weights = (torch.from_numpy(a) for a in leggauss(n))
-    return low + (high - low) * (nodes + 1) / 2, weights * (high - low) / 2
 
 
 def quadrature_entropy(log_density: Callable[[Tensor], Tensor], half: float = 5.0, n: int = 200) -> float:

@@ -12,7 +12,6 @@ from reproflow.exact import three_gaussians
 from reproflow.exact.mixture import Mixture
 from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 
 
@@ -30,4 +29,4 @@ class ExactDenoiser(GaussianDenoiser):
 def exact_denoiser(path: str, target: str = "velocity", mixture: Mixture = three_gaussians.MIXTURE) -> ExactDenoiser:
     """The exact denoiser of a registered path, differentiated backwards as the sampling jobs do."""
     nothing = cast(Any, SimpleNamespace())
-    return ExactDenoiser(nothing, nothing, quick_path(get_path(path)), get_target(target), mixture)
+    return ExactDenoiser(nothing, nothing, get_path(path), get_target(target), mixture)

@@ -25,7 +25,6 @@ from reproflow.theory.couplings import Coupling, get_coupling
 from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -66,7 +65,7 @@ NOISES: ByProcess[Noise] = ByProcess("noise", __name__)
 
 def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> TrainingLoss:
     """What a cell minimises. Raises `UsageError` for components that cannot be trained with."""
-    path, law = quick_path(get_path(cell.path, cell.process)), get_time_law(cell.time)
+    path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
     objective, t_range = Objective(path, law, get_weighting(cell.weighting, cell.process)), experiment.training.t_range
     admit(objective, t_range)
     return LOSSES[cell.process](objective, cell.target, vocabulary, t_range)

@@ -18,8 +18,8 @@ from reproflow.foundation.errors import CellsFailed, UserFunctionError
 from reproflow.learning.networks.heads import Head
 from reproflow.learning.networks.stacked_mlp import StackedMLP, stack
 from reproflow.learning.training.checkpoint import Checkpoint
+from reproflow.learning.training.loss import batch_loss
 from reproflow.learning.training.schedule import learning_rate
-from reproflow.learning.training.training_loss import loss
 from reproflow.theory.divergences import Divergence
 
 MOMENTS = ("first", "second")
@@ -71,7 +71,7 @@ class StackedTrainer:
         Raises `CellsFailed`, also before the step, for the members whose divergence, a user's own, fails.
         """
         try:
-            losses = loss(self.head, self.network, batch, self.divergence)
+            losses = batch_loss(self.head, self.network, batch, self.divergence)
         except UserFunctionError as error:
             raise CellsFailed(self._blamed(batch) or dict.fromkeys(range(len(self.history)), str(error))) from error
         parameters: list[Tensor] = list(self.network.parameters())
@@ -98,7 +98,7 @@ class StackedTrainer:
             network = stack(self.head.architecture, [_part(state.tensors, "weights")]).to(self.device)
             alone = {name: tensor[member : member + 1] for name, tensor in batch.items()}
             try:
-                loss(self.head, network, alone, self.divergence)
+                batch_loss(self.head, network, alone, self.divergence)
             except UserFunctionError as error:
                 reasons[member] = str(error)
         return reasons

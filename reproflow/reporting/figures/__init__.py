@@ -1,96 +1,87 @@
-"""Figures: one file each, named in `FIGURES`; each is written as SVG, PDF and PNG beside a CSV of its numbers.
+"""Figures: one function each, registered by `figure`; each is written as SVG, PDF and PNG beside a CSV of its numbers.
 
-A figure is a function of the results folder that returns (figure, frame, caption). The caption is stored in the SVG and
-the PNG as their description, so it travels with the file; the report reads it from there.
+A figure is a function of a `Source` that returns (figure, frame, caption). The caption is stored in the SVG and the PNG
+as their description, so it travels with the file; the report reads it from there. A new figure is a new module here;
+`reproflow list --refresh` enters it into `names.json`, from where workflow and page know it.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reproflow.foundation import names, registry
 from reproflow.foundation.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    Draw = Callable[[Path], tuple[Figure, pd.DataFrame, str]]
+    from reproflow.analysis.results import Results
+
+    Draw = Callable[["Source"], tuple[Figure, pd.DataFrame, str]]
 
 
-NAMES = (
-    "fid_likelihood",
-    "gallery",
-    "losses",
-    "samples_gaussian",
-    "samples_masked",
-    "samples_plane",
-    "paths_fields",
-    "st_cascade",
-    "st_weighted_sum",
-    "st_gaussian_weightings",
-    "st_masked_weightings",
-    "st_cross_entropy_weight",
-    "bil_gradient_equality",
-    "tut_posterior",
-    "tut_field",
-    "tut_solvers",
-    "tut_reflow",
-    "tut_times",
-    "tut_weights",
-    "bil_exchange",
-)
+class Source:
+    """The results folder that figures are drawn from. It is read once for all of them, and only where one asks."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @functools.cached_property
+    def results(self) -> Results:
+        """What the folder holds. Raises `UsageError` where there is nothing that a run leaves."""
+        from reproflow.analysis.results import load_results
+
+        return load_results(self.folder)
+
+    @functools.cached_property
+    def cascade(self) -> tuple[pd.DataFrame, str]:
+        """Its cascade.csv; and, where there is nothing, why. The rest of the folder is not read for it."""
+        from reproflow.analysis.bound_cascade import read_cascade
+
+        return read_cascade(self.folder)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a figure declares: its place in the report, by rising numbers, and its title there."""
+
+    order: int
+    title: str
+
+
+def figure(name: str, *, order: int, title: str) -> Callable[[Draw], Draw]:
+    """Decorator: registers a function of a `Source` as the figure `name`, which names its files."""
+    return registry.register("figure", name, process="", facts=Facts(order, title))
+
+
+def listed() -> list[names.Name]:
+    """The entries of all figures, in the order of the report; no figure's module is imported."""
+    return sorted((each for each in names.known() if each.kind == "figure"), key=lambda each: each.facts["order"])
+
+
+NAMES = tuple(each.name for each in listed())
 """Every figure, in the order of the report; the workflow reads this without importing matplotlib."""
 
 
 @functools.cache
 def figures() -> dict[str, Draw]:
-    """Name -> function of the results folder, in the order of the report."""
-    from reproflow.reporting.figures import (
-        bil_gradients,
-        exchange,
-        fid_likelihood,
-        gallery,
-        losses,
-        paths_fields,
-        samples_images,
-        samples_points,
-        st_cascade,
-        st_terms,
-        st_weightings,
-        tut_field,
-        tut_posterior,
-        tut_reflow,
-        tut_solvers,
-        tut_times,
-        tut_weights,
-    )
+    """Name -> function of a `Source`, in the order of the report."""
+    for module in {each.where.partition(":")[0] for each in listed()}:
+        importlib.import_module(module)
+    return {name: registry.get("figure", name, "").function for name in NAMES}
 
-    draws: list[Draw] = [
-        fid_likelihood.draw,
-        gallery.draw,
-        losses.draw,
-        functools.partial(samples_images.draw, process="gaussian"),
-        functools.partial(samples_images.draw, process="masked"),
-        samples_points.draw,
-        paths_fields.draw,
-        st_cascade.draw,
-        st_terms.draw,
-        st_weightings.draw_gaussian,
-        st_weightings.draw_masked,
-        st_weightings.draw_cross_entropy,
-        bil_gradients.draw,
-        tut_posterior.draw,
-        tut_field.draw,
-        tut_solvers.draw,
-        tut_reflow.draw,
-        tut_times.draw,
-        tut_weights.draw,
-        exchange.draw,
-    ]
-    return dict(zip(NAMES, draws, strict=True))
+
+def load() -> None:
+    """Imports every module of this folder, which registers its figures: for writing the list of names."""
+    for found in sorted(each.name for each in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{found}")
 
 
 def write_figures(results: str | Path, names: Iterable[str] | None = None) -> list[Path]:
@@ -104,15 +95,16 @@ def write_figures(results: str | Path, names: Iterable[str] | None = None) -> li
     for name in wanted:
         if name not in known:
             raise UsageError(f"unknown figure {name!r};{did_you_mean(name, known)} known: {', '.join(known)}")
-    return [path for name in wanted for path in _write(Path(results), name, known[name])]
+    source = Source(results)
+    return [path for name in wanted for path in _write(source, name, known[name])]
 
 
-def _write(results: Path, name: str, draw: Draw) -> list[Path]:
+def _write(source: Source, name: str, draw: Draw) -> list[Path]:
     from reproflow.analysis.results import write_frame
     from reproflow.reporting.figures import style
 
-    stem = results / "figures" / name
+    stem = source.folder / "figures" / name
     with style.styled():
-        figure, frame, caption = draw(results)
+        figure, frame, caption = draw(source)
         write_frame(frame, stem.with_suffix(".csv"))
         return [*style.save(figure, stem, caption), stem.with_suffix(".csv")]

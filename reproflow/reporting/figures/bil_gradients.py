@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.analysis.results import load_results, records
+from reproflow.analysis.results import records
 from reproflow.claims.policy import REFUTED, STATEMENT, SUPPORTED, Measurement, decide
 from reproflow.foundation.errors import UsageError
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.divergences import get_divergence
 
 CLAIMS = {
@@ -51,9 +50,10 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("bil_gradient_equality", order=130, title="Equal gradients, and controls that differ")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from claims.csv."""
-    read = load_results(results)
+    read = source.results
     frame = gaps(read.claims)
     if frame.empty:
         why = read.why_missing("claims.csv") or f"claims.csv has none of {', '.join(CLAIMS)}"

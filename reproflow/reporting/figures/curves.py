@@ -16,6 +16,7 @@ from reproflow.analysis.objective_classes import SQUARED
 from reproflow.analysis.results import Results, records
 from reproflow.foundation import processes, registry
 from reproflow.foundation.errors import UsageError
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory.bounds import Bound, analyse
 from reproflow.theory.equivalence import proportional
 from reproflow.theory.log_snr import invert_lam
@@ -91,7 +92,7 @@ def registered() -> Iterable[Curve]:
     for process in processes.known():
         for entry in registry.entries("weighting", process):
             path = HOME.get(entry.name, "linear") if processes.facts(process).other_targets else "linear"
-            yield curve_of(get_objective(path, "uniform", entry.name, process))
+            yield curve_of(get_objective(path, "uniform", entry.name, process, mode=Mode.FORWARD))
 
 
 def _of_results(read: Results) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproflow.analysis.formatting import DASH, HEADINGS, number
-from reproflow.analysis.results import Results, load_results
+from reproflow.analysis.results import Results
 from reproflow.analysis.weight_or_law import (
     ARMS,
     Pair,
@@ -26,7 +25,7 @@ from reproflow.analysis.weight_or_law import (
 )
 from reproflow.numerics.paired import Seeds
 from reproflow.numerics.relabelling import FEWEST_SEEDS
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 
 COLUMNS = [
     "pair", "dataset", "process", "path", "target", "steps", "quantity", "arm", "weighting", "time", "seed", "step",
@@ -51,9 +50,10 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("bil_exchange", order=200, title="A weight in the loss, and in the time law")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from cells.csv, curves.csv and, for the exact noise, the configuration."""
-    read = load_results(results)
+    read = source.results
     unplaced: list[str] = []
     found = pairs(read, unplaced)
     note = f" Not placed: {'; '.join(unplaced)}." if unplaced else ""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproflow.analysis.formatting import label
-from reproflow.analysis.results import load_results, records
-from reproflow.reporting.figures import style
+from reproflow.analysis.results import records
+from reproflow.foundation import measures
+from reproflow.reporting.figures import Source, figure, style
 
-X, Y = "bound_bits_per_dim", "fid_train"
+X = measures.primary("images")[0]
+Y = measures.family("FID")[0]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]
 POINT = ["dataset", "process", *NOUNS, "weighting"]
 COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
@@ -24,9 +24,10 @@ CAPTION = (
 LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "alpha": 0.5, "shrinkB": 4, "relpos": (0, 0.5)}
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("fid_likelihood", order=20, title="Sample quality against likelihood")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from the cells that have both numbers: one panel a (dataset, process)."""
-    read = load_results(results)
+    read = source.results
     frame = points(read.cells)
     if frame.empty:
         why = read.why_missing("cells.csv") or "no cell has both an FID and a bound"

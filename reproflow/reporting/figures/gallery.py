@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.analysis.results import load_results
 from reproflow.foundation import processes
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
 
 ACROSS = 4
@@ -31,9 +29,10 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("gallery", order=10, title="The weightings in canonical form")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; the registry's part does not depend on the results."""
-    read = load_results(results)
+    read = source.results
     unplaced: list[str] = []
     found = panels(read, unplaced)
     parts = {head: [panel for panel in found if panel.registered is own] for own, head in HEADS.items()}

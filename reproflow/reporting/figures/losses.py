@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reproflow.analysis.formatting import axis_word, label
-from reproflow.analysis.results import Results, load_results
-from reproflow.reporting.figures import style
+from reproflow.analysis.results import Results
+from reproflow.reporting.figures import Source, figure, style
 
 BLOCK = ["dataset", "process"]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup"]
@@ -31,9 +30,10 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("losses", order=30, title="Training")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from curves.csv joined with the cells' identity."""
-    read = load_results(results)
+    read = source.results
     frame = averaged(read)
     if frame.empty:
         why = read.why_missing("curves.csv", "cells.csv") or "no training curves"

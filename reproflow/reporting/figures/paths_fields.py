@@ -6,7 +6,6 @@ marginal field, computed here in closed form for eight Gaussians.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from matplotlib.figure import Figure
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import registry
 from reproflow.learning.data import get_dataset
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 
 TIME = 0.8
 HALF = 2.0
@@ -38,7 +37,8 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("paths_fields", order=70, title="Paths and velocity fields")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it depends on the registry alone, not on the results."""
     names = [entry.name for entry in registry.entries("path", "gaussian")]
     law: Any = get_dataset(DATASET)
@@ -59,8 +59,8 @@ def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
 
 def _coefficients(left: Axes, middle: Axes, name: str) -> pd.DataFrame:
     t = torch.linspace(0, 1, 201, dtype=torch.float64)
-    alpha, sigma = get_path(name)(t)
-    inner = get_path(name).at(t[1:-1])
+    alpha, sigma = forward_path(name)(t)
+    inner = forward_path(name).at(t[1:-1])
     left.plot(t, alpha, color="#0173b2")
     left.plot(t, sigma, color="#de8f05", linestyle=(0, (5, 1.5)))
     for symbol, values, i, colour in (("α", alpha, 172, "#0173b2"), ("σ", sigma, 60, "#a86300")):
@@ -86,7 +86,7 @@ def field_panel(
 
     `z` (2,) is marked where given.
     """
-    c = get_path(name).at(torch.tensor(t, dtype=torch.float64))
+    c = forward_path(name).at(torch.tensor(t, dtype=torch.float64))
     x = _grid(ARROWS, HALF)
     u = field.marginal_velocity(x, c)
     longest = float(u.norm(dim=-1).max())

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reproflow.analysis.results import load_results
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.sample_files import (
     IDENTITY,
     Row,
@@ -29,9 +26,21 @@ CAPTION = (
 )
 
 
-def draw(results: Path, process: str) -> tuple[Figure, pd.DataFrame, str]:
+@figure("samples_gaussian", order=50, title="Samples: Gaussian process")
+def draw_gaussian(source: Source) -> tuple[Figure, pd.DataFrame, str]:
+    """The sheets of the Gaussian process."""
+    return _draw(source, "gaussian")
+
+
+@figure("samples_masked", order=40, title="Samples: masked process")
+def draw_masked(source: Source) -> tuple[Figure, pd.DataFrame, str]:
+    """The sheets of the masked process."""
+    return _draw(source, "masked")
+
+
+def _draw(source: Source, process: str) -> tuple[Figure, pd.DataFrame, str]:
     """The sheet of one process; `pixels` in the CSV are an image's bytes in hexadecimal."""
-    read = load_results(results)
+    read = source.results
     found = [(row, loaded) for row in chosen(read, process) if (loaded := read.samples(row["cell"]))]
     blocks = [(row, samples, labels) for row, (samples, labels) in found if samples.ndim > 2]
     rows = [row for row, *_ in blocks]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.analysis.results import load_results
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.sample_files import (
     Row,
     chosen,
@@ -31,9 +29,10 @@ CAPTION = (
 TRUTH = "true density"
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("samples_plane", order=60, title="Samples in the plane")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure: the true density of each data set, then its cells; CSV: `value` is a density or a count (> 0)."""
-    read = load_results(results)
+    read = source.results
     loaded = [(row, found[0]) for row in chosen(read, "gaussian") if (found := read.samples(row["cell"]))]
     shown = [(row, samples) for row, samples in loaded if samples.ndim == 2 and samples.shape[1] == 2]
     if not shown:

@@ -9,7 +9,6 @@ whose integral is then against a signed measure.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.analysis.bound_cascade import QUANTITIES, read_cascade
-from reproflow.reporting.figures import style
+from reproflow.analysis.bound_cascade import QUANTITIES
+from reproflow.reporting.figures import Source, figure, style
 
 CAPTION = (
     "Bounds on trained networks over the set they were trained on (first seed of each; one symbol a network). Left: "
@@ -31,9 +30,10 @@ SYMBOLS = "osD^v<>Ph*Xpd8"
 Z = 1.96
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_cascade", order=80, title="The cascade of bounds on trained networks")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from cascade.csv: a row of panels a process."""
-    frame, why = read_cascade(results)
+    frame, why = source.cascade
     if frame.empty:
         return style.placeholder(why), frame, CAPTION
     processes = list(dict.fromkeys(frame["process"]))

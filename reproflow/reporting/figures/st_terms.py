@@ -9,7 +9,6 @@ alone. Terms left of zero are increments below zero: such a weight is no sum of 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,9 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.analysis.bound_cascade import read_cascade, terms
+from reproflow.analysis.bound_cascade import terms
 from reproflow.analysis.formatting import number
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 
 CAPTION = (
     "A weighted loss as a sum of improved bounds, after Shi & Titsias (2025), Fig. 1, in numbers: of one trained "
@@ -31,9 +30,10 @@ CAPTION = (
 )
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_weighted_sum", order=90, title="A weighted loss as a sum of bounds")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from cascade.csv: a panel a process."""
-    frame, why = read_cascade(results)
+    frame, why = source.cascade
     found = terms(frame)
     if found.empty:
         return style.placeholder(why or "cascade.csv has no weighted_term"), found, CAPTION

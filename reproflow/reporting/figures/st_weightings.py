@@ -16,7 +16,6 @@ ELBO vanish, nothing is plotted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +24,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.reporting.figures import style
+from reproflow.numerics.derivatives import Mode
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.curves import HOME, LAM, REACH, bound, curve_of
 from reproflow.theory.bounds import Bound
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.objective import get_objective
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path
 from reproflow.theory.weightings import get_weighting
 
 GAUSSIAN = (
@@ -72,7 +72,8 @@ CROSS_ENTROPY_CAPTION = (
 )
 
 
-def draw_gaussian(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_gaussian_weightings", order=100, title="Weightings over the log-SNR")
+def draw_gaussian(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 2, left; it depends on the registry alone, not on the results."""
     found = {name: _judged(name, "gaussian", HOME.get(name, "linear")) for name in GAUSSIAN}
     figure, [axes] = style.panels(1, 2, 3.5, sharey=True)
@@ -95,7 +96,8 @@ def draw_gaussian(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     return figure, pd.concat(frames, ignore_index=True), GAUSSIAN_CAPTION
 
 
-def draw_masked(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_masked_weightings", order=110, title="Weightings of masked diffusion over time")
+def draw_masked(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 2, right; it depends on the registry alone, not on the results."""
     weights, alpha = masked_weights(), _schedule().alpha.numpy()
     normalised = {name: w / w.max() for name, w in weights.items()}
@@ -119,7 +121,8 @@ def draw_masked(results: Path) -> tuple[Figure, pd.DataFrame, str]:
     return figure, pd.concat(frames, ignore_index=True), MASKED_CAPTION
 
 
-def draw_cross_entropy(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("st_cross_entropy_weight", order=120, title="Total weight on the cross-entropy")
+def draw_cross_entropy(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """Fig. 3; it depends on the registry alone, not on the results."""
     schedule, weights = _schedule(), masked_weights()
     elbo = elbo_coefficient(schedule).numpy()
@@ -137,17 +140,19 @@ def draw_cross_entropy(results: Path) -> tuple[Figure, pd.DataFrame, str]:
 def masked_weights() -> dict[str, np.ndarray]:
     """w of each masked weighting at `TIMES`, under uniform time, which matters to the simple one alone."""
     t = _schedule().t
-    return {name: get_objective(SCHEDULE, "uniform", name, "masked").weight(t).numpy() for name in MASKED}
+    return {
+        name: get_objective(SCHEDULE, "uniform", name, "masked", mode=Mode.FORWARD).weight(t).numpy() for name in MASKED
+    }
 
 
 def _schedule() -> Coefficients:
     """The schedule at `TIMES`, which are 001's times: the house's are 1 minus them."""
-    return get_path(SCHEDULE, "masked").at(1 - torch.from_numpy(TIMES))
+    return forward_path(SCHEDULE, "masked").at(1 - torch.from_numpy(TIMES))
 
 
 def _judged(name: str, process: str, path: str) -> tuple[np.ndarray, Bound]:
     """w at `LAM`, and the verdict of `theory.bounds` there."""
-    curve = curve_of(get_objective(path, "uniform", name, process))
+    curve = curve_of(get_objective(path, "uniform", name, process, mode=Mode.FORWARD))
     return curve.w, bound(curve)
 
 

@@ -14,7 +14,6 @@ paths cannot meet there as the lines of the pairs do, and they bend. How far fro
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from reproflow.foundation import seeds
 from reproflow.learning.data import get_dataset
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling.reflow import straightness
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 from reproflow.reporting.figures.paths_fields import DATASET, EDGE, field_panel
 from reproflow.theory.paths import get_path
@@ -41,7 +40,8 @@ NEAR = 0.4  # of the noise that the one pair starts from, in each coordinate
 PAIR, NOISE, DATA = "#d55e00", "#9aa1ab", "#0173b2"
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_field", order=150, title="Tutorial: conditional against marginal velocity")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it does not depend on the results."""
     law: Any = get_dataset(DATASET)
     mixture: Mixture = law.mixture

@@ -26,7 +26,7 @@ from reproflow.exact.posterior import log_kernel
 from reproflow.foundation import seeds
 from reproflow.foundation.errors import UsageError
 from reproflow.learning.data import ImageData, get_dataset, load
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
@@ -41,9 +41,10 @@ IMAGES = ("x_t", "conditional velocity", "marginal velocity", "posterior mean")
 COLUMNS = ["quantity", "t", "rank", "index", "label", "pixel", "value"]
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_posterior", order=140, title="Tutorial: what a noisy digit says of the data")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, of the prepared digits in the results, else of the registered ones, which are the same."""
-    data = digits(results)
+    data = digits(source.folder)
     frame = pd.concat([*_rows(data), sharpening(data)], ignore_index=True)[COLUMNS]
     figure, grid = style.panels(len(TIMES), 5 + TOP, 4.7, width_ratios=[1.0] * (4 + TOP) + [3.6])
     for t, row in zip(TIMES, grid, strict=True):

@@ -14,7 +14,6 @@ over N pairs, by a Gaussian kernel of width h: the average with weights exp(-(x 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -28,7 +27,7 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.foundation import seeds
 from reproflow.learning.networks.exact_denoiser import ExactDenoiser, exact_denoiser
 from reproflow.learning.sampling.reflow import straightness
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 
 PAIRS, WIDTH = 4096, 0.06
@@ -50,7 +49,8 @@ class Regressed(ExactDenoiser):
         return weights @ (self.data - self.noise)
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_reflow", order=170, title="Tutorial: reflow, and its control")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it does not depend on the results."""
     trained, starts = couplings(), quantiles(STARTS)
     numbers = pd.concat([_numbers(name, *pair, starts) for name, pair in trained.items()], ignore_index=True)

@@ -11,8 +11,6 @@ field is that of three Gaussians on a line, in closed form, and so is where its 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
@@ -24,7 +22,7 @@ from reproflow.claims.tutorials.solvers import ORDERS, solver_error
 from reproflow.exact import three_gaussians, transport
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling.ode import TABLEAUS
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 from reproflow.theory.paths import get_path
 
@@ -37,7 +35,8 @@ NAMES = {"euler": "Euler", "heun": "Heun", "rk4": "RK4"}
 COLOURS = {"euler": "#0173b2", "heun": "#a86300", "rk4": "#029e73"}
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_solvers", order=160, title="Tutorial: solvers and their order")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it does not depend on the results."""
     paths, errors = _paths(), measured()
     slopes = errors.groupby("solver")["slope"].first()

@@ -12,7 +12,6 @@ gains from every scheme: pairs do worse than independent times where L(Q(u)) and
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from reproflow.analysis.results import records
-from reproflow.exact import three_gaussians
 from reproflow.foundation import seeds
-from reproflow.reporting.figures import style
+from reproflow.numerics import gauss_rules
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 
@@ -37,7 +36,8 @@ BAND = (0.05, 0.95)
 COLUMNS = ["quantity", "law", "scheme", "t", "value", "low", "high"]
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_times", order=180, title="Tutorial: how the times of a batch are drawn")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it does not depend on the results."""
     frame = pd.concat([_measured(law, scheme) for law in LAWS for scheme in SCHEMES], ignore_index=True)[COLUMNS]
     figure, [strips, lower] = style.panels(2, len(LAWS), 4.4, height_ratios=[1.0, 1.25])
@@ -79,7 +79,7 @@ def caption(frame: pd.DataFrame) -> str:
 
 def variance(law: str, scheme: str) -> float:
     """Of the mean of the loss over a batch of times, by quadrature over the scheme's uniforms."""
-    nodes, weights = three_gaussians.legendre(NODES, 0.0, 1.0)
+    nodes, weights = gauss_rules.legendre_on(0.0, 1.0, NODES)
     # A shift by 1/n gives the same grid again, so that its first n-th is all of it.
     u = SCHEMES[scheme]((nodes / BATCH if scheme == "low_discrepancy" else nodes).expand(BATCH, -1))
     values = loss(get_time_law(law).quantile(u))

@@ -13,15 +13,13 @@ infinite mean over uniform times (LOSS-7), and so has SNR; the bound property do
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.reporting.figures import style
+from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.curves import bound, curve_of
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.objective import get_objective
@@ -42,7 +40,8 @@ YES, NO, SHADE = "#0173b2", "#c44e00", "#f6d9c3"
 COLUMNS = ["weight", "registered", "s", "factor", "w", "verdict", "rises"]
 
 
-def draw(results: Path) -> tuple[Figure, pd.DataFrame, str]:
+@figure("tut_weights", order=190, title="Tutorial: weights and the bound property")
+def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure; it depends on the registry alone, not on the results."""
     found = {name: _curve(name) for name in WEIGHTS}
     figure, grid = style.panels(2, ACROSS, 4.3, sharex=True, sharey=True)

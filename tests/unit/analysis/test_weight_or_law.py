@@ -18,7 +18,7 @@ from reproflow.analysis.results import load_results
 from reproflow.analysis.weight_or_law import measured_ratio, pairs
 from reproflow.evaluation.gradient_variance import noise
 from reproflow.foundation import config, grid
-from reproflow.reporting.figures import figures
+from reproflow.reporting.figures import Source, figures
 
 SEEDS = (0, 1, 2, 3)
 WEIGHT, LAW = "eight_gaussians.gaussian.linear.uniform.fm", "eight_gaussians.gaussian.linear.logit_normal.fm"
@@ -56,7 +56,7 @@ def test_pairs_share_path_and_objective_and_differ_in_law(folder: Path) -> None:
 
 
 def test_curves_are_means_over_seeds(folder: Path) -> None:
-    _, frame, _ = figures()["bil_exchange"](folder)
+    _, frame, _ = figures()["bil_exchange"](Source(folder))
     curves = pd.read_csv(folder / "curves.csv")
     for arm, start in (("weight", WEIGHT), ("law", LAW)):
         own = curves[curves["cell"].str.startswith(start)]
@@ -71,7 +71,7 @@ def test_curves_are_means_over_seeds(folder: Path) -> None:
 
 
 def test_the_difference_is_that_of_a_paired_t_test(folder: Path) -> None:
-    _, frame, _ = figures()["bil_exchange"](folder)
+    _, frame, _ = figures()["bil_exchange"](Source(folder))
     cells = pd.read_csv(folder / "cells.csv").set_index("cell")["nll_nats"]
     law, weight = ([cells[f"{start}.velocity.s{seed}"] for seed in SEEDS] for start in (LAW, WEIGHT))
     expected = stats.ttest_rel(law, weight).confidence_interval(0.95)
@@ -92,7 +92,7 @@ def test_the_measured_ratio_is_a_geometric_mean(folder: Path) -> None:
 
 
 def test_two_seeds_give_no_interval(tmp_path: Path) -> None:
-    figure, frame, _ = figures()["bil_exchange"](write_results(tmp_path / "r", (0, 1)))
+    figure, frame, _ = figures()["bil_exchange"](Source(write_results(tmp_path / "r", (0, 1))))
     whole = frame[(frame["quantity"] == "nll_nats") & frame["seed"].isna()].iloc[0]
     assert math.isnan(whole["low"])
     assert any("2 seeds: no interval" in axes.get_title() for axes in figure.axes)
@@ -101,14 +101,14 @@ def test_two_seeds_give_no_interval(tmp_path: Path) -> None:
 def test_without_a_pair_the_figure_says_so(folder: Path) -> None:
     rows = [row for row in csv.DictReader((folder / "cells.csv").open()) if row["time"] == "uniform"]
     write_csv(folder / "cells.csv", CELL_COLUMNS, rows)
-    figure, frame, _ = figures()["bil_exchange"](folder)
+    figure, frame, _ = figures()["bil_exchange"](Source(folder))
     assert frame.empty
     assert "no two cells share path and objective" in figure.texts[0].get_text()
 
 
 def test_without_a_configuration_the_exact_noise_is_left_out(folder: Path) -> None:
     (folder / "config.json").unlink()
-    _, frame, _ = figures()["bil_exchange"](folder)
+    _, frame, _ = figures()["bil_exchange"](Source(folder))
     assert frame.loc[frame["quantity"] == "variance", "value"].isna().all()
     assert frame.loc[frame["quantity"] == "loss", "value"].notna().all()
 

@@ -130,6 +130,13 @@ def test_a_new_weighting_changes_nothing(package: Path) -> None:
         ("foundation/seeds.py", "digest_size=8", "digest_size=9", [True, True, True]),
         ("learning/sampling/samples.py", "CHUNK = 1024", "CHUNK = 512", [False, True, True]),
         ("evaluation/features/fid_kid.py", "BLOCKS = 20", "BLOCKS = 10", [False, False, True]),
+        (
+            "evaluation/features/sample_measures.py",
+            'labels = subject.drawn["labels"]',
+            "labels = None",
+            [False, False, True],
+        ),
+        ("evaluation/features/sample_measures.py", "margin=0.05", "margin=0.06", [False, False, False]),
         ("reporting/tables.py", "import", "import", [False, False, False]),
         ("foundation/errors.py", "exit_code = 5", "exit_code = 6", [False, False, False]),
     ],
@@ -172,6 +179,7 @@ LEFT_OUT = [
     "foundation/files.py",
     "foundation/fingerprint.py",
     "foundation/grid.py",
+    "foundation/measures.py",
     "foundation/names.py",
     "foundation/processes.py",
     "foundation/registry.py",
@@ -220,6 +228,9 @@ def test_the_modules_that_are_left_out_change_no_fingerprint(package: Path) -> N
         # What no source leads to is a part, or a root, by itself.
         ("theory/targets.py", "return -c.sigma, c.alpha", "return c.sigma, c.alpha", {"gaussian"}),
         ("evaluation/features/extractors.py", 'SHIPPED_SHA256 = "1', 'SHIPPED_SHA256 = "2', {"gaussian", "masked"}),
+        # A measure is a root of the evaluation of the processes that it is registered for.
+        ("evaluation/likelihood/likelihood_measures.py", "COARSE_BITS = 0.05", "COARSE_BITS = 0.04", {"gaussian"}),
+        ("evaluation/likelihood/masked_bound.py", ".floor()", ".ceil()", {"masked"}),
     ],
 )
 def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, new: str, processes: set[str]) -> None:

@@ -15,6 +15,8 @@ def test_the_committed_list_is_fresh() -> None:
     code = (
         "import json, reproflow.theory, reproflow.learning.data\n"
         "from reproflow.claims import ledger; ledger.load()\n"
+        "from reproflow.evaluation import measures; measures.load()\n"
+        "from reproflow.reporting import figures; figures.load()\n"
         "from reproflow.foundation import names; print(json.dumps(names.snapshot()))"
     )
     answer = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

@@ -17,10 +17,15 @@ from repository import ROOT
 from synthetic_results import CELL_COLUMNS, write_csv, write_results
 
 import reproflow
+from reproflow.analysis.comparison import comparison_table
+from reproflow.analysis.fid_table import fid_table
+from reproflow.analysis.ranking import ranking_table
 from reproflow.analysis.results import load_results
+from reproflow.analysis.trained_equivalence import equivalence_table
 from reproflow.claims import ledger
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
+from reproflow.reporting.tables import write_tables
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 SAID = re.compile(r'^(?P<code>\S[^#\n]*?) +# (?P<value>\(\)|"[^"]*"|\[[^\]]*\])', re.MULTILINE)
@@ -153,6 +158,9 @@ def test_a_users_own_weighting_is_found_by_its_name(tmp_path: Path, monkeypatch:
     assert results.cell(key).weighting.source == "w.py:weight"
     w = results.objective(key).weight(torch.tensor([0.25, 0.5], dtype=torch.float64))
     np.testing.assert_allclose(w, [3.0, 1.0], rtol=1e-12)  # exp(-lam/2) = (1-t)/t
+    with pytest.raises(UsageError, match=r"tables/equivalence.csv is not there; run: reproflow tables --config .*json"):
+        results.equivalence()
+    write_tables(folder)
     equal = results.equivalence()
     assert {"fm", "mine"} <= set(equal["weighting_a"]) | set(equal["weighting_b"])
     (tmp_path / "w.py").unlink()
@@ -178,8 +186,6 @@ def with_own_weighting(folder: Path, own: dict[str, str]) -> Path:
 
 
 def test_the_tables_of_the_folder_are_those_of_the_api(reported: Path, tmp_path: Path) -> None:
-    from reproflow.reporting.tables import write_tables
-
     results = load_results(reported)
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -190,3 +196,33 @@ def test_the_tables_of_the_folder_are_those_of_the_api(reported: Path, tmp_path:
         written = pd.read_csv(copy / "tables" / f"{name}.csv")
         assert list(written.columns) == list(own.columns)
         np.testing.assert_array_equal(written["difference"], own["difference"])
+
+
+def test_tables_are_read_as_they_were_computed(reported: Path) -> None:
+    """Every digit and type; so the page, which reads them, shows what was computed."""
+    results = load_results(reported)
+    ranked = ranking_table(results.cells)
+    computed = {
+        "comparison": comparison_table(results.cells),
+        "equivalence": equivalence_table(results, []),
+        "ranking": ranked,
+        "fid_by_weighting": fid_table(results, ranked),
+    }
+    for name, frame in computed.items():
+        # The sizes of networks are whole numbers, but for those that no configuration says.
+        assert len(frame) > 3, name
+        sizes = {"width": float, "depth": float} if name == "fid_by_weighting" else {}
+        pd.testing.assert_frame_equal(results.table(name), frame.astype(sizes), check_exact=True)
+
+
+def test_tables_of_other_cells_are_refused(reported_copy: Path) -> None:
+    """The table of one folder's cells says nothing of another's, and one that is broken is named."""
+    assert len(load_results(reported_copy).comparison())
+    table = reported_copy / "tables" / "comparison.csv"
+    table.write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match=r"tables/comparison.csv cannot be read"):
+        load_results(reported_copy).comparison()
+    lines = (reported_copy / "cells.csv").read_text().splitlines(keepends=True)
+    (reported_copy / "cells.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(UsageError, match=r"was computed from another cells.csv; run: reproflow tables"):
+        load_results(reported_copy).equivalence()

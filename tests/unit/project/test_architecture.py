@@ -80,6 +80,12 @@ def test_the_ground_is_light(statement: str) -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def test_threads_are_set_at_the_command_line() -> None:
+    """And for the digits features, whose weights depend on the count and are compared between machines."""
+    setters = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if "set_num_threads(" in path.read_text()}
+    assert setters == {"cli/common.py", "evaluation/features/digits_network.py"}
+
+
 def test_unit_tests_are_laid_out_like_the_package() -> None:
     folders = {path.name for path in (TESTS / "unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders - {"project"} <= {*LAYERS}

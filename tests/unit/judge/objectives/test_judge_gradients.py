@@ -18,7 +18,6 @@ from reproflow.exact import conditional_losses, four_tokens
 from reproflow.judge.objectives import gradient_identity, gradient_variance
 from reproflow.learning.data import get_dataset
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 
@@ -141,7 +140,7 @@ def sampled(
     x, y = t[:, None] * x1 + (1 - t)[:, None] * eps, x1 - eps
     phi = gradient_variance._features(x / torch.hypot(t, 1 - t)[:, None], t)
     theta = torch.zeros(n, phi.shape[1], 2, dtype=torch.float64, requires_grad=True)
-    base = data.mixture.marginal_velocity(x, quick_path(get_path("linear")).at(t)) if trained else 0.0
+    base = data.mixture.marginal_velocity(x, get_path("linear").at(t)) if trained else 0.0
     loss = (weight(t) * (base + torch.einsum("nf,nfd->nd", phi, theta) - y).square().sum(1)).sum()
     gradient = torch.autograd.grad(loss, theta)[0].flatten(1)
     return float(gradient.square().sum(1).mean()), gradient.mean(0)

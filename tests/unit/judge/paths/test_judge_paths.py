@@ -18,7 +18,6 @@ from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
 from reproflow.numerics.differences import derivative
 from reproflow.theory.paths import get_path
-from reproflow.theory.reverse import quick_path
 
 REGISTERED = [(entry.name, process) for process in processes.known() for entry in registry.entries("path", process)]
 
@@ -90,7 +89,7 @@ class TestRegistered:
     def test_vp_is_infinitely_fast_at_the_data_end(self) -> None:
         """sigma² = 1 - exp(-0.1 s + ..) ~ 0.1 s, so sigma'² ~ 0.025/s with s = 1 - t: no finite integral (LOSS-7)."""
         s = np.array([1e-6, 1e-7, 1e-9])
-        assert Course(quick_path(get_path("vp"))).slopes(1 - s)[1] ** 2 * s == pytest.approx(0.025, rel=1e-3)
+        assert Course(get_path("vp")).slopes(1 - s)[1] ** 2 * s == pytest.approx(0.025, rel=1e-3)
         assert "|t - 1|^-1 at t = 1" in judged("vp").integrable["reason"]
 
 
@@ -251,7 +250,7 @@ class TestMeans:
 
     def test_a_wrong_field_is_refuted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """PATH-5's controls: u + 0.05 sin x and -u."""
-        course, flux = Course(quick_path(get_path("linear"))), continuity._flux
+        course, flux = Course(get_path("linear")), continuity._flux
         assert continuity.continuity(course, NONE)["verdict"] == "supported"
         for wrong in (
             lambda values, slopes, x: flux(values, slopes, x) + 0.05 * np.sin(x) * continuity._density(values, x),

@@ -10,7 +10,7 @@ import numpy as np
 from reproflow.analysis.bound_cascade import read_cascade
 from reproflow.evaluation.bound_cascade.columns import COLUMNS
 from reproflow.evaluation.collect import write_csv
-from reproflow.reporting.figures import st_cascade, st_terms
+from reproflow.reporting.figures import Source, st_cascade, st_terms
 from reproflow.theory import bounds
 
 
@@ -18,19 +18,19 @@ def test_the_figure_says_what_is_missing_and_draws_what_is_there(
     tmp_path: Path, masked_cascade_rows: list[dict[str, Any]]
 ) -> None:
     for missing in (st_cascade, st_terms):
-        assert missing.draw(tmp_path)[1].empty
+        assert missing.draw(Source(tmp_path))[1].empty
     about = {"cell": "c", "process": "masked", "dataset": "words", "path": "linear", "weighting": "elbo", "seed": 0}
     rows = [about | row for row in masked_cascade_rows]
     write_csv(tmp_path / "cascade.csv", COLUMNS, rows)
     read, why = read_cascade(tmp_path)
     assert (len(read), why) == (len(rows), "")
-    figure, frame, caption = st_cascade.draw(tmp_path)
+    figure, frame, caption = st_cascade.draw(Source(tmp_path))
     assert "ancestral" in caption
     assert {axes.get_xlabel() for axes in figure.axes} >= {"steps T of the chain", "share m of hidden tokens"}
     assert set(frame["quantity"]) == {
         "entropy", "path_kl", "elbo", "path_kl_steps", "weighted_sum", "data_model_kl"
     }  # fmt: skip
-    figure, frame, caption = st_terms.draw(tmp_path)
+    figure, frame, caption = st_terms.draw(Source(tmp_path))
     sums = {row["at"]: row["value"] for row in rows if row["quantity"] == "weighted_sum"}
     of_the_sum = [value / sums[name] for name, value in zip(frame["weighting_summed"], frame["value"], strict=True)]
     np.testing.assert_allclose(frame["share"], of_the_sum, rtol=1e-9)

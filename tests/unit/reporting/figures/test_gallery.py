@@ -10,7 +10,7 @@ import numpy as np
 from figure_tables import gallery
 
 from reproflow.foundation import processes, registry
-from reproflow.reporting.figures import figures
+from reproflow.reporting.figures import Source, figures
 
 
 def test_gallery_has_every_registered_weighting_of_both_processes(reported: Path) -> None:
@@ -100,7 +100,7 @@ def renamed(results: Path, old: str, new: str) -> None:
 
 def test_a_weighting_unknown_here_is_named_in_the_caption(reported_copy: Path) -> None:
     renamed(reported_copy, "iddpm", "home_made")
-    _, frame, caption = figures()["gallery"](reported_copy)
+    _, frame, caption = figures()["gallery"](Source(reported_copy))
     assert "Not drawn: home_made (unknown gaussian weighting" in caption
     assert "home_made" not in set(frame["weighting"])
 
@@ -112,7 +112,7 @@ def test_a_users_own_weighting_is_in_the_gallery(reported_copy: Path) -> None:
     experiment["weightings"] = [own if each == "iddpm" else each for each in experiment["weightings"]]
     (reported_copy / "config.json").write_text(json.dumps(config))
     renamed(reported_copy, "iddpm", "home_made")
-    _, frame, caption = figures()["gallery"](reported_copy)
+    _, frame, caption = figures()["gallery"](Source(reported_copy))
     curve = frame.query("weighting == 'home_made'")
     t = 1 / (1 + np.exp(-curve["lam"] / 2))
     # 2 c (sigma/alpha)² / dlam by hand: c = t e^-lam, (sigma/alpha)² = e^-lam, dlam = 2 / (t (1-t)) on the linear path.

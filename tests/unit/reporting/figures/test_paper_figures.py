@@ -17,7 +17,7 @@ from synthetic_results import write_csv
 
 from reproflow.claims import ledger
 from reproflow.claims.policy import COLUMNS
-from reproflow.reporting.figures import figures, style, write_figures
+from reproflow.reporting.figures import Source, figures, style, write_figures
 
 ST = ("st_gaussian_weightings", "st_masked_weightings", "st_cross_entropy_weight")
 BIL = "bil_gradient_equality"
@@ -94,7 +94,7 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 
 def picture(folder: Path, name: str) -> Figure:
     with style.styled():
-        return figures()[name](folder)[0]
+        return figures()[name](Source(folder))[0]
 
 
 def texts(figure: Figure) -> set[str]:
@@ -225,7 +225,7 @@ def test_a_control_without_effect_and_a_number_that_is_missing(tmp_path: Path, r
     first = next(row for row in rows if row["id"] == "BIL-9" and ";" in row["control"])
     spoiled = first | {"control_statistic": "1e-15;0.5", "statistic": "", "control_verdict": "supported"}
     write_csv(tmp_path / "claims.csv", COLUMNS, [spoiled])
-    _, frame, _ = figures()[BIL](tmp_path)
+    _, frame, _ = figures()[BIL](Source(tmp_path))
     assert frame["role"].tolist() == ["control"] * 2
     assert frame["expected"].tolist() == ["refuted"] * 2
     assert frame["verdict"].tolist() == ["supported", "refuted"]
@@ -234,7 +234,7 @@ def test_a_control_without_effect_and_a_number_that_is_missing(tmp_path: Path, r
 def test_without_claims_the_figure_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     with style.styled():
-        figure, frame, _ = figures()[BIL](tmp_path)
+        figure, frame, _ = figures()[BIL](Source(tmp_path))
     assert frame.empty
     assert "not drawn: claims.csv: not there" in texts(figure)
     write_csv(tmp_path / "claims.csv", COLUMNS, [])

@@ -12,7 +12,7 @@ import pytest
 from scipy.integrate import quad, solve_ivp
 from scipy.stats import norm
 
-from reproflow.reporting.figures import figures, write_figures
+from reproflow.reporting.figures import Source, figures, write_figures
 
 Drawn = dict[str, tuple[pd.DataFrame, str]]
 
@@ -26,7 +26,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
     folder = tmp_path_factory.mktemp("nothing")
     with style.styled():
-        return {name: figures()[name](folder)[1:] for name in TUTORIALS}
+        return {name: figures()[name](Source(folder))[1:] for name in TUTORIALS}
 
 
 def test_there_are_six_and_all_are_drawn_without_results(drawn: Drawn) -> None:

@@ -9,7 +9,9 @@ from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.divergences import Divergence
 
 
-def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None) -> Tensor:
+def batch_loss(
+    head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None
+) -> Tensor:
     """The loss of each cell, (K,), in units of its objective's scale; the divergence is the squared error if None.
 
     Raises `TypeError` for another one on a head that is a posterior over levels or tokens.
