@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from reproflow.cli import common
-from reproflow.foundation import child_process, registry, specs
+from reproflow.foundation import child_process, processes, specs
 from reproflow.foundation import user_files as usercode
 from reproflow.foundation.errors import UsageError, did_you_mean
 
@@ -54,14 +54,10 @@ def in_child(verb: str, spec: str, files: list[str], options: Mapping[str, Any])
 
 def user_files(nouns: Mapping[str, str], process: str = "gaussian", target: str | None = None) -> list[str]:
     """The user's own files among the nouns; whatever can be told from their text alone is told here, without torch."""
-    if process not in registry.PROCESSES:
-        known = ", ".join(registry.PROCESSES)
-        raise UsageError(f"unknown process {process!r};{did_you_mean(process, registry.PROCESSES)} known: {known}")
-    if target is not None and target not in usercode.ON[process]:
-        known = ", ".join(usercode.ON[process])
-        raise UsageError(
-            f"unknown {process} target {target!r};{did_you_mean(target, usercode.ON[process])} known: {known}"
-        )
+    weighted = processes.facts(process).weighted
+    if target is not None and target not in weighted:
+        known = ", ".join(weighted)
+        raise UsageError(f"unknown {process} target {target!r};{did_you_mean(target, weighted)} known: {known}")
     parsed = {kind: specs.parse(text, kind) for kind, text in nouns.items()}
     for kind, each in parsed.items():
         usercode.check(kind, each, process)

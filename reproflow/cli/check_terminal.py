@@ -98,6 +98,8 @@ def _trained(found: Judgement) -> list[tuple[str, str]]:
 
 def _restated(found: Judgement) -> list[tuple[str, str]]:
     """The same loss said otherwise, and what it stresses: a line each."""
+    from reproflow.theory.processes.base import get_process
+
     rows, halves = [], found.per_log_snr["halves"]
     if found.replacement["K"] is None:
         rows.append(("as a time law", f"none: {found.replacement['reason']}"))
@@ -109,7 +111,7 @@ def _restated(found: Judgement) -> list[tuple[str, str]]:
         )
     if found.per_log_snr["quartiles"]:
         low, _, high = found.per_log_snr["quartiles"]["loss"]
-        whose = "a uniform guess's loss" if found.process == "masked" else "the loss on unit Gaussian data"
+        whose = get_process(found.process).reference
         rows.append(("stresses", f"half of {whose} lies at λ from {low:.3g} to {high:.3g}"))
     return rows
 

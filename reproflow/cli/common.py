@@ -120,13 +120,13 @@ def claim_context(opened: Run) -> Any:
     import torch
 
     from reproflow.claims.policy import Context, Digits
-    from reproflow.foundation import grid
+    from reproflow.foundation import grid, processes
     from reproflow.learning import data, trained
 
     one_thread()
     wanted = opened.config.claims.network
     for cell in grid.expand(opened.config):
-        fits = cell.key == wanted if wanted else (cell.process, cell.target) == ("gaussian", "x1")
+        fits = cell.key == wanted if wanted else processes.facts(cell.process).flow and cell.target == "x1"
         if fits and (opened.slot("train", cell).record() or {}).get("status") == "ok":
             opened.read([cell], "train")
             loaded = data.load(opened.data_file(cell.dataset))
@@ -145,7 +145,7 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
 
     Raises `UsageError` for a key that the run does not have, another process, or a cell that is not trained.
     """
-    from reproflow.foundation import grid
+    from reproflow.foundation import grid, processes
     from reproflow.foundation.errors import did_you_mean
     from reproflow.learning import data, trained
 
@@ -153,7 +153,7 @@ def trained_flow(opened: Run, key: str) -> tuple[Any, Any, Any, Any]:
     if key not in cells:
         raise UsageError(f"no cell {key!r} in {opened.folder};{did_you_mean(key, cells)} keys stand in cells.csv.")
     cell, experiment = cells[key], grid.experiment_of(opened.config, cells[key].experiment)
-    if cell.process != "gaussian":
+    if not processes.facts(cell.process).flow:
         raise UsageError(f"{key} is a {cell.process} cell; only Gaussian cells have a flow.")
     slot = opened.slot("train", cell)
     if (slot.record() or {}).get("status") != "ok":

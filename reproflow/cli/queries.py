@@ -21,6 +21,7 @@ KINDS = {
     "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
+    "processes": "process",
     "measures": "measure",
     "figures": "figure",
 }
@@ -35,8 +36,6 @@ def list_(
 
     Example: reproflow list weightings
     """
-    from dataclasses import asdict
-
     from reproflow.foundation import files, names
 
     if kind is not None and kind not in KINDS:
@@ -45,7 +44,7 @@ def list_(
         _load_registry()
         files.write_json(names.FILE, names.snapshot())
         names.known.cache_clear()
-    rows = [asdict(name) for name in names.known() if kind is None or name.kind == KINDS[kind]]
+    rows = [name.row() for name in names.known() if kind is None or name.kind == KINDS[kind]]
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
@@ -116,8 +115,8 @@ def doctor() -> None:
 def _load_registry() -> None:
     import importlib
 
-    for wing in ("reproflow.theory", "reproflow.learning.data"):
-        importlib.import_module(wing)
+    for layer in ("reproflow.theory", "reproflow.learning.data"):
+        importlib.import_module(layer)
     from reproflow.claims import ledger
     from reproflow.evaluation import measures
     from reproflow.reporting import figures

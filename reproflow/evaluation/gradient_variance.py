@@ -28,11 +28,11 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ToyData, get_dataset
+from reproflow.learning.processes.gaussian import GaussianLoss
 from reproflow.learning.training.batches import training_loss
 from reproflow.numerics import gauss_rules, trapezoid
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
-from reproflow.theory.processes.gaussian import GaussianLoss
 from reproflow.theory.targets import get_target
 
 NODES = 64

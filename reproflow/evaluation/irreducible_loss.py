@@ -24,40 +24,38 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from reproflow.exact import empirical
-from reproflow.exact.mixture import Mixture
 from reproflow.foundation import coupled_pairs_file, seeds
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.learning.data import ImageData, ToyData
 from reproflow.learning.training.batches import TrainingLoss, training_loss
 from reproflow.numerics.statistics import Measured
-from reproflow.theory.admission import midpoints
-from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.time_sampling import stratify
 
 REPLICATES = 16
-DRAWS = {"gaussian": 1024, "masked": 256}
-"""Batches a replicate: the masked posterior is dearer."""
 BINS, GROUPS, PILOT = 1024, 32, 16
 """Bins of log-SNR; groups of neighbouring strata whose errors a pilot finds, and its draws in each."""
 ROUGH, EVEN = 0.05, 0.05
 """Shares of the draws that follow a rough guess, and that go anywhere: no stratum is drawn too rarely."""
 ATOMS = 0.05
 
-Errors = Callable[[Coefficients, Generator], Tensor]
-
 
 @dataclass(frozen=True)
 class Strata:
     """What is summed: `term(stratum, u, generator)` (n,) has, over u uniform in (0, 1), the stratum's part as its mean.
 
-    `rough` (M,) is a guess of the parts, positive wherever they are.
+    `rough` (M,) is a guess of the parts, positive wherever they are; `draws` are taken in each replicate.
     """
 
     rough: Tensor
     term: Callable[[Tensor, Tensor, Generator], Tensor]
+    draws: int
+
+
+STRATA: ByProcess[Callable[[TrainingLoss, ToyData | ImageData], Strata]] = ByProcess("irreducible loss", __name__)
+"""By process: the strata of a training loss on these data, whose exact posterior is known."""
 
 
 def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Measured:
@@ -71,9 +69,9 @@ def floor(cell: Cell, experiment: Experiment, data: ToyData | ImageData) -> Meas
         return Measured(math.nan, math.nan)
     aim = training_loss(cell, experiment, data.levels if isinstance(data, ImageData) else 0)
     generator = seeds.generator("floor", cell.process, cell.dataset)
-    strata = _masked_strata(aim, data) if cell.process == "masked" else _time_strata(aim, data)
+    strata = STRATA[cell.process](aim, data)
     shares = _shares(strata, generator)
-    u = torch.rand(DRAWS[cell.process], REPLICATES, generator=generator, dtype=torch.float64)
+    u = torch.rand(strata.draws, REPLICATES, generator=generator, dtype=torch.float64)
     chosen, within = _choose(shares, stratify(u).flatten())
     values = strata.term(chosen, within, generator) / (shares[chosen] * aim.scale * data.dim)
     means = values.view(u.shape).mean(0)
@@ -102,31 +100,7 @@ def _choose(shares: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     return chosen, ((u - cumulative[chosen]) / shares[chosen]).clamp(0, 1)
 
 
-# -- times -------------------------------------------------------------------------------------------------------------
-
-
-def _time_strata(aim: TrainingLoss, data: ToyData | ImageData) -> Strata:
-    """Bins of time; a law with atoms has no density, and is one stratum that is drawn from."""
-    errors = _image_errors(data) if isinstance(data, ImageData) else _mixture_errors(data)
-    edges = _edges(aim)
-    if edges is None:
-
-        def drawn(chosen: Tensor, u: Tensor, generator: Generator) -> Tensor:
-            t = aim.objective.time.draw(u, aim.t_range)
-            return aim.objective.coefficient(t) * errors(aim.objective.path.at(t), generator)
-
-        return Strata(torch.ones(1, dtype=torch.float64), drawn)
-
-    def term(chosen: Tensor, u: Tensor, generator: Generator) -> Tensor:
-        t = edges[chosen] + u * edges.diff()[chosen]
-        return _intensity(aim, t) * edges.diff()[chosen] * errors(aim.objective.path.at(t), generator)
-
-    t = (edges[1:] + edges[:-1]) / 2
-    alpha, sigma = aim.objective.path(t)
-    return Strata(_intensity(aim, t) * edges.diff() * alpha**2 / (alpha**2 + sigma**2), term)
-
-
-def _edges(aim: TrainingLoss) -> Tensor | None:
+def edges_of(aim: TrainingLoss) -> Tensor | None:
     """The times that cut t_range into bins of equal log-SNR, (BINS + 1,), or None where the law has no density."""
     ends = torch.tensor(aim.t_range, dtype=torch.float64)
     low, high = log_snr(aim.objective.path, ends).tolist()
@@ -136,7 +110,7 @@ def _edges(aim: TrainingLoss) -> Tensor | None:
     return edges if abs(float(mass) - 1) < ATOMS else None
 
 
-def _intensity(aim: TrainingLoss, t: Tensor) -> Tensor:
+def intensity(aim: TrainingLoss, t: Tensor) -> Tensor:
     """pi(t) c(t) / P(t_range), of t's shape: no division by a density that underflows where a weight is canonical."""
     weight = aim.objective.weight(t) * elbo_coefficient(aim.objective.path.at(t))
     return weight / _probability(aim)
@@ -146,72 +120,3 @@ def _probability(aim: TrainingLoss) -> float:
     """P(t_range) under the law."""
     low, high = (float(aim.objective.time.cdf(torch.tensor(t, dtype=torch.float64))) for t in aim.t_range)
     return high - low
-
-
-def _mixture_errors(data: ToyData) -> Errors:
-    """tr Cov(eps | x_t) at draws of x_t, (n,)."""
-    assert data.mixture is not None
-    law = Mixture(data.mixture.weights, data.mixture.means, data.mixture.stds)
-
-    def errors(c: Coefficients, generator: Generator) -> Tensor:
-        x1 = data.sample(len(c.t), generator, torch.float64)
-        eps = torch.randn(x1.shape, generator=generator, dtype=torch.float64)
-        x = c.alpha[:, None] * x1 + c.sigma[:, None] * eps
-        return law.target_variance(x, c, torch.zeros_like(c.t), torch.ones_like(c.t))
-
-    return errors
-
-
-def _image_errors(data: ImageData) -> Errors:
-    """|eps - E[eps|x_t]|² at draws of x_t, (n,), against the posterior over the training images of the same class."""
-    points, labels = data.points(dtype=torch.float64), data.labels()
-
-    def errors(c: Coefficients, generator: Generator) -> Tensor:
-        index = torch.randint(len(points), (len(c.t),), generator=generator)
-        eps = torch.randn(len(index), data.dim, generator=generator, dtype=torch.float64)
-        x1, alpha, sigma = points[index], c.alpha[:, None], c.sigma[:, None]
-        mean = empirical.posterior_mean(alpha * x1 + sigma * eps, points, c, labels[index], labels)
-        return (alpha / sigma * (x1 - mean)).square().sum(1)
-
-    return errors
-
-
-# -- numbers of hidden tokens ------------------------------------------------------------------------------------------
-
-
-def _masked_strata(aim: TrainingLoss, data: ToyData | ImageData) -> Strata:
-    """n = 1 .. D tokens hidden."""
-    assert isinstance(data, ImageData)
-    weights, tokens, labels = _count_weights(aim, data.dim), data.tokens(), data.labels()
-
-    def term(chosen: Tensor, u: Tensor, generator: Generator) -> Tensor:
-        index = torch.randint(len(tokens), chosen.shape, generator=generator)
-        ranks = torch.rand(len(index), data.dim, generator=generator).argsort(-1).argsort(-1)
-        z = torch.where(ranks <= chosen[:, None], data.levels, tokens[index])
-        return weights[chosen] * _entropies(z, labels[index], tokens, labels, data.levels)
-
-    return Strata(weights * torch.arange(1, data.dim + 1), term)
-
-
-def _count_weights(aim: TrainingLoss, dim: int) -> Tensor:
-    """W_n for n = 1 .. D, (D,), by the midpoint rule."""
-    edges = _edges(aim)
-    if edges is None:
-        t = midpoints(aim.objective.time, aim.t_range)
-        weight = aim.objective.coefficient(t) / len(t)
-    else:
-        t = (edges[1:] + edges[:-1]) / 2
-        weight = _intensity(aim, t) * edges.diff()
-    alpha, sigma = (each[:, None] for each in aim.objective.path(t))
-    n = torch.arange(1, dim + 1, dtype=torch.float64)
-    log_choose = math.lgamma(dim + 1) - torch.lgamma(n + 1) - torch.lgamma(dim - n + 1)
-    return weight @ (log_choose + n * sigma.log() + torch.xlogy(dim - n, alpha)).exp()
-
-
-def _entropies(z: Tensor, y: Tensor, tokens: Tensor, labels: Tensor, vocabulary: int) -> Tensor:
-    """The entropies of the hidden tokens of z (n, D) of class y (n,), summed: (n,), in nats; shown ones have none."""
-    found = torch.zeros(len(z), dtype=torch.float64)
-    for label in labels.unique():
-        posterior = empirical.masked_posterior(z[y == label], tokens[labels == label], vocabulary)
-        found[y == label] = torch.special.entr(posterior).sum((1, 2))
-    return found

@@ -9,26 +9,44 @@ masked: the words of `masked_chain`. The panels lie between the ends of their ch
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from numpy.polynomial import Chebyshev
+from numpy import ndarray
 from torch import Tensor
 
-from reproflow.exact import gaussian_chain, masked_chain
+from reproflow.exact.chain import Chain
+from reproflow.foundation.by_process import ByProcess
+from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
-from reproflow.theory.paths import forward_path
+from reproflow.theory.paths import Path, forward_path
 
-DEFAULT_PATH = {"gaussian": "linear", "masked": "cosine"}
+
+@dataclass(frozen=True)
+class Example:
+    """The exact example of a process: the path that its integrals are taken on, and its chain on any path.
+
+    `chain(path)` is a chain of `steps` levels, `levels(path, n)` the times of n steps; `over_least(c)` is the loss less
+    its minimum, and the excess by a route of its own, at coefficients c. `dip` maps lam to the place in a dip that the
+    examples of `witness` can see, in its widths.
+    """
+
+    path: str
+    steps: int
+    chain: Callable[[str], Chain]
+    levels: Callable[[Path, int], Tensor]
+    over_least: Callable[[Coefficients], tuple[Tensor, Tensor]]
+    dip: Callable[[ndarray], ndarray]
+
+
+EXAMPLES: ByProcess[Callable[[], Example]] = ByProcess("exact example", __name__)
+"""By process: its exact example."""
 
 PANELS, BENDS, ROUNDS = 1200, 8, 5
 """Panels to begin with; both at each of so many edges are cut in eight, so many times. Good to 1e-10, kinks or not."""
-
-DEGREE = 96
-"""Of the series in lam of the Gaussian errors, whose coefficients end at 1e-13."""
 
 
 class Panels(NamedTuple):
@@ -41,8 +59,9 @@ class Panels(NamedTuple):
 
 def panels(process: str, w: Callable[[Tensor], Tensor] = torch.ones_like) -> Panels:
     """Panels of equal lam on the process's path, finer where a weight w(t) bends."""
-    path = forward_path(DEFAULT_PATH[process], process)
-    ends = (masked_chain if process == "masked" else gaussian_chain).levels(path, 1)
+    example = EXAMPLES[process]()
+    path = forward_path(example.path, process)
+    ends = example.levels(path, 1)
     # A masked weight may be infinite at t = 1.
     low, high = log_snr(path, ends.flip(0).clamp(max=1 - 1e-3)).tolist()
     t = _refined(w, invert_lam(path, torch.linspace(low, high, PANELS + 1, dtype=torch.float64)))
@@ -66,40 +85,14 @@ def _refined(w: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 
 def over_least(process: str, t: Tensor) -> tuple[Tensor, Tensor]:
     """The loss less its minimum, and the excess by a route of its own, at times t: eps errors; cross-entropies."""
-    c = forward_path(DEFAULT_PATH[process], process).at(t)
-    if process == "masked":
-        over, excess = (masked_chain.by_time(sums, c.sigma) for sums in _sums())
-        return over, excess
-    over, excess = (torch.from_numpy(series(c.lam.numpy())) * c.snr for series in _errors())
-    return over, excess
-
-
-@functools.cache
-def _sums() -> tuple[Tensor, Tensor]:
-    """The cross-entropies less those of the exact denoiser, and the divergences from it, by how many are hidden."""
-    least = masked_chain.cross_entropies(masked_chain.exact_logits)
-    return masked_chain.cross_entropies() - least, masked_chain.excesses()
-
-
-@functools.cache
-def _errors() -> tuple[Chebyshev, Chebyshev]:
-    """E|x - x-hat|² less the posterior's variance, and E|x-hat - E[x|z]|², as series in lam."""
-    path = forward_path(DEFAULT_PATH["gaussian"])
-
-    def series(pick: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chebyshev:
-        return Chebyshev.interpolate(
-            lambda lam: pick(*gaussian_chain.losses(path, invert_lam(path, torch.from_numpy(lam)))).numpy(),
-            DEGREE,
-            domain=sorted(gaussian_chain.LAM_RANGE),
-        )
-
-    return series(lambda raw, least, excess: raw - least), series(lambda raw, least, excess: excess)
+    example = EXAMPLES[process]()
+    return example.over_least(forward_path(example.path, process).at(t))
 
 
 def path_kl(process: str, on: Panels) -> Tensor:
     """PKL at the edges: KL_T and, from there to the data, the integral of the ELBO's excess."""
-    name = DEFAULT_PATH[process]
-    chain = masked_chain.example(name) if process == "masked" else gaussian_chain.example(name)
+    name = EXAMPLES[process]().path
+    chain = EXAMPLES[process]().chain(name)
     rate = elbo_coefficient(forward_path(name, process).at(on.t)) * over_least(process, on.t)[1]
     gains = (on.weights * rate).view(-1, 2).sum(1)
     return torch.cat([chain.marginal_kls[-1:], chain.marginal_kls[-1] + gains.cumsum(0)])

@@ -117,7 +117,7 @@ def _bracket(means: Tensor, reach: Tensor) -> tuple[float, float]:
 def _data_end() -> Coefficients:
     """alpha = 1, sigma = 0, at which p_t is the data; its derivatives are not used."""
     zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
-    return Coefficients(one, one, zero, zero, zero)
+    return Coefficients(one, one, zero, zero, zero, "gaussian")
 
 
 def _scales(mixture: Mixture, c: Coefficients) -> Tensor:

@@ -5,7 +5,9 @@ which definition changed. The other takes the digests of what it refers to in pl
 definition computes, wherever it and they lie and whatever they are called. Definitions that refer to each other in a
 circle are digested together: round by round each takes up the others' digests, as often as there are definitions.
 
-A module that cannot change a number says so (`syntax.MARKER`); what is used of it goes by its bare name.
+A module that cannot change a number says so (`syntax.MARKER`); what is used of it goes by its bare name. What a table
+by process (`foundation.by_process`) hands out is in no text: where a table is reached, so is what its layer enters into
+it for the processes that are asked for.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from reproflow.foundation import normal_form, sources
+from reproflow.foundation import by_process, normal_form, sources
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.sources import REGISTER, STATEMENTS, WHOLE, Definition
 from reproflow.foundation.syntax import Reference
 
 Link = str | Definition
+TABLE = Definition(ByProcess.__module__, ByProcess.__name__)
 _COMPUTES: dict[Definition, str] = {}
 """What has been digested; it is forgotten with what was read."""
 
@@ -32,12 +36,12 @@ class Closure:
     definitions: dict[str, str]
 
 
-def reached(roots: Iterable[str]) -> Closure:
+def reached(roots: Iterable[str], processes: tuple[str, ...] = ()) -> Closure:
     """What `module` or `module:definition` roots reach, a whole module standing for each of its definitions.
 
-    Raises `LookupError` for a module that is not there.
+    Of tables by process, with what is entered for these processes. Raises `LookupError` for a module that is not there.
     """
-    found = _reached(definition for name in roots for definition in _starts(name))
+    found = _reached((definition for name in roots for definition in _starts(name)), processes)
     value = _sha(*sorted({_COMPUTES[definition] for definition in found}))
     return Closure(value, dict(sorted((_label(d), _own_text(d)) for d in found if d.name != WHOLE)))
 
@@ -51,7 +55,7 @@ def _starts(name: str) -> Iterable[Definition]:
 
 def forget() -> None:
     """Forgets what was read, for a process in which sources change."""
-    for function in (sources._text, sources._file, _links, _registers, _imported_by_name):
+    for function in (sources._text, sources._file, _links, _named_values, _entered, _imported_by_name):
         function.cache_clear()
     _COMPUTES.clear()
 
@@ -62,7 +66,7 @@ def _label(definition: Definition) -> str:
     return f"{module}:{definition.name or '<statements>'}"
 
 
-def _reached(roots: Iterable[Definition]) -> set[Definition]:
+def _reached(roots: Iterable[Definition], processes: tuple[str, ...]) -> set[Definition]:
     """All definitions that are reached, with the loose statements of their modules; every one is digested then."""
     reached: set[Definition] = set()
     pending = list(roots)
@@ -73,6 +77,8 @@ def _reached(roots: Iterable[Definition]) -> set[Definition]:
         reached.add(definition)
         pending.extend(_targets(definition))
         pending.extend(_imported_by_name(definition))
+        for process in processes if _is_table(definition) else ():
+            pending.extend(_entered(definition, process))
         if sources.read(definition.module).statements:
             pending.append(Definition(definition.module, STATEMENTS))
     for component in _components(reached):
@@ -148,14 +154,38 @@ def _followed(module: str, reference: Reference) -> Iterator[Link]:
         yield f"{'.'.join([*([target.name] if target else []), *rest])},"
 
 
-@functools.cache
 def _registers(definition: Definition) -> bool:
-    """Whether a decorator only enters its function into the registry: then its arguments count and it does not."""
-    if definition == REGISTER or definition.name in (WHOLE, STATEMENTS):
-        return definition == REGISTER
+    """Whether a decorator only enters its function somewhere: then its arguments count and it does not."""
+    return definition == REGISTER or REGISTER in _named_values(definition) or _is_table(definition)
+
+
+def _is_table(definition: Definition) -> bool:
+    return TABLE in _named_values(definition)
+
+
+@functools.cache
+def _named_values(definition: Definition) -> frozenset[Definition | None]:
+    """The definitions that a definition's text names as values."""
+    if definition.name in (WHOLE, STATEMENTS):
+        return frozenset()
     pieces = normal_form.pieces(sources.read(definition.module), definition.name)
     references = (piece for piece in pieces if isinstance(piece, Reference) and piece.role == "value")
-    return any(sources.resolve(definition.module, reference).definition == REGISTER for reference in references)
+    return frozenset(sources.resolve(definition.module, reference).definition for reference in references)
+
+
+@functools.cache
+def _entered(table: Definition, process: str) -> tuple[Definition, ...]:
+    """What the layer of a table enters into it for a process, by its decorators."""
+    module = by_process.module_of(table.module, process)
+    if not sources.exists(module):
+        return ()
+    return tuple(
+        Definition(module, name)
+        for name in sources.read(module).definitions
+        for piece in normal_form.pieces(sources.read(module), name)
+        if isinstance(piece, Reference) and piece.role == "decorator"
+        if sources.resolve(module, piece).definition == table
+    )
 
 
 def _own_text(definition: Definition) -> str:

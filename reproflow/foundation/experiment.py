@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reproflow.foundation import coupled_pairs_file, limits, measures, names
+from reproflow.foundation import coupled_pairs_file, limits, measures, names, processes
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.limits import IMAGES_A_FEATURE, check_pairs, check_points, sizes
 from reproflow.foundation.schema_entries import (
@@ -23,6 +23,7 @@ from reproflow.foundation.schema_entries import (
     Likelihood,
     Model,
     Named,
+    ProcessName,
     Sampling,
     Seeds,
     Specs,
@@ -49,7 +50,7 @@ class Experiment(Closed):
     """
 
     name: Id
-    process: Literal["gaussian", "masked"]
+    process: ProcessName
     dataset: str
     paths: Specs
     times: Specs = Field(default_factory=_uniform)
@@ -83,11 +84,18 @@ class Experiment(Closed):
             "time": self.times,
             "weighting": self.weightings,
         }
-        if self.process == "gaussian":
-            kinds |= {"target": self.output_targets, "divergence": [self.divergence]}
-            kinds |= {} if coupled_pairs_file.is_file(self.coupling) else {"coupling": [self.coupling]}
-        elif self.output_targets != ["ce"]:
-            raise ValueError(f"targets {self.targets} of a masked process: the only one is 'ce'; leave the key out")
+        facts = self.facts
+        if facts.other_targets:
+            kinds |= {"target": self.output_targets}
+        elif self.output_targets != [facts.prediction]:
+            raise ValueError(
+                f"targets {self.targets} of a {self.process} process: the only one is {facts.prediction!r}; "
+                "leave the key out"
+            )
+        if facts.other_divergences:
+            kinds |= {"divergence": [self.divergence]}
+        if facts.coupling and not coupled_pairs_file.is_file(self.coupling):
+            kinds |= {"coupling": [self.coupling]}
         for kind, written in kinds.items():
             check_specs(kind, written, self.process)
         if len(set(self.seeds)) < len(self.seeds):
@@ -99,9 +107,14 @@ class Experiment(Closed):
         return self
 
     @property
+    def facts(self) -> processes.Facts:
+        """What the process allows."""
+        return processes.facts(self.process)
+
+    @property
     def output_targets(self) -> list[str]:
-        """What the networks put out: velocity unless said otherwise; `ce` for a masked process."""
-        return self.targets or (["ce"] if self.process == "masked" else ["velocity"])
+        """What the networks put out: what the process predicts by default, unless asked otherwise."""
+        return self.targets or [self.facts.prediction]
 
     def _check_measures(self) -> None:
         images = names.find("dataset", self.dataset, self.process).images
@@ -145,7 +158,7 @@ class Experiment(Closed):
 def check_coupling(experiment: Experiment) -> None:
     """Raises `ValueError`, and `UsageError` for a file of pairs that cannot be read."""
     coupling = experiment.coupling
-    if experiment.process != "gaussian" and coupling != coupled_pairs_file.INDEPENDENT:
+    if not experiment.facts.coupling and coupling != coupled_pairs_file.INDEPENDENT:
         raise ValueError(f"coupling {coupling!r}: a {experiment.process} process pairs no noise; leave the key out")
     if coupled_pairs_file.is_file(coupling):
         coupled_pairs_file.sha256(coupling)
@@ -158,14 +171,15 @@ def check_divergence(experiment: Experiment, divergence: Spec, weightings: Seque
     shown, targets = f"divergence {str(divergence)!r}", experiment.output_targets
     if str(divergence) == "squared":
         return
-    if experiment.process != "gaussian":
-        raise ValueError(f"{shown}: the loss of a {experiment.process} process is the cross-entropy; leave the key out")
-    if divergence.registered and names.find("divergence", divergence.name, "gaussian").domain == "positive":
+    if not experiment.facts.other_divergences:
+        loss = experiment.facts.loss
+        raise ValueError(f"{shown}: the loss of a {experiment.process} process is the {loss}; leave the key out")
+    if divergence.registered and names.find("divergence", divergence.name, experiment.process).domain == "positive":
         raise ValueError(f"{shown} is for positive rates; what a Gaussian network predicts is real")
     if _posterior_head(experiment):
         raise ValueError(f"{shown}: on images the target x1 is a posterior over grey levels; use targets: [velocity]")
     for weighting in weightings:
-        on = _said_on(weighting)
+        on = _said_on(weighting, experiment.process)
         if on and {on} != set(targets):
             raise ValueError(
                 f"{shown} with weighting {str(weighting)!r} on {on} and target {', '.join(targets)}: only squared "
@@ -175,9 +189,9 @@ def check_divergence(experiment: Experiment, divergence: Spec, weightings: Seque
 
 def check_solver(experiment: Experiment) -> None:
     """Raises `ValueError`."""
-    solver, masked = experiment.sampling.solver, experiment.process == "masked"
-    if (solver == "ancestral") != masked:
-        allowed = "ancestral" if masked else "euler, heun, rk4, sde"
+    solver, allowed_solvers = experiment.sampling.solver, experiment.facts.solvers
+    if solver not in allowed_solvers:
+        allowed = ", ".join(allowed_solvers)
         raise ValueError(f"sampling.solver {solver!r} does not sample a {experiment.process} process; use {allowed}")
     if solver == "sde" and experiment.sampling.eta > 0 and experiment.coupling != coupled_pairs_file.INDEPENDENT:
         raise ValueError(
@@ -191,11 +205,11 @@ def _posterior_head(experiment: Experiment) -> bool:
     return images and "x1" in experiment.output_targets
 
 
-def _said_on(weighting: Spec) -> str:
+def _said_on(weighting: Spec, process: str) -> str:
     """What a weighting multiplies, as far as can be told without running a user's file."""
     if weighting.registered:
-        return names.find("weighting", weighting.name, "gaussian").on or ""
-    return weighting.on or ("velocity" if weighting.is_expression else "")
+        return names.find("weighting", weighting.name, process).on or ""
+    return weighting.on or (processes.facts(process).prediction if weighting.is_expression else "")
 
 
 def check_experiment(experiment: Experiment) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import math
 
+from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError, did_you_mean
 
 CHANGES_NO_NUMBER = "it refuses texts; what it lets through is a part of the fingerprint, as text"
@@ -45,9 +46,10 @@ def parse(text: str, kind: str, process: str = "gaussian") -> list[ast.expr]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"expression {text!r} cannot be read: {getattr(error, 'msg', error)}.") from None
     trees = body.elts if isinstance(body, ast.Tuple) else [body]
-    wanted = 2 if (kind, process) == ("path", "gaussian") else 1
+    values = processes.facts(process).path_values if kind == "path" else ()
+    wanted = max(len(values), 1)
     if len(trees) != wanted:
-        parts = "alpha, sigma" if wanted == 2 else "one value"
+        parts = ", ".join(values) if wanted > 1 else "one value"
         raise UsageError(f"expression {text!r} must give {parts} (a {process} {kind}), it gives {len(trees)}.")
     if sum(1 for tree in trees for _ in ast.walk(tree)) > LARGEST:
         raise UsageError(f"expression {text!r} has more than {LARGEST} parts; put it in a file as a function.")

@@ -13,7 +13,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from reproflow.foundation import closure, coupled_pairs_file, expression_syntax, measures, names
+from reproflow.foundation import closure, coupled_pairs_file, expression_syntax, measures, names, processes
 from reproflow.foundation.closure import Closure
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
@@ -64,7 +64,8 @@ class Fingerprint:
 def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
     """The fingerprint of one stage of one cell: its own parts, and the fingerprint of the stage before."""
     experiment = experiment_of(config, cell.experiment)
-    parts = dict(_settings(experiment, cell, name)) | dict(_engine(name, _measures(experiment, name)))
+    engine = _engine(name, (cell.process,), _measures(experiment, name))
+    parts = dict(_settings(experiment, cell, name)) | dict(engine)
     if name != "train":
         parts["stage before"] = stage(config, cell, STAGES[STAGES.index(name) - 1]).value
     return Fingerprint.of(parts)
@@ -72,7 +73,7 @@ def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
 
 def features() -> Fingerprint:
     """The fingerprint of the feature network."""
-    return Fingerprint.of(dict(_engine("features")))
+    return Fingerprint.of(dict(_engine("features", ())))
 
 
 def dataset(name: str) -> str:
@@ -86,9 +87,9 @@ def claims() -> str:
     return source(*CLAIMS, *sorted({known.where for known in names.known() if known.kind not in UNCLAIMED}))
 
 
-def source(*roots: str) -> str:
-    """The digest of everything that these modules (or `module:definition`) reach."""
-    return _closure(roots).value[:16]
+def source(*roots: str, process: str = "") -> str:
+    """The digest of everything that these modules (or `module:definition`) reach, for one process or for all."""
+    return _closure(roots, (process,) if process else processes.known()).value[:16]
 
 
 def of_cells(config: Config, cells: list[Cell], name: str) -> str:
@@ -108,24 +109,29 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
 def _nouns(cell: Cell) -> dict[str, str]:
     """Nouns are looked up by name when a cell runs, so no other source leads to them."""
     nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
-    parts = {"seed": str(cell.seed), "process": cell.process}
-    if cell.process == "gaussian":
+    parts, facts = {"seed": str(cell.seed), "process": cell.process}, processes.facts(cell.process)
+    parts["process source"] = source(processes.where(cell.process), process=cell.process)
+    if facts.other_targets:
+        nouns |= {"target": Spec(cell.target)}
+        # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
+        targets = [known.where for known in names.known() if (known.kind, known.process) == ("target", cell.process)]
+        parts["targets"] = source(*targets, process=cell.process)
+    if facts.other_divergences:
+        nouns |= {"divergence": cell.divergence}
+    if facts.coupling:
         given = coupled_pairs_file.is_file(cell.coupling)
-        nouns |= {"target": Spec(cell.target), "divergence": cell.divergence}
         nouns |= {"coupling": parse(coupled_pairs_file.INDEPENDENT if given else cell.coupling)}
         parts |= {"coupling pairs": coupled_pairs_file.sha256(cell.coupling)} if given else {}
-        # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
-        parts["targets"] = source(*(known.where for known in names.known() if known.kind == "target"))
     return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
 
 
 def _noun(kind: str, spec: Spec, process: str) -> str:
     """The digest of a noun: its source with everything it reaches, and what a user said of his own."""
     if spec.registered:
-        return source(names.find(kind, spec.name, process).where)
+        return source(names.find(kind, spec.name, process).where, process=process)
     if spec.is_expression:
-        return digest([expression_syntax.normal(spec.expression), spec.on, source(*EXPRESSION)])[:16]
-    return digest([closure.reached([spec.source]).value, spec.params, spec.on])[:16]
+        return digest([expression_syntax.normal(spec.expression), spec.on, source(*EXPRESSION, process=process)])[:16]
+    return digest([closure.reached([spec.source], (process,)).value, spec.params, spec.on])[:16]
 
 
 def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
@@ -134,16 +140,17 @@ def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _engine(name: str, looked_up: tuple[str, ...] = ()) -> dict[str, str]:
-    found = _closure((*ROOTS[name], *looked_up))
+def _engine(name: str, of_processes: tuple[str, ...], looked_up: tuple[str, ...] = ()) -> dict[str, str]:
+    """The sources and versions of a stage, with what is entered for the processes (`foundation.by_process`)."""
+    found = _closure((*ROOTS[name], *looked_up), of_processes)
     parts = {SOURCES: found.value} | {f"{SOURCE}{place}": text for place, text in found.definitions.items()}
     parts |= {f"version {library}": importlib.metadata.version(library) for library in LIBRARIES[name]}
     return parts | {"version python": ".".join(platform.python_version_tuple()[:2])}
 
 
 @functools.cache
-def _closure(roots: tuple[str, ...]) -> Closure:
-    return closure.reached(roots)
+def _closure(roots: tuple[str, ...], of_processes: tuple[str, ...]) -> Closure:
+    return closure.reached(roots, of_processes)
 
 
 def forget() -> None:

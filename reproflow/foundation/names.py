@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("names.json")
 class Name:
     """What the list says of an entry; `where` is `module:function`, `domain` is said of divergences (None is the real
     numbers), `images` and `sizes` of data sets: points by split, numbers a point, classes, features that FID compares.
-    `facts` is what measures declare.
+    `facts` are what measures and processes declare besides (`foundation.measures`, `foundation.processes`).
     """
 
     kind: str
@@ -39,6 +39,10 @@ class Name:
     domain: str | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The name as `names.json` has it: facts only where there are any."""
+        return {key: value for key, value in asdict(self).items() if key != "facts" or value}
 
 
 @functools.cache

@@ -17,8 +17,6 @@ CHANGES_NO_NUMBER = "what is entered counts where it is defined"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-PROCESSES = ("gaussian", "masked")
-
 
 @dataclass(frozen=True)
 class Entry:

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from reproflow.foundation import limits, measures, names, specs, user_files
+from reproflow.foundation import limits, measures, names, processes, specs, user_files
 from reproflow.foundation.errors import UsageError
 
 CHANGES_NO_NUMBER = "every value of a configuration is a part of the fingerprint by itself"
@@ -22,6 +31,16 @@ if TYPE_CHECKING:
     Metric = str
 else:
     Metric = Literal[measures.held()]
+ProcessName = Annotated[
+    str,
+    AfterValidator(processes.check),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(processes.known()))),
+]
+SolverName = Annotated[
+    str,
+    AfterValidator(processes.check_solver),
+    Field(json_schema_extra=lambda schema: schema.update(enum=list(processes.solvers()))),
+]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
@@ -87,7 +106,7 @@ class Training(Closed):
 class Sampling(Closed):
     """How samples are drawn: `solver` with `steps` steps, `n` samples; `eta` is the share of noise that `sde` adds."""
 
-    solver: Literal["euler", "heun", "rk4", "sde", "ancestral"] = "heun"
+    solver: SolverName = "heun"
     steps: Count = 16
     n: Count = 2000
     eta: Annotated[float, Field(ge=0, le=1)] = 1.0

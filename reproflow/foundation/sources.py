@@ -43,6 +43,11 @@ def read(module: str) -> Module:
     return syntax.read(_text(module))
 
 
+def exists(module: str) -> bool:
+    """Whether a module is there to be read."""
+    return _file(module) is not None
+
+
 def root(name: str) -> Definition:
     """The definition of a root, `module` or `module:name`; the whole module where the name is not one of its own.
 

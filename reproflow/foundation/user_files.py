@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from reproflow.foundation import expression_syntax, names, specs
+from reproflow.foundation import expression_syntax, names, processes, specs
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 
@@ -24,8 +24,6 @@ ARGUMENTS = {
     "weighting": ("t", "lam"),
     "divergence": ("a", "b", "t", "x"),
 }
-PREDICTIONS = ("velocity", "x1", "eps", "score", "v", "canonical")
-ON = {"gaussian": PREDICTIONS, "masked": ("ce", "canonical")}
 
 
 def check(kind: str, spec: Spec, process: str) -> None:
@@ -36,10 +34,11 @@ def check(kind: str, spec: Spec, process: str) -> None:
         return
     if kind not in ARGUMENTS:
         raise UsageError(f"{kind} {spec.name!r}: only {', '.join(ARGUMENTS)} can be a user's own.")
-    if spec.on and spec.on not in ON[process]:
+    weighted = processes.facts(process).weighted
+    if spec.on and spec.on not in weighted:
         raise UsageError(
             f"weighting {spec.name!r}: on {spec.on!r} is not a {process} prediction;"
-            f"{did_you_mean(spec.on, ON[process])} known: {', '.join(ON[process])}"
+            f"{did_you_mean(spec.on, weighted)} known: {', '.join(weighted)}"
         )
     if spec.is_expression:
         expression_syntax.parse(spec.expression, kind, process)

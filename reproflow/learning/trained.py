@@ -8,12 +8,11 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, tensor_files
-from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
+from reproflow.learning.networks.denoiser import DENOISERS, Denoiser
 from reproflow.learning.networks.heads import head_for
 from reproflow.learning.networks.stacked_mlp import stack
 from reproflow.learning.training.shard import FINAL
 from reproflow.theory.paths import get_path
-from reproflow.theory.targets import get_target
 
 
 def load_denoiser(
@@ -23,7 +22,7 @@ def load_denoiser(
     data: ToyData | ImageData,
     device: torch.device,
     weights: str = "ema",
-) -> GaussianDenoiser | MaskedDenoiser:
+) -> Denoiser:
     """The trained network of a cell: its averaged weights, or the raw ones with `weights="weights"`."""
     tensors, _ = tensor_files.read_tensors(slot.folder / FINAL)
     state = {
@@ -32,6 +31,4 @@ def load_denoiser(
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
     path = get_path(cell.path, cell.process)
-    if cell.process == "masked":
-        return MaskedDenoiser(network, head, path)
-    return GaussianDenoiser(network, head, path, get_target(cell.target))
+    return DENOISERS[cell.process](network, head, path, cell.target)

@@ -6,7 +6,7 @@ import itertools
 import textwrap
 from pathlib import Path
 
-from reproflow.foundation import files
+from reproflow.foundation import files, processes
 from reproflow.judge.published_objectives_table import HYPOTHESES, Field
 from reproflow.reporting.published_objectives import curve, said, summary
 
@@ -97,7 +97,7 @@ def _restated(row: dict[str, str]) -> str:
     factor, law = (row[key].removeprefix("expr:") for key in ("weighting", "time"))
     what = f"`{factor}`, canonical" if row["on"] == "canonical" else f"`{factor}` on {row['on']}"
     time = f"t = `{law}`" if law != row["time"] else f"`{law}` time"
-    process = "masked, " if row["process"] == "masked" else ""
+    process = "" if row["process"] == processes.known()[0] else f"{row['process']}, "
     return f"{process}{what}, `{row['path']}` path, {time}"
 
 

@@ -1,4 +1,4 @@
-"""Theory: the nouns of the field, one concept a file. Importing this wing registers them all."""
+"""Theory: the components of objectives, one concept a file. Importing this layer registers them all."""
 
 from reproflow.theory import couplings, divergences, paths, targets, times, weightings
 

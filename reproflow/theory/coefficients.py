@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from reproflow.theory.processes.base import get_process
+
 
 @dataclass(frozen=True)
 class Coefficients:
-    """A path at times t: all fields have t's shape.
+    """A path at times t: all tensors have t's shape; `process` is the name of the path's process.
 
     Derivatives are with respect to t. `lam` is log(alpha²/sigma²), or log(alpha/sigma) for a masked process, and `dlam`
     its derivative; `snr` is exp(lam).
@@ -21,7 +23,7 @@ class Coefficients:
     sigma: Tensor
     dalpha: Tensor
     dsigma: Tensor
-    process: str = "gaussian"
+    process: str
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Coefficients:
         """The same with every tensor changed: a type, a shape, a selection of rows."""
@@ -31,7 +33,8 @@ class Coefficients:
 
     @property
     def power(self) -> int:
-        return 1 if self.process == "masked" else 2
+        """The power of alpha/sigma that is the SNR of the process."""
+        return get_process(self.process).log_snr_power
 
     @property
     def lam(self) -> Tensor:

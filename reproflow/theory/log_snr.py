@@ -16,6 +16,7 @@ from torch import Tensor
 from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
+from reproflow.theory.processes.base import get_process
 
 
 def invert_lam(path: Path, lam: Tensor) -> Tensor:
@@ -35,4 +36,4 @@ def log_snr(path: Path, t: Tensor) -> Tensor:
 
 def elbo_coefficient(c: Coefficients) -> Tensor:
     """The ELBO integrand's coefficient: |lam'|/2 on the eps error, |alpha'|/(1 - alpha) on the cross-entropy."""
-    return c.dalpha.abs() / c.sigma if c.process == "masked" else 0.5 * c.dlam.abs()
+    return get_process(c.process).elbo_coefficient(c.alpha, c.sigma, c.dalpha, c.dsigma)

@@ -26,6 +26,7 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.divergences import Divergence, get_divergence
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam
 from reproflow.theory.paths import Path, get_path
+from reproflow.theory.processes.base import get_process
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_law_gaps import gaps
 from reproflow.theory.times import TimeLaw, get_time_law
@@ -134,4 +135,5 @@ def canonical(path: Path, law: TimeLaw, weighting: Weighting, t: Tensor) -> Tens
 
 def error_factor(weighting: Weighting, c: Coefficients) -> Tensor:
     """What an eps error (masked: a cross-entropy) is in units of what the weighting multiplies, of t's shape."""
-    return torch.ones_like(c.t) if c.process == "masked" else get_target(weighting.on).error_factor(c)
+    converts = get_process(c.process).converts
+    return get_target(weighting.on).error_factor(c) if converts else torch.ones_like(c.t)

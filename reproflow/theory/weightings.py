@@ -16,14 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.foundation import registry, user_files
+from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.numerics.bisection import bisect
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.components import Component, resolve
-
-BOTH = ("gaussian", "masked")
+from reproflow.theory.processes.base import facts, get_process, with_prediction
 
 
 def weighting(
@@ -31,10 +30,9 @@ def weighting(
 ) -> Callable[..., Any]:
     """Decorator: registers `(t, lam) -> factor` on the squared error of the prediction named by `on`.
 
-    Without `process`, a canonical weighting serves both processes, `ce` the masked one, and the rest the Gaussian one.
+    Without `process`, a canonical weighting serves every process, another one those that have its prediction.
     """
-    default = {"canonical": BOTH, "ce": ("masked",)}.get(on, ("gaussian",))
-    return registry.register("weighting", name, process=process or default, cite=cite, on=on, **meta)
+    return registry.register("weighting", name, process=process or with_prediction(on), cite=cite, on=on, **meta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Weighting(Component):
     @property
     def on(self) -> str:
         """What the factor multiplies: what was asked for, else what the noun says, else velocity (masked: ce)."""
-        return self.prediction or self.entry.meta.get("on") or ("ce" if self.process == "masked" else "velocity")
+        return self.prediction or self.entry.meta.get("on") or get_process(self.process).prediction
 
     def at(self, c: Coefficients) -> Tensor:
         """The factor at the path's times, of their shape."""
@@ -67,8 +65,8 @@ def get_weighting(spec: str | Spec, process: str = "gaussian", on: str = "") -> 
 
 def check_prediction(weighting: str, on: str, process: str) -> None:
     """Raises `UsageError`, naming the weighting, where `on` is not a prediction of the process."""
-    if on not in user_files.ON[process]:
-        known = ", ".join(user_files.ON[process])
+    if on not in facts(process).weighted:
+        known = ", ".join(facts(process).weighted)
         raise UsageError(f"weighting {weighting!r}: {on!r} is not a {process} prediction; known: {known}")
 
 

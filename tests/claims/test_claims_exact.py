@@ -147,7 +147,7 @@ def test_the_missing_dsigma_is_invisible_exactly_where_sigma_is_time() -> None:
     t = torch.linspace(0.2, 0.8, 4, dtype=torch.float64)
     # 003's own choice in its own time: alpha = sqrt(1 - t²), sigma = t.
     alpha = (1 - t**2).sqrt()
-    own = Coefficients(t, alpha, t, -t / alpha, torch.ones_like(t))
+    own = Coefficients(t, alpha, t, -t / alpha, torch.ones_like(t), "gaussian")
     for right, wrong in zip(
         velocity._forms(own, z, eps, "statement"), velocity._forms(own, z, eps, velocity.MISSING), strict=True
     ):

@@ -40,7 +40,7 @@ def test_the_exact_denoiser_is_the_posterior_mean_whatever_it_predicts(target: s
 def test_a_wrong_variance_integrates_to_one_and_is_seen_all_the_same() -> None:
     x, dx = three_gaussians.line(2001)
     c = at("linear", 0.6)
-    narrow = Coefficients(c.t, c.alpha, c.sigma**2, c.dalpha, c.dsigma)
+    narrow = Coefficients(c.t, c.alpha, c.sigma**2, c.dalpha, c.dsigma, c.process)
     assert float(three_gaussians.MIXTURE.log_density(x, narrow).exp().sum()) * dx == pytest.approx(1, abs=1e-12)
     assert ends._deviation(c, ends.VARIANCE) > 0.01
 

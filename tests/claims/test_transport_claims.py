@@ -136,7 +136,7 @@ def test_bending_is_measured_along_the_paths_that_a_solver_walks() -> None:
 
 def at_linear(t: float) -> Coefficients:
     one = tensor(1.0)
-    return Coefficients(t * one, t * one, (1 - t) * one, one, -one)
+    return Coefficients(t * one, t * one, (1 - t) * one, one, -one, "gaussian")
 
 
 def test_the_package_measures_straightness_at_second_order_from_below() -> None:

@@ -12,7 +12,7 @@ from scipy import integrate
 from torch import Tensor
 
 import reproflow.theory  # noqa: F401
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory import log_snr
 from reproflow.theory.objective import Objective
@@ -27,7 +27,7 @@ def names(kind: str, process: str) -> list[str]:
 
 # Away from the ends, where differences lose digits, and from t = 1/2, where some laws and weightings have a kink.
 T = torch.cat([torch.linspace(0.08, 0.46, 12), torch.linspace(0.54, 0.92, 12)]).double()
-PATHS = [(process, name) for process in registry.PROCESSES for name in names("path", process)]
+PATHS = [(process, name) for process in processes.known() for name in names("path", process)]
 # In reverse mode, which is faster and gives the same (tested below).
 LAWS = {name: get_time_law(name, fine=True) for name in names("time", "gaussian")}
 

@@ -11,7 +11,7 @@ import torch
 from scipy import integrate
 
 import reproflow.theory
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.foundation.errors import UsageError
 from reproflow.theory import log_snr
 from reproflow.theory.objective import Objective, get_objective
@@ -28,7 +28,7 @@ def names(kind: str, process: str) -> list[str]:
     return [entry.name for entry in registry.entries(kind, process)]
 
 
-PATHS = [(process, name) for process in registry.PROCESSES for name in names("path", process)]
+PATHS = [(process, name) for process in processes.known() for name in names("path", process)]
 
 
 def central(function, t: torch.Tensor, h: float = 1e-6) -> torch.Tensor:
@@ -139,7 +139,7 @@ def own_elbo(path) -> torch.Tensor:
     return central(lambda t: torch.log(path(t)[0] / path(t)[1]), T)
 
 
-@pytest.mark.parametrize("process", registry.PROCESSES)
+@pytest.mark.parametrize("process", processes.known())
 def test_a_canonical_weighting_is_its_canonical_form_under_every_law(process: str) -> None:
     for path, time in itertools.product(names("path", process), names("time", process)):
         p, law, weighting = get_path(path, process), get_time_law(time), get_weighting("sigmoid:k=1", process)
@@ -165,7 +165,7 @@ def test_eps_prediction_on_the_cosine_path_is_iddpm() -> None:
     torch.testing.assert_close(ratio, ratio[:1].expand(49), rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("process", registry.PROCESSES)
+@pytest.mark.parametrize("process", processes.known())
 def test_weightings_are_finite_and_not_negative(process: str) -> None:
     for path, name in itertools.product(names("path", process), names("weighting", process)):
         c = get_path(path, process).at(T)

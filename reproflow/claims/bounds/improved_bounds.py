@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
-from reproflow.exact import binary_chain, gaussian_chain, masked_chain, three_gaussians
+from reproflow.exact import binary_chain, gaussian_chain, three_gaussians
 from reproflow.exact.chain import Chain, expected, posterior
+from reproflow.exact.integrals import EXAMPLES
 from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
@@ -31,7 +32,7 @@ def chains() -> tuple[str, ...]:
 
 def _chain(case: str) -> Chain:
     process, name = case.split()
-    return masked_chain.example(name) if process == "masked" else gaussian_chain.example(name)
+    return EXAMPLES[process]().chain(name)
 
 
 @claim(

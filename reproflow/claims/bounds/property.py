@@ -9,9 +9,10 @@ import numpy as np
 from reproflow.claims.bounds import simple
 from reproflow.claims.policy import STATEMENT, Context, Measurement, claim
 from reproflow.exact import witness
+from reproflow.exact.integrals import EXAMPLES
 from reproflow.exact.shares import Array
 from reproflow.exact.witness import SIGNIFICANT, Witness
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.numerics.arrays import on_arrays
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED
@@ -21,7 +22,6 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
-PATHS = {"gaussian": "linear", "masked": "cosine"}
 DIP, BAD = "masked dip near the data", f"masked simple on {simple.BAD}"
 DIPPED = "expr:1 - 0.5*exp(0 - ((sigma - 0.08)/0.02)**2)"
 OWN = (DIP, BAD)
@@ -30,7 +30,10 @@ POINTS = 1001
 
 
 def _cases() -> tuple[str, ...]:
-    return (*(f"{process} {e.name}" for process in PATHS for e in registry.entries("weighting", process)), *OWN)
+    return (
+        *(f"{process} {e.name}" for process in processes.known() for e in registry.entries("weighting", process)),
+        *OWN,
+    )
 
 
 def _controls(case: str) -> tuple[str, ...]:
@@ -106,7 +109,7 @@ def minorant(w: Array) -> Array:
 @functools.lru_cache(maxsize=128)
 def _analysed(case: str) -> bounds.Bound:
     process, name = case.split(" ", 1)
-    path = simple.schedule(simple.BAD) if case == BAD else forward_path(PATHS[process], process)
+    path = simple.schedule(simple.BAD) if case == BAD else forward_path(EXAMPLES[process]().path, process)
     objective = Objective(path, get_time_law("uniform"), _weighting(case, process, name))
     return bounds.analyse(on_arrays(objective.weight), on_arrays(lambda t: log_snr(path, t)), points=POINTS)
 
@@ -144,5 +147,4 @@ def _violation(found: Witness) -> Measurement:
 
 def _dip(lam: Array, process: str) -> Array:
     """A weight of 1 with a dip: near the data, or for Gaussian diffusion as wide as its examples can see."""
-    where = (1 / (1 + np.exp(lam)) - 0.08) / 0.02 if process == "masked" else (lam - 2) / 2
-    return 1 - 0.5 * np.exp(-(where**2))
+    return 1 - 0.5 * np.exp(-(EXAMPLES[process]().dip(lam) ** 2))

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from reproflow.claims.bounds.improved_bounds import chains
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
-from reproflow.exact import gaussian_chain, masked_chain
 from reproflow.exact.chain import Chain, expected
-from reproflow.exact.integrals import DEFAULT_PATH, over_least, panels, path_kl, stieltjes
-from reproflow.foundation import registry
+from reproflow.exact.integrals import EXAMPLES, over_least, panels, path_kl, stieltjes
+from reproflow.foundation import processes, registry
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
@@ -39,7 +38,7 @@ _law = functools.cache(get_time_law)
 
 
 def _weightings() -> tuple[str, ...]:
-    return tuple(f"{p} {entry.name}" for p in DEFAULT_PATH for entry in registry.entries("weighting", p))
+    return tuple(f"{p} {entry.name}" for p in processes.known() for entry in registry.entries("weighting", p))
 
 
 def _laws(process: str) -> tuple[str, ...]:
@@ -49,14 +48,14 @@ def _laws(process: str) -> tuple[str, ...]:
 @functools.cache
 def _models(process: str, path_name: str) -> tuple[Chain, Chain, Chain]:
     """The chain of ST-1 on a path with denoiser and prior off; the denoiser alone; the prior alone."""
-    chain = masked_chain.example(path_name) if process == "masked" else gaussian_chain.example(path_name)
+    chain = EXAMPLES[process]().chain(path_name)
     return chain, chain.with_model(prior=chain.marginals[-1]), chain.with_model(reverse=chain.exact_reverse)
 
 
 @functools.cache
 def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
     """w_1..w_T, the largest 1, on a path (the process's default)."""
-    path_name = path_name or DEFAULT_PATH[process]
+    path_name = path_name or EXAMPLES[process]().path
     path = forward_path(path_name, process)
     w = Objective(path, _law(law), get_weighting(name, process)).weight(_middles(process, path_name))
     return w / w.max()
@@ -65,8 +64,8 @@ def _weights(process: str, name: str, law: str, path_name: str = "") -> Tensor:
 @functools.cache
 def _middles(process: str, path_name: str) -> Tensor:
     """The times between the levels of the chain of ST-1, (T,)."""
-    path = forward_path(path_name, process)
-    times = masked_chain.levels(path, 6) if process == "masked" else gaussian_chain.levels(path, 10)
+    example = EXAMPLES[process]()
+    times = example.levels(forward_path(path_name, process), example.steps)
     return 0.5 * (times[1:] + times[:-1])
 
 
@@ -190,7 +189,7 @@ def _measure(w: Tensor, variant: str) -> Tensor:
 
 
 def _discrete_gap(process: str, name: str, law: str, variant: str) -> float:
-    models = _models(process, DEFAULT_PATH[process])
+    models = _models(process, EXAMPLES[process]().path)
     w, weight = _weights(process, name, law), models[0].data.exp()
     nu = _measure(w, variant)
     prior = 0.0 if variant == NO_PRIOR else 1.0
@@ -217,7 +216,7 @@ def _continuous_gap(process: str, name: str, law: str, variant: str) -> float:
 @functools.cache
 def _in_time(process: str, name: str, law: str) -> tuple[Tensor, Tensor, Tensor]:
     """int w l - C_w by what training multiplies its errors with; at the edges w by its canonical form, and PKL."""
-    path, weighting = forward_path(DEFAULT_PATH[process], process), get_weighting(name, process)
+    path, weighting = forward_path(EXAMPLES[process]().path, process), get_weighting(name, process)
     objective = Objective(path, _law(law), weighting)
     on = panels(process, objective.weight)
     rate = _law(law).density(on.t) * objective.coefficient(on.t)
@@ -255,7 +254,7 @@ def noised_data(case: str, variant: str, context: Context) -> Measurement:
         law, w itself for its running minimum (a level with a negative share) must show one.
     """
     process, name = case.split()
-    chain = _models(process, DEFAULT_PATH[process])[0]
+    chain = _models(process, EXAMPLES[process]().path)[0]
     weights = [_weights(process, name, law) for law in _laws(process)]
     gaps = [_noised_gap(chain, w if variant == FALLING else _running_minimum(w), variant) for w in weights]
     monotone = sum(map(_monotone, weights))

@@ -12,10 +12,10 @@ from torch.nn import functional
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import registry, seeds
+from reproflow.learning.processes.masked import MaskedLoss
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import masked
-from reproflow.theory.processes.masked import MaskedLoss
 
 DATA, SCHEDULE = "weight depends on x1", "each token value masked at a pace of its own"
 

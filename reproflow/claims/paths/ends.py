@@ -122,7 +122,7 @@ def _distances(path: Path, end: float, limit: Tensor, variant: str) -> list[floa
     alpha, sigma = path(1 - t if variant == REVERSED else t)
     if variant == HALF:
         sigma = 0.5 * (1 + sigma)
-    c = Coefficients(t, alpha, sigma, torch.zeros_like(t), torch.zeros_like(t))
+    c = Coefficients(t, alpha, sigma, torch.zeros_like(t), torch.zeros_like(t), "gaussian")
     found = [(three_gaussians.MIXTURE.log_density(x, c).exp() - _law(x, *limit)).abs().max()]
     if end == 0:
         z = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64)

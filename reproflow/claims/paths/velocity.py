@@ -66,11 +66,11 @@ def central_difference(path: Path, z: Tensor, eps: Tensor, t: Tensor, h: float =
 def _forms(c: Coefficients, z: Tensor, eps: Tensor, variant: str) -> list[Tensor]:
     """The velocity along the path and as a function of (x, z), each (B, D), from the coefficients the variant holds."""
     if variant == FLIPPED:
-        c = Coefficients(c.t, c.alpha, c.sigma, c.dalpha, -c.dsigma)
+        c = Coefficients(c.t, c.alpha, c.sigma, c.dalpha, -c.dsigma, c.process)
     if variant == MISSING:
         # 003's sigma rises in its time, so only the size is left out: the sign is that of the time's direction.
         size = c.dsigma.abs()
-        c = Coefficients(c.t, c.alpha, c.sigma, c.dalpha / size, c.dsigma / size)
+        c = Coefficients(c.t, c.alpha, c.sigma, c.dalpha / size, c.dsigma / size, c.process)
     x = c.alpha[:, None] * z + c.sigma[:, None] * eps
     slope = (c.dsigma / c.sigma)[:, None]
     return [get_target("velocity").of(z, eps, c), (c.dalpha[:, None] - slope * c.alpha[:, None]) * z + slope * x]

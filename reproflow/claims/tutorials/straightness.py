@@ -208,7 +208,7 @@ def _euler(steps: int, k: int) -> Tensor:
         if k > 1:
             return transport.reflow_velocity(mixture, x, t)
         one = _scalar(1.0)
-        return mixture.marginal_velocity(x, Coefficients(t * one, t * one, (1 - t) * one, one, -one))
+        return mixture.marginal_velocity(x, Coefficients(t * one, t * one, (1 - t) * one, one, -one, "gaussian"))
 
     times = torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()
     return ode.integrate(field, _starts(), times, "euler")[0]

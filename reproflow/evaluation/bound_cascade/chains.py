@@ -9,21 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reproflow.evaluation.bound_cascade.gaussian import Gaussian
-from reproflow.evaluation.bound_cascade.masked import Masked
 from reproflow.evaluation.bound_cascade.profile import over_rows
-from reproflow.evaluation.bound_cascade.rows import INCONCLUSIVE, NOTHING, REACH, REFUTED, SUPPORTED, place, row_of
+from reproflow.evaluation.bound_cascade.rows import INCONCLUSIVE, NOTHING, REACH, REFUTED, SUPPORTED, row_of
+from reproflow.evaluation.bound_cascade.subject import Subject
 from reproflow.foundation import seeds
 from reproflow.foundation.schema import Cascade
 from reproflow.numerics.statistics import Measured, jackknife
 
 TOLD = (0.0, 0.25, 0.5, 0.75)
 """Parts of the way from data to noise at which bounds are told."""
-COUNTED = {"masked": (0.5, 0.75, 0.875, 0.9375), "gaussian": (0.125, 0.25, 0.5, 0.75)}
-"""Parts of the way at which the divergence of data and model is counted: nearer the data it would take more samples."""
 BLOCKS = 20
-
-Subject = Masked | Gaussian
 
 
 class Chains:
@@ -32,7 +27,6 @@ class Chains:
     def __init__(self, subject: Subject, ends: tuple[float, float], settings: Cascade, scope: tuple[str, str]) -> None:
         self.subject, self.ends, self.settings, self.scope = subject, ends, settings, scope
         self._found: dict[int, dict[float, Measured]] = {}
-        self._extra: dict[str, Any] = {} if isinstance(subject, Masked) else {"ends": ends}
 
     def level(self, part: float) -> float:
         """The noise level at a part of the way."""
@@ -41,24 +35,23 @@ class Chains:
     def path_kls(self, steps: int) -> dict[float, Measured]:
         """PKL_i by the part of the way; the longest chain also tells those at which divergences are counted."""
         if steps not in self._found:
-            process = "masked" if isinstance(self.subject, Masked) else "gaussian"
-            parts = sorted({*TOLD, *(COUNTED[process] if steps == self.settings.steps[-1] else ())})
+            parts = sorted({*TOLD, *(self.subject.counted if steps == self.settings.steps[-1] else ())})
             kept = torch.tensor([round(part * steps) for part in parts])
             generator = seeds.generator("cascade paths", *self.scope, steps)
-            told = self.subject.paths(steps, 4 * self.settings.images, kept, generator, **self._extra)
+            told = self.subject.paths(steps, 4 * self.settings.images, kept, generator, self.ends)
             self._found[steps] = {part: over_rows(row) for part, row in zip(parts, told, strict=True)}
         return self._found[steps]
 
-    def data_model_kls(self, process: str) -> list[dict[str, Any]]:
+    def data_model_kls(self) -> list[dict[str, Any]]:
         """KL(q || p^(i)) of the longest chain."""
-        steps, parts, labels = self.settings.steps[-1], COUNTED[process], self.subject.labels
+        steps, parts, labels = self.settings.steps[-1], self.subject.counted, self.subject.labels
         y = labels.repeat(self.settings.samples // len(labels) + 1)[: self.settings.samples]
         generator = seeds.generator("cascade samples", *self.scope, steps)
         kept = torch.tensor([round(part * steps) for part in parts])
-        found = self.subject.occupation(steps, y, kept, generator, **self._extra)
+        found = self.subject.occupation(steps, y, kept, generator, self.ends)
         limits = self.path_kls(steps)
         return [
-            data_model_kl(place(process, torch.tensor(self.level(part))), occupied, y, labels, limits[part])
+            data_model_kl(self.subject.place(torch.tensor(self.level(part))), occupied, y, labels, limits[part])
             for part, occupied in zip(parts, found, strict=True)
         ]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -24,11 +25,34 @@ from reproflow.learning.data import ImageData
 from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.learning.sampling.ode import base_scale
 from reproflow.numerics.statistics import Measured
-from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.log_snr import invert_lam, log_snr
+from reproflow.theory.paths import Path
+
+LARGEST_LAM = 10.0
+"""Levels end here towards the data: a level of grey is told from the next long before."""
+POINTS = 97
 
 
 class Gaussian:
     """A Gaussian network beside its training set; levels are -lam."""
+
+    counted: ClassVar[tuple[float, ...]] = (0.125, 0.25, 0.5, 0.75)
+
+    @staticmethod
+    def noise_levels(path: Path, t_range: tuple[float, float]) -> Tensor:
+        """-lam, evenly, (J,)."""
+        low, high = log_snr(path, torch.tensor(t_range, dtype=torch.float64)).tolist()
+        return torch.linspace(-min(high, LARGEST_LAM), -low, POINTS, dtype=torch.float64)
+
+    @staticmethod
+    def log_snr_at(levels: Tensor) -> Tensor:
+        """lam, of the levels' shape."""
+        return -levels
+
+    @staticmethod
+    def place(level: Tensor) -> str:
+        """lam in words."""
+        return f"lam={-float(level):.6g}"
 
     def __init__(self, denoiser: GaussianDenoiser, data: ImageData) -> None:
         self.denoiser, self.data, self.path = denoiser, data, denoiser.path

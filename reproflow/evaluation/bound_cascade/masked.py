@@ -11,6 +11,8 @@ network's -log mu of what appears above level i, less the log of how many points
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from scipy.special import betainc
 from torch import Generator, Tensor
@@ -21,13 +23,34 @@ from reproflow.exact.posterior import agreeing
 from reproflow.learning.data import ImageData
 from reproflow.learning.networks.denoiser import MaskedDenoiser
 from reproflow.numerics.statistics import Measured
+from reproflow.theory.paths import Path
 
+POINTS = 201
+"""Levels that are even in m, and as many that are even in its log-odds."""
 NONE = Measured(0.0, 0.0)
 """KL_T: at the noise end every token is hidden, in data and model alike."""
 
 
 class Masked:
     """A masked network beside its training set; levels are shares m of hidden tokens."""
+
+    counted: ClassVar[tuple[float, ...]] = (0.5, 0.75, 0.875, 0.9375)
+
+    @staticmethod
+    def noise_levels(path: Path, t_range: tuple[float, float]) -> Tensor:
+        """Shares of hidden tokens, dense at both ends, (J,)."""
+        even = torch.linspace(0, 1, POINTS, dtype=torch.float64)
+        return torch.cat([even, torch.linspace(-14, 14, POINTS, dtype=torch.float64).sigmoid()]).unique()
+
+    @staticmethod
+    def log_snr_at(levels: Tensor) -> Tensor:
+        """lam = logit(1 - m), of the levels' shape."""
+        return torch.logit(1 - levels, eps=1e-12)
+
+    @staticmethod
+    def place(level: Tensor) -> str:
+        """The share of hidden tokens in words."""
+        return f"m={float(level):.6g}"
 
     def __init__(self, denoiser: MaskedDenoiser, data: ImageData) -> None:
         self.denoiser, self.data = denoiser, data
@@ -58,10 +81,17 @@ class Masked:
         gap = posterior.gather(-1, chosen).log() - log_mu.gather(-1, chosen)
         return torch.where(z == self.vocabulary, gap[..., 0], 0.0).sum(1) / levels
 
-    def paths(self, steps: int, images: int, kept: Tensor, generator: Generator) -> Tensor:
+    def paths(
+        self,
+        steps: int,
+        images: int,
+        kept: Tensor,
+        generator: Generator,
+        ends: tuple[float, float] = (0.0, 1.0),
+    ) -> Tensor:
         """log q(path above level i) - log p(path above level i) on paths of the chain of so many steps, in nats.
 
-        Levels are m = i/steps; `kept` (I,) are the i that are told: (I, images). Its mean is PKL_i.
+        Levels are m = i/steps; `kept` (I,) are the i that are told: (I, images). Its mean is PKL_i. `ends` are 0 and 1.
         """
         x, y = self._drawn(images, generator)
         first_hidden = (torch.rand(x.shape, generator=generator, dtype=torch.float64) * steps).floor().long() + 1
@@ -80,7 +110,9 @@ class Masked:
             ).double().log() - points
         return told
 
-    def occupation(self, steps: int, y: Tensor, kept: Tensor, generator: Generator) -> Tensor:
+    def occupation(
+        self, steps: int, y: Tensor, kept: Tensor, generator: Generator, ends: tuple[float, float] = (0.0, 1.0)
+    ) -> Tensor:
         """p^(i)(z_n) sample by sample: the optimal decoder at level i of samples of classes y (S,): (I, S, N).
 
         A sample whose shown tokens no point has is in no data set's support; it counts for none (its row is zero).

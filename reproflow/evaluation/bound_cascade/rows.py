@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from scipy.special import stdtrit
-from torch import Tensor
 
 from reproflow.evaluation.bound_cascade.columns import REPLICATES, TOLERANCE
 from reproflow.numerics.statistics import Measured
@@ -29,8 +28,3 @@ def row_of(quantity: str, at: str, value: Measured, reference: Measured | None =
     """The columns of a quantity; verdicts are added where there is something to decide."""
     row = {"quantity": quantity, "at": at, "value": value.value, "se": value.se}
     return row | ({} if reference is None else {"reference": reference.value, "reference_se": reference.se})
-
-
-def place(process: str, level: Tensor) -> str:
-    """A noise level as the column `at` names it: the share of hidden tokens, or lam."""
-    return f"m={float(level):.6g}" if process == "masked" else f"lam={-float(level):.6g}"

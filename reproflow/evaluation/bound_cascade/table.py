@@ -24,12 +24,11 @@ import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from reproflow.evaluation.bound_cascade.chains import TOLD, Chains, Subject
+from reproflow.evaluation.bound_cascade.chains import TOLD, Chains
 from reproflow.evaluation.bound_cascade.columns import COLUMNS, REPLICATES
-from reproflow.evaluation.bound_cascade.gaussian import Gaussian
-from reproflow.evaluation.bound_cascade.masked import Masked
 from reproflow.evaluation.bound_cascade.profile import Profile, over_rows
-from reproflow.evaluation.bound_cascade.rows import INCONCLUSIVE, REFUTED, SUPPORTED, identity, place, row_of
+from reproflow.evaluation.bound_cascade.rows import INCONCLUSIVE, REFUTED, SUPPORTED, identity, row_of
+from reproflow.evaluation.bound_cascade.subject import SUBJECTS, Subject
 from reproflow.evaluation.collect import write_csv
 from reproflow.foundation import grid, registry, seeds
 from reproflow.foundation.errors import UserFunctionError
@@ -39,7 +38,6 @@ from reproflow.foundation.schema import Cascade
 from reproflow.foundation.store import Slot
 from reproflow.learning import data as datasets
 from reproflow.learning.data import ImageData
-from reproflow.learning.networks.denoiser import MaskedDenoiser
 from reproflow.learning.trained import load_denoiser
 from reproflow.numerics.statistics import Measured
 from reproflow.theory import bounds
@@ -51,9 +49,6 @@ from reproflow.theory.weightings import Weighting, get_weighting
 
 RANGE = (1e-3, 1 - 1e-3)
 """Beyond these times a weight is held at its value there, so that none is infinite."""
-LARGEST_LAM = 10.0
-"""Gaussian levels end here towards the data: a level of grey is told from the next long before."""
-POINTS = {"masked": 201, "gaussian": 97}
 QUARTERS = 4
 
 
@@ -102,7 +97,7 @@ def _of_cell(run: Run, cell: Cell, slot: Slot, device: torch.device) -> list[dic
     loaded = datasets.load(run.data_file(cell.dataset))
     assert isinstance(loaded, ImageData)
     denoiser = load_denoiser(cell, grid.experiment_of(run.config, cell.experiment), slot, loaded, device)
-    subject = Masked(denoiser, loaded) if isinstance(denoiser, MaskedDenoiser) else Gaussian(denoiser, loaded)
+    subject = SUBJECTS[cell.process]()(denoiser, loaded)
     return measure(subject, denoiser.path, run.config.cascade)
 
 
@@ -114,8 +109,8 @@ def _about(cell: Cell) -> dict[str, Any]:
 
 def measure(subject: Subject, path: Path, settings: Cascade) -> list[dict[str, Any]]:
     """Every row of one network, by draws that depend on process and data set alone."""
-    process, scope = path.process, (path.process, subject.data.name)
-    levels = _levels(path)
+    scope = (path.process, subject.data.name)
+    levels = subject.noise_levels(path, RANGE)
     profile = subject.profile(levels, settings.images, seeds.generator("cascade profile", *scope))
     chains = Chains(subject, (float(levels[0]), float(levels[-1])), settings, scope)
     entropy, longest = _entropy(subject), settings.steps[-1]
@@ -123,29 +118,20 @@ def measure(subject: Subject, path: Path, settings: Cascade) -> list[dict[str, A
     for part in TOLD:
         index = int((levels - chains.level(part)).abs().argmin())
         found = profile.path_kl(index)
-        rows.append(row_of("path_kl", place(process, levels[index]), found, chains.path_kls(longest)[part]))
-        rows.append(row_of("elbo", place(process, levels[index]), Measured(-entropy - found.value, found.se)))
+        rows.append(row_of("path_kl", subject.place(levels[index]), found, chains.path_kls(longest)[part]))
+        rows.append(row_of("elbo", subject.place(levels[index]), Measured(-entropy - found.value, found.se)))
     limit = profile.path_kl(0)
     rows += [row_of("path_kl_steps", str(n), chains.path_kls(n)[0.0], limit) for n in settings.steps]
     rows += _weighted_sums(subject, path, profile, seeds.generator("cascade excess", *scope), settings.images)
-    return [*rows, *chains.data_model_kls(process)]
+    return [*rows, *chains.data_model_kls()]
 
 
 # -- levels ------------------------------------------------------------------------------------------------------------
 
 
-def _levels(path: Path) -> Tensor:
-    """Noise levels from data to noise: shares m of hidden tokens, dense at both ends, or -lam, evenly."""
-    if path.process == "masked":
-        even = torch.linspace(0, 1, POINTS["masked"], dtype=torch.float64)
-        return torch.cat([even, torch.linspace(-14, 14, POINTS["masked"], dtype=torch.float64).sigmoid()]).unique()
-    low, high = log_snr(path, torch.tensor(RANGE, dtype=torch.float64)).tolist()
-    return torch.linspace(-min(high, LARGEST_LAM), -low, POINTS["gaussian"], dtype=torch.float64)
-
-
 def _times(path: Path, levels: Tensor) -> Tensor:
     """The times of levels, inside `RANGE`."""
-    lam = torch.logit(1 - levels, eps=1e-12) if path.process == "masked" else -levels
+    lam = SUBJECTS[path.process]().log_snr_at(levels)
     found = invert_lam(path, lam)
     ends = torch.tensor(RANGE, dtype=torch.float64)
     return torch.where(found.isfinite(), found, torch.where(lam > 0, ends[1], ends[0])).clamp(*RANGE)
@@ -202,7 +188,7 @@ def _terms(path: Path, weighting: Weighting, profile: Profile) -> list[dict[str,
     """The weighted sum of bounds term by term, levels taken together by quarters of the way (001, Fig. 1)."""
     low, high = profile.levels[0], profile.levels[-1]
     ends = low + (high - low) * torch.linspace(0, 1, QUARTERS + 1, dtype=torch.float64)
-    told = [place(path.process, level) for level in ends]
+    told = [SUBJECTS[path.process]().place(level) for level in ends]
     where = [f"{told[0]} alone", *(f"{a} to {b.partition('=')[2]}" for a, b in itertools.pairwise(told))]
     terms = profile.terms(_w(path, weighting, profile.levels), ends[1:-1])
     return [

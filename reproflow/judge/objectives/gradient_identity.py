@@ -19,6 +19,7 @@ the weight: so the network sees and gives numbers of order one, whatever the pat
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from reproflow.exact import conditional_losses, four_tokens, three_gaussians
 from reproflow.foundation import seeds
+from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import gauss_rules
 from reproflow.numerics.intervals import Interval
@@ -56,6 +58,10 @@ class Sample:
     weight: Tensor
 
 
+SIDES: ByProcess[Callable[[NumericObjective, Sample], Sides]] = ByProcess("check of gradients", __name__)
+"""By process: parameters, and the two losses at every time under the weight and under the control's."""
+
+
 def judge(subject: NumericObjective, t_range: Interval | None = None) -> dict[str, Any]:
     """`verdict` (supported: the relative gap is at most 1e-8), `relative_gap`, `control_gap` and `reason`.
 
@@ -68,7 +74,7 @@ def judge(subject: NumericObjective, t_range: Interval | None = None) -> dict[st
     if reason := _undefined(at):
         return undefined(reason)
     at = replace(at, weight=weight / weight.abs().max())
-    theta, sides = (_masked if subject.objective.process == "masked" else _gaussian)(subject, at)
+    theta, sides = SIDES[subject.objective.process](subject, at)
     gap, control = (_gap(at, theta, *each) for each in sides)
     return _verdict(gap, control, f"{TIMES} times in [{low:g}, {high:g}]")
 
@@ -134,7 +140,7 @@ def _gradient(losses: Tensor, weight: Tensor, step: Tensor, theta: Tensor) -> Te
 # -- Gaussian ----------------------------------------------------------------------------------------------------------
 
 
-def _gaussian(subject: NumericObjective, at: Sample) -> Sides:
+def gaussian_sides(subject: NumericObjective, at: Sample) -> Sides:
     """Parameters, and the two losses at every time (N,) under the weight and under the control's."""
     c, size = _scaled(subject.objective.path.at(at.t), subject.output)
     theta = three_gaussians.parameters(0).requires_grad_()
@@ -150,7 +156,7 @@ def _scaled(c: Coefficients, output: str) -> tuple[Coefficients, Tensor]:
     """Coefficients of unit size whose velocity is the target over k = sqrt(a² + b²), and k² (N,)."""
     a, b = get_target(output).coefficients(c)
     state, size = torch.hypot(c.alpha, c.sigma), torch.hypot(a, b)
-    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size), size.square()
+    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size, c.process), size.square()
 
 
 def _of_data() -> conditional_losses.Weight:
@@ -168,7 +174,7 @@ def _of_data() -> conditional_losses.Weight:
 # -- masked ------------------------------------------------------------------------------------------------------------
 
 
-def _masked(subject: NumericObjective, at: Sample) -> Sides:
+def masked_sides(subject: NumericObjective, at: Sample) -> Sides:
     """The same for the cross-entropy of the hidden tokens."""
     c, theta = subject.objective.path.at(at.t), _token_parameters().requires_grad_()
     weights = torch.ones(len(four_tokens.data()[0]), dtype=torch.float64), _data_weight()

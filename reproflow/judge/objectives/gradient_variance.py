@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from torch import Tensor
 from reproflow.exact import four_tokens
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import seeds
+from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.gradient_identity import RANGE, inside
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import gauss_rules, trapezoid
@@ -45,10 +46,21 @@ REACH, SPACING = 6.5, 0.75
 """The trapezoid rule in x: how far it goes and its spacing, in standard deviations of the narrowest component."""
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MISSING = 0.01
-MODELS = {
-    "gaussian": f"eight_gaussians; a network linear in its parameters, {FEATURES} tanh features of x and t",
-    "masked": f"four tokens of three letters; a network linear in its parameters, {four_tokens.HIDDEN} tanh features",
-}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The data and the network that gradients are computed for, in words, and the moments of one draw's gradient.
+
+    `moments(c, output)` gives `Moments` at the times of c as tensors.
+    """
+
+    words: str
+    moments: Callable[[Coefficients, str], tuple[Tensor, Tensor, Tensor]]
+
+
+MODELS: ByProcess[Callable[[], Model]] = ByProcess("variance of gradients", __name__)
+"""By process: the model whose gradients are computed."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ def nothing(reason: str, process: str) -> dict[str, Any]:
 
 def _nothing(t_range: Interval, process: str, reason: str) -> dict[str, Any]:
     empty = dict.fromkeys(("this", "uniform", "optimal", "start", "trained", "optimal_law"))
-    return {**empty, "range": list(t_range), "model": MODELS[process], "reason": f"not defined: {reason}"}
+    return {**empty, "range": list(t_range), "model": MODELS[process]().words, "reason": f"not defined: {reason}"}
 
 
 def _told(
@@ -128,7 +140,7 @@ def _told(
         **ratios,
         "optimal_law": {"u": list(LEVELS), **laws},
         "range": list(t_range),
-        "model": MODELS[process],
+        "model": MODELS[process]().words,
         "reason": _reason(ratios, t_range),
     }
 
@@ -214,11 +226,11 @@ def _interpolated(moments: Moments) -> Moments:
 
 def _moments(subject: NumericObjective, t: Tensor) -> Moments:
     c = subject.objective.path.at(t)
-    rows = _of_tokens(c) if subject.objective.process == "masked" else _of_points(c, subject.output)
+    rows = MODELS[subject.objective.process]().moments(c, subject.output)
     return Moments(*(each.numpy() for each in rows))
 
 
-def _of_tokens(c: Coefficients) -> tuple[Tensor, Tensor, Tensor]:
+def of_tokens(c: Coefficients, output: str) -> tuple[Tensor, Tensor, Tensor]:
     z, shown, posterior = four_tokens.states()
     phi, hidden = four_tokens.features(z), (z == four_tokens.LETTERS).double()
     p, size = four_tokens.seen(z, c.alpha, c.sigma) * shown, phi.square().sum(1)
@@ -229,7 +241,7 @@ def _of_tokens(c: Coefficients) -> tuple[Tensor, Tensor, Tensor]:
     return start, trained, mean
 
 
-def _of_points(c: Coefficients, output: str) -> tuple[Tensor, Tensor, Tensor]:
+def of_points(c: Coefficients, output: str) -> tuple[Tensor, Tensor, Tensor]:
     found = [_at(c.map(functools.partial(torch.select, dim=0, index=i)), output) for i in range(len(c.t))]
     start, trained, mean = (torch.stack(rows) for rows in zip(*found, strict=True))
     return start, trained, mean

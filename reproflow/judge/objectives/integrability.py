@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral, integral
@@ -47,15 +48,22 @@ def mean_of(subject: NumericObjective, t_range: Interval) -> Mean:
     return Mean(by_quantile, span, _inner(_quantile_octaves(subject), span), True)
 
 
-def bound_constant(subject: NumericObjective) -> Integral:
-    """What makes the constant C_w finite: the integral of w dalpha (masked), or of w dlam to the data (Gaussian).
+@dataclass(frozen=True)
+class BoundConstant:
+    """What makes the constant C_w finite: an integral, what it is in words, and where an infinite one does no harm."""
 
-    For a Gaussian process this is sufficient, and needed where the data have a density; towards the noise the loss
-    itself falls like exp(lam).
-    """
-    if subject.objective.process == "masked":
-        return integral(lambda t: subject.w(t) * subject.dalpha(t), 0.0, 1.0, subject.dense)
-    return integral(lambda t: subject.w(t) * subject.dlam(t), 0.5, 1.0, (OWN, subject.dense[1]))
+    of: Callable[[NumericObjective], Integral]
+    what: str
+    exception: str = ""
+
+
+BOUND_CONSTANTS: ByProcess[Callable[[], BoundConstant]] = ByProcess("constant of the bound", __name__)
+"""By process: what makes the constant C_w finite."""
+
+
+def bound_constant(subject: NumericObjective) -> Integral:
+    """The integral that makes the constant C_w finite."""
+    return BOUND_CONSTANTS[subject.objective.process]().of(subject)
 
 
 @dataclass(frozen=True)

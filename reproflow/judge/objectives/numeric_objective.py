@@ -19,6 +19,7 @@ from reproflow.theory import time_law_gaps
 from reproflow.theory.admission import admit_time_law
 from reproflow.theory.log_snr import elbo_coefficient, log_snr
 from reproflow.theory.objective import Objective
+from reproflow.theory.processes.base import get_process
 from reproflow.theory.targets import get_target
 
 WHOLE = (0.0, 1.0)
@@ -77,11 +78,11 @@ class NumericObjective:
         """What the coefficient multiplies: what the weighting names, or the usual output if it is canonical."""
         if self.objective.prediction != "canonical":
             return self.objective.prediction
-        return "ce" if self.objective.process == "masked" else "velocity"
+        return get_process(self.objective.process).prediction
 
     def _canonical_on_output(self, t: Tensor) -> Tensor:
-        c = self.objective.path.at(t)
-        factor = torch.ones_like(t) if c.process == "masked" else get_target("velocity").error_factor(c)
+        c, process = self.objective.path.at(t), get_process(self.objective.process)
+        factor = get_target(process.prediction).error_factor(c) if process.converts else torch.ones_like(t)
         return self.objective.weight(t) * elbo_coefficient(c) / factor
 
     def dlam(self, t: np.ndarray) -> np.ndarray:

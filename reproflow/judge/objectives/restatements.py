@@ -25,6 +25,7 @@ from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral
 from reproflow.theory.bounds import Bound
 from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.processes.base import get_process
 from reproflow.theory.targets import get_target
 
 SHARES = np.arange(1, 20) / 20
@@ -97,7 +98,7 @@ def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any])
         # Above zero at single times alone, as where the time law is all atoms.
         return {"bands": [], "quartiles": None, "halves": halves}
     told = 1 / (1 + np.exp(-lam))
-    learnt = told * (1 - told) if subject.objective.process == "masked" else told
+    learnt = get_process(subject.objective.process).reference_error(told)
     ends = np.array([lam[0], *(each for each in BANDS if lam[0] < each < lam[-1]), lam[-1]])
     below = {"share": _below(lam, w), "loss": _below(lam, w * learnt)}
     parts = {key: np.diff(np.interp(ends, lam, each)).tolist() for key, each in below.items()}
@@ -120,7 +121,7 @@ def on_targets(subject: NumericObjective, lam: Sequence[float]) -> dict[str, Any
 
     A canonical weighting is no factor yet: its own is that of the given time law, and all targets are told.
     """
-    if subject.objective.process == "masked":
+    if not get_process(subject.objective.process).converts:
         return None
     t = invert_lam(subject.objective.path, torch.tensor(list(lam), dtype=torch.float64))
     reached = t.isfinite()

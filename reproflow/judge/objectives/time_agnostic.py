@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from scipy import special
 
+from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import cumulative, quadrature
@@ -49,7 +50,7 @@ def check_tokens(tokens: int | None, time_agnostic: bool, process: str) -> None:
     """Raises `UsageError` where the moment test is half asked for, or not defined."""
     if (tokens is not None) != time_agnostic:
         raise UsageError("--tokens and --time-agnostic go together: the length of a network without time input.")
-    if tokens is not None and process != "masked":
+    if tokens is not None and processes.facts(process).timed:
         raise UsageError(f"--time-agnostic is about masked networks; the process is {process}: add --process masked.")
     if tokens is not None and not 1 <= tokens <= LONGEST:
         raise UsageError(f"--tokens {tokens} is not a number of tokens from 1 to {LONGEST}.")

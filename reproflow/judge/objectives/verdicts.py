@@ -126,12 +126,11 @@ def _advice(bound: Bound, lam: Sequence[float]) -> dict[str, Any] | None:
 def _flags(subject: NumericObjective) -> dict[str, Any]:
     """What is worth knowing beside the verdict: whether C_w is finite, and what w tends to at the noise end."""
     constant, limit = means.bound_constant(subject), means.noise_limit(subject)
-    masked = subject.objective.process == "masked"
-    what = "the integral of w dalpha" if masked else "the integral of w dlam towards the data"
+    of_bound = means.BOUND_CONSTANTS[subject.objective.process]()
+    what = of_bound.what
     reason = {
         "finite": f"C_w is finite: {what} is",
-        "infinite": f"{what} is infinite, and C_w with it"
-        + ("" if masked else " for data with a density, unless lam is cut"),
+        "infinite": f"{what} is infinite, and C_w with it{of_bound.exception}",
         "inconclusive": f"{what} diverges or nearly so",
     }[constant.verdict]
     return {

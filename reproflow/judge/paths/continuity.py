@@ -10,12 +10,14 @@ of p and of p u are differences of values.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from reproflow.exact.mixture import Mixture
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.judge.paths.derivatives import FEW, SINGLE, at, room, times
 from reproflow.judge.paths.discontinuities import Breaks
@@ -34,6 +36,11 @@ MIXTURE = Mixture(
 TOKENS = np.array([[0.5], [0.3], [0.2]])
 
 
+Residual = Callable[[Course, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, str]]
+RESIDUALS: ByProcess[Residual] = ByProcess("continuity equation", __name__)
+"""By process: the residual at times t (T,) by differences of these steps, its error, and why it has none."""
+
+
 def continuity(course: Course, breaks: Breaks) -> dict[str, Any]:
     """d p_t/dt is what the velocity moves, at 16 times.
 
@@ -47,7 +54,7 @@ def continuity(course: Course, breaks: Breaks) -> dict[str, Any]:
     t = times(FEW, breaks)
     if (bad := ~np.isfinite(course.slopes(t)).all(0)).any():
         return _verdict(REFUTED, None, f"there is no finite velocity at t = {t[bad][0]:.4g}")
-    residual, error, fault = (_masked if course.path.process == "masked" else _gaussian)(course, t, room(t, breaks))
+    residual, error, fault = RESIDUALS[course.path.process](course, t, room(t, breaks))
     worst = int(np.argmax(np.nan_to_num(residual, nan=np.inf)))
     value = float(residual[worst])
     if fault:
@@ -65,7 +72,7 @@ def _verdict(verdict: str, residual: float | None, reason: str) -> dict[str, Any
     return {"verdict": verdict, "residual": shown, "reason": reason}
 
 
-def _gaussian(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+def gaussian_residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """|dp/dt + d(p u)/dx| over x from end to end of the mixture, largest at each of the times (T,), and its error."""
     alpha, sigma = course.values(t)
     variance = alpha**2 * MIXTURE.stds.numpy()[:, None] ** 2 + sigma**2
@@ -97,10 +104,10 @@ def _flux(values: np.ndarray, slopes: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _coefficients(values: np.ndarray, slopes: np.ndarray) -> Coefficients:
     alpha, sigma, dalpha, dsigma = (torch.from_numpy(np.array(row)) for row in (*values, *slopes))
-    return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma)
+    return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma, "gaussian")
 
 
-def _masked(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+def masked_residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """|dp/dt - what the rates move| over the states, largest at each of the times (T,), and its error."""
     (alpha, sigma), (dalpha, _) = course.values(t), course.slopes(t)
     change, error = derivative(lambda t: _law(course.values(t)), t, steps)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.judge.paths.discontinuities import Breaks
 from reproflow.judge.paths.path_values import NAMES, OCTAVES, Course
@@ -68,14 +71,27 @@ def _velocity_verdict(
     return SUPPORTED, f"the derivatives agree with differences at {len(t)} times{kinks}"
 
 
+@dataclass(frozen=True)
+class Speed:
+    """How fast a path moves, of arrays (alpha', sigma'), in words too, and what an infinite integral means."""
+
+    what: str
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    if_infinite: str = ""
+
+
+SPEEDS: ByProcess[Callable[[], Speed]] = ByProcess("speed of a path", __name__)
+"""By process: the speed whose integral is finite where the target of training is."""
+
+
 def integrable(course: Course, breaks: Breaks, velocity: str) -> dict[str, Any]:
     """The integral of alpha'² + sigma'² over uniform t is finite (masked: of |alpha'|).
 
     For standardised data it is E|alpha' x1 + sigma' eps|², the size of the target that a network is to learn. By
     adaptive quadrature, with the exponents of the ends and of poles (`numerics.quadrature`).
     """
-    masked = course.path.process == "masked"
-    what = "|alpha'|" if masked else "alpha'² + sigma'²"
+    speed = SPEEDS[course.path.process]()
+    what = speed.what
     if breaks.jumps:
         reason = f"the path jumps {at(breaks.jumps)}: {what} has no finite integral across"
         return {"verdict": REFUTED, "integral": "inf", "reason": reason}
@@ -85,11 +101,11 @@ def integrable(course: Course, breaks: Breaks, velocity: str) -> dict[str, Any]:
 
     def integrand(t: np.ndarray) -> np.ndarray:
         dalpha, dsigma = course.slopes(t)
-        return np.nan_to_num(np.abs(dalpha) if masked else dalpha**2 + dsigma**2, nan=np.inf, posinf=np.inf)
+        return np.nan_to_num(speed.of(dalpha, dsigma), nan=np.inf, posinf=np.inf)
 
     found = integral(integrand, octaves=_octaves(course))
     verdict = {"finite": SUPPORTED, "infinite": REFUTED, "inconclusive": INCONCLUSIVE}[found.verdict]
-    return {"verdict": verdict, "integral": number(found.value), "reason": _integral_reason(found, what, masked)}
+    return {"verdict": verdict, "integral": number(found.value), "reason": _integral_reason(found, speed)}
 
 
 def _octaves(course: Course) -> tuple[int, int]:
@@ -102,15 +118,15 @@ def _octaves(course: Course) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _integral_reason(found: Integral, what: str, masked: bool) -> str:
+def _integral_reason(found: Integral, speed: Speed) -> str:
+    what = speed.what
     if found.verdict == "finite":
         return f"the integral of {what} over uniform t is {found.value:.6g}"
     pole: Pole = found.worst
     where = f"{what} ~ |t - {pole.place:.4g}|^{pole.exponent:.3g} at t = {pole.place:.4g}"
     if found.verdict == "inconclusive":
         return f"{where}: too close to -1 to tell whether its integral is finite"
-    loss = "" if masked else ", and the conditional loss on the velocity is infinite under uniform t"
-    return f"{where}: its integral is infinite{loss}"
+    return f"{where}: its integral is infinite{speed.if_infinite}"
 
 
 def times(count: int, breaks: Breaks) -> np.ndarray:

@@ -15,6 +15,7 @@ from reproflow.foundation.errors import UsageError
 from reproflow.numerics import derivatives
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory.paths import Path
+from reproflow.theory.processes.base import get_process
 
 NAMES = ("alpha", "sigma")
 POINTS = 100_001
@@ -57,9 +58,10 @@ class Course:
         """log(alpha²/sigma²), whatever their signs (masked: log(alpha/sigma), NaN where one is negative)."""
         alpha, sigma = self.values(t)
         with np.errstate(all="ignore"):
-            if self.path.process == "masked":
-                return np.log(alpha) - np.log(sigma)
-            return 2 * (np.log(np.abs(alpha)) - np.log(np.abs(sigma)))
+            power = get_process(self.path.process).log_snr_power
+            if power % 2 == 0:
+                alpha, sigma = np.abs(alpha), np.abs(sigma)
+            return power * (np.log(alpha) - np.log(sigma))
 
     @functools.cached_property
     def times(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reproflow.foundation import processes
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
 from reproflow.judge.paths.path_values import NAMES, Course
 from reproflow.numerics import intervals, monotonicity
@@ -80,7 +81,7 @@ def positive(course: Course) -> dict[str, Any]:
         if found := _where(course, lambda values, index=index: np.isinf(values[index])):  # type: ignore[misc]
             broken.append(f"{name} is infinite {_places(found)}")
     what = "alpha > 0 and sigma > 0"
-    if course.path.process == "masked":
+    if processes.facts(course.path.process).complementary:
         what += " and alpha + sigma = 1"
         if found := _where(course, lambda values: ~(np.abs(values.sum(0) - 1) <= SUM)):
             broken.append(f"alpha + sigma is not 1 {_places(found)}: they are no probabilities")

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reproflow.foundation import processes
 from reproflow.numerics.paired import compare_seeds
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 from reproflow.numerics.statistics import mean_interval
@@ -17,7 +18,6 @@ from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 SAME = "same objective"
-USUAL = {"gaussian": "uniform", "masked": "simple"}
 WORDS = {
     "better": "better",
     "worse": "worse",
@@ -58,7 +58,7 @@ def arms(subject: Objective, equivalent: Sequence[Mapping[str, Any]]) -> list[Ar
     if same := _same_objective(subject, equivalent):
         found.append(same)
     found.append(Arm("elbo", Objective(path, law, get_weighting("elbo", process))))
-    found.append(Arm("usual", Objective(path, law, get_weighting(USUAL[process], process))))
+    found.append(Arm("usual", Objective(path, law, get_weighting(processes.facts(process).usual_weighting, process))))
     kept: dict[tuple[str, ...], Arm] = {}
     for arm in found:
         kept.setdefault(arm.name, arm)

@@ -29,43 +29,19 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.judge.training.plan import Plan
+from reproflow.judge.training.trials import TRIALS
 from reproflow.learning.data import ImageData, ToyData, get_dataset, tensor_files
 from reproflow.learning.networks import stacked_mlp
-from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
+from reproflow.learning.networks.denoiser import DENOISERS, Denoiser
 from reproflow.learning.networks.heads import Head, head_for
-from reproflow.learning.training.batches import Batches, TrainingLoss
+from reproflow.learning.training.batches import LOSSES, Batches, TrainingLoss
 from reproflow.learning.training.stacked import StackedTrainer, fresh
 from reproflow.theory.admission import admit
 from reproflow.theory.objective import Objective
-from reproflow.theory.processes.gaussian import GaussianLoss
-from reproflow.theory.processes.masked import MaskedLoss
-from reproflow.theory.targets import get_target
 
-STEPS = {"gaussian": 1500, "masked": 400}
-"""About a minute on one core, imports and measuring included."""
 WARMUP = 0.1
-SETTINGS: dict[str, dict[str, Any]] = {
-    "gaussian": {
-        "dataset": "eight_gaussians",
-        "model": {"width": 64, "depth": 3},
-        "training": {"batch": 128, "lr": 5e-3, "t_range": (0.01, 0.99)},
-        "likelihood": {"points": 500, "steps": 16},
-    },
-    "masked": {
-        "dataset": "digits8",
-        "model": {"width": 128, "depth": 2},
-        "training": {"batch": 64, "lr": 4e-3},
-        "likelihood": {"points": 450, "repeats": 1},
-        "sampling": {"solver": "ancestral"},
-    },
-}
-CAUTION = {
-    "gaussian": "a small network on eight_gaussians",
-    "masked": "a small network on digits8, measured by the bound that the ELBO's weighting minimises",
-}
 Data = ToyData | ImageData
 Cell = grid.Cell
-Denoiser = GaussianDenoiser | MaskedDenoiser
 
 
 def compare(subject: Objective, equivalent: Sequence[Mapping[str, Any]], plan: Plan | None = None) -> dict[str, Any]:
@@ -103,10 +79,11 @@ def _about(experiment: Experiment) -> dict[str, Any]:
 
 
 def _experiment(process: str, plan: Plan) -> Experiment:
-    steps = STEPS[process] if plan.steps is None else plan.steps
+    trial = TRIALS[process]()
+    steps = trial.steps if plan.steps is None else plan.steps
     if plan.seeds < 1 or steps < 2:
         raise UsageError(f"--train with {plan.seeds} seeds and {steps} steps; give at least 1 seed and 2 steps.")
-    settings = SETTINGS[process]
+    settings = trial.settings
     lengths = {"steps": steps, "warmup": int(WARMUP * steps), "log_every": min(10, steps)}
     training = settings["training"] | lengths | {"ema": 1 - min(0.1, 10 / steps)}
     nouns: dict[str, Any] = {"paths": ["linear"], "weightings": ["elbo"], "seeds": list(range(plan.seeds))}
@@ -125,8 +102,9 @@ def _refusal(subject: Objective, experiment: Experiment) -> str:
 
 def _caution(experiment: Experiment) -> str:
     n, steps = len(experiment.seeds), experiment.training.steps
+    caution = TRIALS[experiment.process]().caution
     return (
-        f"{CAUTION[experiment.process]}, {steps} steps, {n} seed{'s' * (n > 1)}: it says which of them learns this "
+        f"{caution}, {steps} steps, {n} seed{'s' * (n > 1)}: it says which of them learns this "
         "problem sooner, not which is right, and nothing about larger networks"
     )
 
@@ -197,19 +175,15 @@ def _run(
 
 
 def _training_loss(subject: Objective, experiment: Experiment, data: Data) -> TrainingLoss:
-    t_range = experiment.training.t_range
-    if isinstance(data, ImageData):
-        return MaskedLoss(subject, data.levels, t_range)
-    return GaussianLoss(subject, get_target("velocity"), t_range)
+    vocabulary, (target,) = data.levels if isinstance(data, ImageData) else 0, experiment.output_targets
+    return LOSSES[experiment.process](subject, target, vocabulary, experiment.training.t_range)
 
 
 def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head: Head) -> Denoiser:
     """The network of a state, with its averaged weights."""
     weights = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
     network = stacked_mlp.stack(head.architecture, [weights]).eval().requires_grad_(False)
-    if subject.process == "masked":
-        return MaskedDenoiser(network, head, subject.path)
-    return GaussianDenoiser(network, head, subject.path, get_target(cell.target))
+    return DENOISERS[subject.process](network, head, subject.path, cell.target)
 
 
 def _metric(experiment: Experiment) -> str:

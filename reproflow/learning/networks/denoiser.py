@@ -7,12 +7,13 @@ LOSS-5; a masked one answers with logits. Shapes: x (B, D), t (B,), y (B,) or No
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from reproflow.foundation.by_process import ByProcess
 from reproflow.learning.networks.heads import Head, mean_level
 from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.coefficients import Coefficients
@@ -102,3 +103,9 @@ class MaskedDenoiser:
     def logits(self, tokens: Tensor, y: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary at tokens (B, D) in 0..V: (B, D, V)."""
         return self.head.masked_logits(self.network, tokens[None], None if y is None else y[None])[0]
+
+
+Denoiser = GaussianDenoiser | MaskedDenoiser
+
+DENOISERS: ByProcess[Callable[[StackedMLP, Head, Path, str], Denoiser]] = ByProcess("denoiser", __name__)
+"""By process: the denoiser of a network with this head, path and target."""

@@ -8,25 +8,32 @@ masked      the shown levels' values and which are shown in, logits over the voc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Model
 from reproflow.learning.data import ImageData, ToyData
 from reproflow.learning.networks.stacked_mlp import Architecture, StackedMLP
+from reproflow.theory.divergences import Divergence
 from reproflow.theory.processes.gaussian import level_logits
 
 
 @dataclass(frozen=True)
 class Head:
-    """The kind of head and the shape of the network under it; `levels` (V,) are the values of image data."""
+    """The kind of head and the shape of the network under it; `levels` (V,) are the values of image data.
+
+    `loss(head, network, batch, divergence)` is the training loss of each cell, (K,).
+    """
 
     kind: str
     architecture: Architecture
     dim: int
+    loss: Callable[[Head, StackedMLP, dict[str, Tensor], Divergence | None], Tensor]
     levels: Tensor | None = None
 
     @property
@@ -56,21 +63,26 @@ class Head:
         )
 
 
+HEADS: ByProcess[Callable[[ToyData | ImageData, str, Model], Head]] = ByProcess("head", __name__)
+"""By process: the head of a cell on this data, for this target and size of the network."""
+
+
 def head_for(data: ToyData | ImageData, process: str, target: str, model: Model) -> Head:
     """The head of a cell on this data."""
-    levels = data.values if isinstance(data, ImageData) else None
-    kind = process if process == "masked" else "levels" if levels is not None and target == "x1" else "gaussian"
-    vocabulary = len(levels) if levels is not None else 0
-    architecture = Architecture(
-        inputs=2 * data.dim if kind == "masked" else data.dim,
-        outputs=data.dim if kind == "gaussian" else data.dim * vocabulary,
+    return HEADS[process](data, target, model)
+
+
+def architecture(data: ToyData | ImageData, model: Model, *, inputs: int, outputs: int, timed: bool) -> Architecture:
+    """The network of a head with so many inputs and outputs, with the data's classes; points come with their waves."""
+    return Architecture(
+        inputs=inputs,
+        outputs=outputs,
         width=model.width,
         depth=model.depth,
         classes=data.classes,
-        timed=kind != "masked",
+        timed=timed,
         waves=isinstance(data, ToyData),
     )
-    return Head(kind, architecture, data.dim, levels)
 
 
 def mean_level(logits: Tensor, levels: Tensor) -> Tensor:

@@ -7,24 +7,22 @@ neither on how many there are nor on how they are cut into chunks.
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from tqdm import tqdm
 
 from reproflow.foundation import seeds
-from reproflow.foundation.config import Experiment, Sampling
+from reproflow.foundation.by_process import ByProcess
+from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UserFunctionError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, tensor_files
-from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
-from reproflow.learning.sampling.ancestral import sample_masked
-from reproflow.learning.sampling.ode import sample_gaussian
-from reproflow.learning.sampling.sde import Noise, sample_sde
+from reproflow.learning.networks.denoiser import Denoiser
 from reproflow.learning.trained import load_denoiser
 
 SAMPLES = "samples.safetensors"
@@ -64,7 +62,7 @@ def sample(
 
 @torch.inference_mode()
 def draw(
-    denoiser: GaussianDenoiser | MaskedDenoiser, data: ToyData | ImageData, cell: Cell, experiment: Experiment
+    denoiser: Denoiser, data: ToyData | ImageData, cell: Cell, experiment: Experiment
 ) -> tuple[dict[str, Tensor], int]:
     """`samples` (n, D), levels as uint8 for images and float32 for toy data, with their `labels` (n,); and the NFE a
     sample.
@@ -77,39 +75,36 @@ def draw(
     y_all = (
         data.labels().repeat(settings.n // len(data.train) + 1)[: settings.n] if isinstance(data, ImageData) else None
     )
+    sampler = SAMPLERS[cell.process]
     for start in range(0, settings.n, CHUNK):
         n = min(CHUNK, settings.n - start)
         y = None if y_all is None else y_all[start : start + n].to(denoiser.device)
-        if isinstance(denoiser, MaskedDenoiser):
-            generator = seeds.generator("sample", *scope, start)
-            tokens, nfe = sample_masked(denoiser, n, y, settings.steps, generator)
-            parts.append(tokens.to(torch.uint8).cpu())
-        else:
-            rows = functools.partial(normal, scope, start, n, data.dim)
-            part, nfe = _draw_chunk(denoiser, data, rows, y, settings, experiment.training.t_range)
-            parts.append(part.cpu())
+        rows = Rows(scope, start, n, data.dim)
+        part, nfe = sampler(denoiser, data, rows, y, settings, experiment.training.t_range)
+        parts.append(part.cpu())
     return {"samples": torch.cat(parts)} | ({} if y_all is None else {"labels": y_all}), nfe
 
 
-def _draw_chunk(
-    denoiser: GaussianDenoiser,
-    data: ToyData | ImageData,
-    rows: Noise,
-    y: Tensor | None,
-    settings: Sampling,
-    t_range: tuple[float, float],
-) -> tuple[Tensor, int]:
-    def noise(step: int) -> Tensor:
-        return rows(step).to(denoiser.device)
+@dataclass(frozen=True)
+class Rows:
+    """Rows start .. start + n of the samples of a scope, of `dim` numbers, and their random numbers."""
 
-    if settings.solver == "sde":
-        x, nfe = sample_sde(denoiser, noise, y, t_range, settings.steps, settings.eta)
-    else:
-        x, nfe = sample_gaussian(denoiser, noise(0), y, t_range, settings.solver, settings.steps)
-    if isinstance(data, ToyData):
-        return finite(x), nfe
-    x1 = denoiser.x1(x, x.new_full((1,), t_range[1]).expand(len(x)), y)
-    return nearest_level(x1, data.values), nfe + 1
+    scope: Sequence[str | int]
+    start: int
+    n: int
+    dim: int
+
+    def normal(self, step: int) -> Tensor:
+        """Standard normal noise of a step, (n, dim)."""
+        return normal(self.scope, self.start, self.n, self.dim, step)
+
+    def generator(self) -> Generator:
+        """One generator for all of these rows."""
+        return seeds.generator("sample", *self.scope, self.start)
+
+
+SAMPLERS: ByProcess[Callable[..., tuple[Tensor, int]]] = ByProcess("sampler", __name__)
+"""By process: `(denoiser, data, rows, y, settings, t_range)` gives samples of these rows (n, D), and the NFE."""
 
 
 def normal(scope: Sequence[str | int], start: int, n: int, dim: int, step: int) -> Tensor:

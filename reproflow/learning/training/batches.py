@@ -7,32 +7,60 @@ coefficients of a chunk cost one call per cell, and a resumed run finds the same
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from reproflow.foundation import coupled_pairs_file, seeds
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Experiment, parse
 from reproflow.foundation.errors import CellsFailed, UserFunctionError
 from reproflow.foundation.grid import Cell
 from reproflow.learning.data import ImageData, ToyData, coupled_pairs
 from reproflow.theory.admission import admit
-from reproflow.theory.couplings import couple, get_coupling
+from reproflow.theory.couplings import Coupling, get_coupling
 from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
-from reproflow.theory.processes.gaussian import GaussianLoss
-from reproflow.theory.processes.masked import MaskedLoss
-from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 CHUNK = 64
 
-TrainingLoss = GaussianLoss | MaskedLoss
+
+class TrainingLoss(Protocol):
+    """What a cell minimises: an objective at times within `t_range`, in units of `scale`."""
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def t_range(self) -> tuple[float, float]: ...
+
+    @property
+    def scale(self) -> float:
+        """The loss of a predictor that knows no data, which is divided by."""
+        ...
+
+    def at(self, u: Tensor) -> dict[str, Tensor]:
+        """The columns of a batch that depend on time alone, float32 of u's shape, at quantiles u."""
+        ...
+
+
+Noise = Callable[[dict[str, Tensor], Generator, Coupling, Callable[[], Generator]], dict[str, Tensor]]
+
+LOSSES: ByProcess[Callable[[Objective, str, int, tuple[float, float]], TrainingLoss]] = ByProcess(
+    "training loss", __name__
+)
+"""By process: what a cell with this objective, target, vocabulary (0 where there is none) and range minimises."""
+ENCODINGS: ByProcess[Callable[[ImageData], Tensor]] = ByProcess("encoding of images", __name__)
+"""By process: the training images as x1, (N, D)."""
+NOISES: ByProcess[Noise] = ByProcess("noise", __name__)
+"""By process: the noise columns of a batch, from its data, a generator, the coupling and the coupling's generator."""
 
 
 def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> TrainingLoss:
@@ -40,9 +68,7 @@ def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> Traini
     path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
     objective, t_range = Objective(path, law, get_weighting(cell.weighting, cell.process)), experiment.training.t_range
     admit(objective, t_range)
-    if cell.process == "masked":
-        return MaskedLoss(objective, vocabulary, t_range)
-    return GaussianLoss(objective, get_target(cell.target), t_range)
+    return LOSSES[cell.process](objective, cell.target, vocabulary, t_range)
 
 
 def each_cell(function: Callable[[Any], Any], cells: Iterable[Any]) -> list[Any]:
@@ -98,17 +124,14 @@ class Batches:
         else:
             index = torch.randint(len(self.data.train), (batch,), generator=generator)
             drawn = {"x1": self._train[index], "y": self.data.labels()[index]}
-        if self.experiment.process == "masked":
-            return drawn | {"u": torch.rand(batch, self.data.dim, generator=noise)}
-        eps = torch.randn(drawn["x1"].shape, generator=noise)
-        rule = seeds.generator("coupling", *scope)
-        return drawn | {"eps": couple(self.coupling, eps, drawn["x1"], drawn.get("y"), rule)}
+        rule = functools.partial(seeds.generator, "coupling", *scope)
+        return drawn | NOISES[self.experiment.process](drawn, noise, self.coupling, rule)
 
     @property
     def _train(self) -> Tensor:
         assert isinstance(self.data, ImageData)
         if not hasattr(self, "_train_cache"):
-            self._train_cache = self.data.tokens() if self.experiment.process == "masked" else self.data.points()
+            self._train_cache = ENCODINGS[self.experiment.process](self.data)
         return self._train_cache
 
     def _times(self, chunk: int) -> dict[str, Tensor]:

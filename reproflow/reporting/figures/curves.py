@@ -14,7 +14,7 @@ import torch
 
 from reproflow.analysis.objective_classes import SQUARED
 from reproflow.analysis.results import Results, records
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.foundation.errors import UsageError
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory.bounds import Bound, analyse
@@ -89,9 +89,9 @@ def panels(read: Results, unplaced: list[str]) -> list[Panel]:
 
 def registered() -> Iterable[Curve]:
     """Every registered weighting of each process, with uniform time on its own path."""
-    for process in registry.PROCESSES:
+    for process in processes.known():
         for entry in registry.entries("weighting", process):
-            path = HOME.get(entry.name, "linear") if process == "gaussian" else "linear"
+            path = HOME.get(entry.name, "linear") if processes.facts(process).other_targets else "linear"
             yield curve_of(get_objective(path, "uniform", entry.name, process, mode=Mode.FORWARD))
 
 

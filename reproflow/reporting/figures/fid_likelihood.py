@@ -39,7 +39,7 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     figure, grid = style.panels(rows, columns, 3.5 * rows)
     flat = [axes for row in grid for axes in row]
     for axes, ((dataset, process), group) in zip(flat, groups, strict=False):
-        _panel(axes, group, looks, style.MARKERS.get(str(process), "D"))
+        _panel(axes, group, looks, style.SHOWN[str(process)]().marker)
         axes.set(title=f"{dataset} · {process}", xlabel="bound, bits/dim", ylabel="FID, train")
     for axes in flat[len(groups) :]:
         axes.remove()

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproflow.foundation import registry
+from reproflow.foundation import processes
 from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
 
@@ -77,10 +77,11 @@ def verdict(panel: Panel) -> str:
 
 def members(panel: Panel) -> list[str]:
     """The names of a panel, by process, as lines that fit its width."""
-    own = {p: _places(panel, p) for p in registry.PROCESSES}
+    own = {p: _places(panel, p) for p in processes.known()}
     shown = {process: " = ".join(_placed(*each) for each in names.items()) for process, names in own.items() if names}
-    if own["gaussian"].keys() == own["masked"].keys():
-        lines = [f"{shown['gaussian']}; masked too"]
+    first, *others = own
+    if all(own[other].keys() == own[first].keys() for other in others):
+        lines = [f"{shown[first]}; {', '.join(others)} too"]
     else:
         lines = [f"{process}: {names}" for process, names in shown.items()]
     return [part for line in lines for part in textwrap.wrap(line, WRAP, subsequent_indent="   ")]

@@ -39,7 +39,7 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
             colour = looks[row["weighting"]]["color"]
             axes.errorbar(
                 row[X], row[Y], xerr=row[f"{X}_sd"], yerr=row[f"{Y}_sd"], color=colour, markersize=6.5,
-                fmt=style.MARKERS.get(str(process), "D"), elinewidth=1, label=label(row, varies),
+                fmt=style.SHOWN[str(process)]().marker, elinewidth=1, label=label(row, varies),
             )  # fmt: skip
         axes.set(title=f"{dataset} · {process}", xlabel="recall", ylabel="precision")
         axes.margins(x=0.12, y=0.14)

@@ -64,8 +64,8 @@ def _levels(axes: Axes, own: pd.DataFrame, looks: dict[str, dict[str, Any]], pro
         _points(axes, gaps["level"], gaps["value"], gaps["se"], look | {"linestyle": "-", "linewidth": 0.9})
         _points(axes, counted["level"], counted["value"], counted["se"], look | {"label": None, "markersize": 2.4})
     axes.set_yscale("log")
-    axes.set_xlabel("share m of hidden tokens" if process == "masked" else "log-SNR λ (noise to the right)")
-    if process != "masked":
+    axes.set_xlabel(style.SHOWN[process]().level)
+    if style.SHOWN[process]().rising_to_data:
         axes.invert_xaxis()
     axes.set_ylabel("nats")
     axes.set_title(f"{process}: gap of the bound")

@@ -66,7 +66,7 @@ def _bars(axes: Axes, own: pd.DataFrame, process: str) -> None:
     axes.set_title(f"{process}, {first['dataset']}, trained with {first['weighting']}")
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=6.5, frameon=False,
-        title="hidden share m" if process == "masked" else "log-SNR λ", title_fontsize=6.5,
+        title=style.SHOWN[process]().level_title, title_fontsize=6.5,
     )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reproflow.analysis.formatting import USUAL
+from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.files import atomic
 
 HEAD = 0.3  # inches of a heading over panels
@@ -25,7 +27,23 @@ INK = "#1f2933"
 # ELBO is the reference of every comparison and is drawn in ink; the rest take seaborn's colour-blind safe hues.
 REFERENCE = "elbo"
 LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-MARKERS = {"gaussian": "o", "masked": "s"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The marker of a process; `level` and `level_title` name its noise levels on an axis and over a legend.
+
+    `rising_to_data`: its levels rise from noise to data, so that an axis from data to noise is inverted.
+    """
+
+    marker: str
+    level: str
+    level_title: str
+    rising_to_data: bool
+
+
+SHOWN: ByProcess[Callable[[], Shown]] = ByProcess("look in figures", __name__)
+"""By process: how figures show it."""
 
 _RC = {
     "font.family": "DejaVu Sans",

@@ -12,45 +12,50 @@ clipping). Another divergence takes the squared error's place on the output itse
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from reproflow.theory.admission import midpoints
+from reproflow.foundation.processes import Facts
 from reproflow.theory.divergences import Divergence
-from reproflow.theory.objective import Objective
-from reproflow.theory.targets import Target
+from reproflow.theory.processes.base import Process, process
+
+FACTS = Facts(
+    prediction="velocity",
+    predictions=("velocity", "x1", "eps", "score", "v"),
+    solvers=("euler", "heun", "rk4", "sde"),
+    path_values=("alpha", "sigma"),
+    loss="squared error",
+    usual_weighting="uniform",
+    other_targets=True,
+    other_divergences=True,
+    coupling=True,
+    flow=True,
+    timed=True,
+)
 
 
-@dataclass(frozen=True)
-class GaussianLoss:
-    """What a Gaussian cell minimises: an objective on the network's output `target`, at times within `t_range`."""
+@process("gaussian", FACTS)
+def gaussian() -> Process:
+    """x_t = alpha x1 + sigma eps, and the squared error of eps or of what is equivalent to it."""
+    return Process(
+        "gaussian",
+        prediction="velocity",
+        converts=True,
+        log_snr_power=2,
+        elbo_coefficient=elbo_coefficient,
+        reference="the loss on unit Gaussian data",
+        reference_error=lambda told: told,
+    )
 
-    objective: Objective
-    target: Target
-    t_range: tuple[float, float]
 
-    @functools.cached_property
-    def scale(self) -> float:
-        """s: the loss per dimension of the linear denoiser of N(0, I) data, by a midpoint rule in the law's quantiles.
+def elbo_coefficient(alpha: Tensor, sigma: Tensor, dalpha: Tensor, dsigma: Tensor) -> Tensor:
+    """|lam'|/2 on the eps error, of the coefficients' shape."""
+    return 0.5 * (2 * (dalpha / alpha - dsigma / sigma)).abs()
 
-        Its eps error is alpha² / (alpha² + sigma²).
-        """
-        t = midpoints(self.objective.time, self.t_range)
-        c = self.objective.path.at(t)
-        error = c.alpha**2 / (c.alpha**2 + c.sigma**2)
-        return float((self.objective.coefficient(t) * error).mean())
 
-    def at(self, u: Tensor) -> dict[str, Tensor]:
-        """t, alpha, sigma, a, b and the output's coefficient (over the scale), float32 of u's shape, at quantiles u."""
-        t = self.objective.time.draw(u.double().flatten(), self.t_range)
-        c = self.objective.path.at(t)
-        a, b = self.target.coefficients(c)
-        factor = self.objective.coefficient(t) / self.target.error_factor(c) / self.scale
-        columns = {"t": t, "alpha": c.alpha, "sigma": c.sigma, "a": a, "b": b, "coefficient": factor}
-        return {name: column.float().view(u.shape) for name, column in columns.items()}
+def linear_error(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The eps error per dimension of the best linear denoiser of N(0, I): alpha² / (alpha² + sigma²)."""
+    return alpha**2 / (alpha**2 + sigma**2)
 
 
 def blend(p: Tensor, x1: Tensor, q: Tensor, eps: Tensor) -> Tensor:

@@ -9,39 +9,45 @@ is the expected loss of guessing uniformly.
 
 from __future__ import annotations
 
-import functools
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reproflow.theory.admission import midpoints
-from reproflow.theory.objective import Objective
+from reproflow.foundation.processes import Facts
+from reproflow.theory.processes.base import Process, process
+
+FACTS = Facts(
+    prediction="ce",
+    predictions=("ce",),
+    solvers=("ancestral",),
+    path_values=("alpha",),
+    loss="cross-entropy",
+    usual_weighting="simple",
+    other_targets=False,
+    other_divergences=False,
+    coupling=False,
+    flow=False,
+    timed=False,
+)
 
 
-@dataclass(frozen=True)
-class MaskedLoss:
-    """What a masked cell minimises: an objective at times within `t_range`; `vocabulary` is V, without the mask."""
+@process("masked", FACTS)
+def masked() -> Process:
+    """Tokens that are shown with probability alpha, and the cross-entropy of the hidden ones."""
+    return Process(
+        "masked",
+        prediction="ce",
+        converts=False,
+        log_snr_power=1,
+        elbo_coefficient=elbo_coefficient,
+        reference="a uniform guess's loss",
+        reference_error=lambda shown: shown * (1 - shown),
+    )
 
-    objective: Objective
-    vocabulary: int
-    t_range: tuple[float, float]
 
-    @functools.cached_property
-    def scale(self) -> float:
-        """s: the loss per token of the uniform guess, E[c(t) sigma_t] log V."""
-        t = midpoints(self.objective.time, self.t_range)
-        sigma = self.objective.path(t)[1]
-        return float((self.objective.coefficient(t) * sigma).mean()) * math.log(self.vocabulary)
-
-    def at(self, u: Tensor) -> dict[str, Tensor]:
-        """t, alpha and the coefficient of the cross-entropy (over the scale), float32 of u's shape, at quantiles u."""
-        t = self.objective.time.draw(u.double().flatten(), self.t_range)
-        factor = self.objective.coefficient(t) / self.scale
-        columns = {"t": t, "alpha": self.objective.path(t)[0], "coefficient": factor}
-        return {name: column.float().view(u.shape) for name, column in columns.items()}
+def elbo_coefficient(alpha: Tensor, sigma: Tensor, dalpha: Tensor, dsigma: Tensor) -> Tensor:
+    """|alpha'|/(1 - alpha) on the cross-entropy, of the coefficients' shape."""
+    return dalpha.abs() / sigma
 
 
 def mask(x1: Tensor, alpha: Tensor, u: Tensor, vocabulary: int) -> Tensor:

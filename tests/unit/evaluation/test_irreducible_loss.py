@@ -14,8 +14,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from scipy import integrate, stats
 from torch import Generator, Tensor
 
-from reproflow.evaluation import irreducible_loss as module
 from reproflow.evaluation.irreducible_loss import floor
+from reproflow.evaluation.processes import gaussian as gaussian_process
 from reproflow.exact.mixture import Mixture
 from reproflow.foundation import config, grid, seeds
 from reproflow.learning import data
@@ -123,7 +123,7 @@ def test_floor_of_a_mixture_and_its_error_are_calibrated(monkeypatch: pytest.Mon
     points = data.get_dataset("eight_gaussians")
     expected = tweedie("linear", lambda t: 1 / t**2 / 0.98)
     honest, z = seeds.generator, []
-    monkeypatch.setitem(module.DRAWS, "gaussian", 128)
+    monkeypatch.setattr(gaussian_process, "DRAWS", 128)
     for seed in range(40):
         monkeypatch.setattr(seeds, "generator", lambda *parts, seed=seed: honest(*parts, seed))
         result = found(points, {"weightings": ["uniform"]})

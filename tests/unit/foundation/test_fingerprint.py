@@ -171,6 +171,7 @@ def test_claims_depend_on_their_source_and_on_what_they_judge(package: Path, fil
 
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 LEFT_OUT = [
+    "foundation/by_process.py",
     "foundation/config.py",
     "foundation/errors.py",
     "foundation/experiment.py",
@@ -180,6 +181,7 @@ LEFT_OUT = [
     "foundation/grid.py",
     "foundation/measures.py",
     "foundation/names.py",
+    "foundation/processes.py",
     "foundation/registry.py",
     "foundation/run.py",
     "foundation/schema.py",
@@ -236,6 +238,41 @@ def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, ne
     edit(package, file, old, new)
     measured = {key for key, stages in changed(before, fingerprints()).items() if stages[-1]}
     assert {key.split(".")[1] for key in measured} == processes
+
+
+SAMPLED, MEASURED = [False, True, True], [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "process", "stages"),
+    [
+        ("theory/processes/masked.py", "dalpha.abs() / sigma", "dalpha.abs() / alpha", "masked", [True] * 3),
+        ("theory/processes/gaussian.py", "alpha**2 / (", "alpha**3 / (", "gaussian", [True] * 3),
+        ("theory/processes/masked.py", "x1.shape[-1])", "x1.shape[0])", "masked", [True] * 3),
+        ("learning/processes/masked.py", '"u": torch.rand(', '"u": 1 - torch.rand(', "masked", [True] * 3),
+        ("learning/processes/gaussian.py", "head.levels))", "head.levels) + 0)", "gaussian", [True] * 3),
+        (
+            "learning/processes/gaussian.py",
+            "return nearest_level(x1, ",
+            "return nearest_level(-x1, ",
+            "gaussian",
+            SAMPLED,
+        ),
+        ("learning/sampling/ancestral.py", "alpha[-1] = 1.0", "alpha[-1] = 0.9", "masked", SAMPLED),
+        ("learning/sampling/ode.py", "1 / 6, 1 / 3,", "1 / 3, 1 / 6,", "gaussian", SAMPLED),
+        ("evaluation/likelihood/masked_bound.py", ".mean(0)", ".mean(1)", "masked", MEASURED),
+        ("evaluation/likelihood/gaussian_bound.py", "4.6 / spacing", "4.7 / spacing", "gaussian", MEASURED),
+        ("evaluation/processes/masked.py", "DRAWS = 256", "DRAWS = 128", "masked", MEASURED),
+    ],
+)
+def test_what_is_entered_for_a_process_counts_for_its_cells(
+    package: Path, file: str, old: str, new: str, process: str, stages: list[bool]
+) -> None:
+    """No text leads from a stage to what it looks up by the process's name."""
+    before = fingerprints()
+    edit(package, file, old, new)
+    for key, found in changed(before, fingerprints()).items():
+        assert found == (stages if key.split(".")[1] == process else [False] * 3), key
 
 
 def test_settings_count_and_bookkeeping_does_not(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from reproflow.learning.processes.gaussian import GaussianLoss
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import gaussian, masked
@@ -60,7 +61,7 @@ def test_the_output_changes_the_network_and_not_the_loss(name: str, output: str)
     u = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
     prices = []
     for target in ("eps", output):
-        at = gaussian.GaussianLoss(objective, get_target(target), T_RANGE).at(u)
+        at = GaussianLoss(objective, get_target(target), T_RANGE).at(u)
         # At fixed x an eps error of 1 is an x1 error of -sigma/alpha, hence an output error of b - a sigma/alpha.
         error = (at["b"] - at["a"] * at["sigma"] / at["alpha"]).double()
         prices.append((at["coefficient"].double() * error**2).numpy())

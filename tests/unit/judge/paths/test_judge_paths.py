@@ -11,7 +11,7 @@ from judged_paths import judged, refuted
 from scipy import integrate, special, stats
 
 from reproflow import judge
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.paths import continuity
 from reproflow.judge.paths.discontinuities import NONE, breaks
@@ -19,7 +19,7 @@ from reproflow.judge.paths.path_values import Course
 from reproflow.numerics.differences import derivative
 from reproflow.theory.paths import get_path
 
-REGISTERED = [(entry.name, process) for process in registry.PROCESSES for entry in registry.entries("path", process)]
+REGISTERED = [(entry.name, process) for process in processes.known() for entry in registry.entries("path", process)]
 
 
 class TestRegistered:

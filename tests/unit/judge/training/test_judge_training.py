@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from repository import schema
 from reproflow import cli, judge
 from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError
-from reproflow.judge.training import experiment
+from reproflow.judge.training import experiment, trials
 from reproflow.learning.training.stacked import StackedTrainer
 
 SCHEMA = schema("check-weighting")
@@ -27,8 +28,10 @@ SCHEMA = schema("check-weighting")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks and measures that take no time."""
     for process, more in (("gaussian", {"points": 32, "steps": 8}), ("masked", {"points": 8, "repeats": 1})):
-        settings = {**experiment.SETTINGS[process], "model": {"width": 16, "depth": 1}, "likelihood": more}
-        monkeypatch.setitem(experiment.SETTINGS, process, settings)
+        trial = trials.TRIALS[process]()
+        settings = {**trial.settings, "model": {"width": 16, "depth": 1}, "likelihood": more}
+        fast = dataclasses.replace(trial, settings=settings)
+        monkeypatch.setitem(trials.TRIALS._parts, process, lambda fast=fast: fast)
 
 
 @pytest.mark.usefixtures("small")

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from figure_tables import gallery
 
-from reproflow.foundation import registry
+from reproflow.foundation import processes, registry
 from reproflow.reporting.figures import Source, figures
 
 
 def test_gallery_has_every_registered_weighting_of_both_processes(reported: Path) -> None:
     shown = gallery(reported)
-    for process in registry.PROCESSES:
+    for process in processes.known():
         names = {entry.name for entry in registry.entries("weighting", process)}
         assert names <= set(shown.loc[shown["process"] == process, "weighting"])
     assert not shown["w"].isna().any()

@@ -1,0 +1,53 @@
+"""The exact example of the Gaussian process: three points on a line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.polynomial import Chebyshev
+from torch import Tensor
+
+from reproflow.exact import gaussian_chain
+from reproflow.exact.integrals import EXAMPLES, Example
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.paths import forward_path
+
+PATH = "linear"
+DEGREE = 96
+"""Of the series in lam of the errors, whose coefficients end at 1e-13."""
+
+
+@EXAMPLES.register("gaussian")
+def example() -> Example:
+    """The three points of `gaussian_chain`, on the linear path."""
+    return Example(PATH, 10, gaussian_chain.example, gaussian_chain.levels, over_least, dip)
+
+
+def over_least(c: Coefficients) -> tuple[Tensor, Tensor]:
+    """Errors of eps less the least, and the squared distance from the exact denoiser."""
+    over, excess = (torch.from_numpy(series(c.lam.numpy())) * c.snr for series in _errors())
+    return over, excess
+
+
+def dip(lam: np.ndarray) -> np.ndarray:
+    """As wide as its examples can see."""
+    return (lam - 2) / 2
+
+
+@functools.cache
+def _errors() -> tuple[Chebyshev, Chebyshev]:
+    """E|x - x-hat|² less the posterior's variance, and E|x-hat - E[x|z]|², as series in lam."""
+    path = forward_path(PATH)
+
+    def series(pick: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Chebyshev:
+        return Chebyshev.interpolate(
+            lambda lam: pick(*gaussian_chain.losses(path, invert_lam(path, torch.from_numpy(lam)))).numpy(),
+            DEGREE,
+            domain=sorted(gaussian_chain.LAM_RANGE),
+        )
+
+    return series(lambda raw, least, excess: raw - least), series(lambda raw, least, excess: excess)

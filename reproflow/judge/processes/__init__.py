@@ -1,0 +1,1 @@
+"""What is checked of objectives and paths in each process: one module a process (`foundation.by_process`)."""

@@ -1,0 +1,1 @@
+"""How each process is trained and sampled: one module a process (`foundation.by_process`)."""

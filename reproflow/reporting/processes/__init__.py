@@ -1,0 +1,1 @@
+"""How figures show each process: one module a process (`foundation.by_process`)."""
