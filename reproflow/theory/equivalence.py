@@ -8,13 +8,14 @@ same: the input scale, the variance of gradients and the capacity are not part o
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
-from reproflow.theory import user_functions
 from reproflow.theory.log_snr import elbo_coefficient, invert_lam
 from reproflow.theory.objective import LAM, Objective, error_factor
 from reproflow.theory.paths import get_path
@@ -24,6 +25,8 @@ from reproflow.theory.weightings import get_weighting
 SAME = 1e-8
 ANY = "any"
 FEWEST = 16
+Functions = tuple[tuple[str, Callable[..., Any]], ...]
+"""Registered functions with their names."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +70,33 @@ def equivalents(objective: Objective) -> list[Combination]:
     return found
 
 
-@functools.cache
 def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:
-    """Every registered combination with its weight at `LAM`; a canonical weighting once, with any path and law.
+    """Every registered combination with its weight at `LAM`; a canonical weighting once, with any path and law."""
+    paths, laws, weightings = (
+        tuple((entry.name, entry.function) for entry in registry.entries(kind, process))
+        for kind in ("path", "time", "weighting")
+    )
+    return _combinations(process, paths, laws, weightings)
+
+
+@functools.cache
+def _combinations(
+    process: str, registered_paths: Functions, registered_laws: Functions, registered_weightings: Functions
+) -> tuple[tuple[Combination, Tensor], ...]:
+    """The combinations of these names, computed again where a name has got another function.
 
     What depends on the path alone, and on path and law, is computed once for all weightings.
     """
-    names = {
-        kind: [e.name for e in registry.entries(kind, process) if not user_functions.is_user_function(e.function)]
-        for kind in ("path", "time", "weighting")
-    }
-    weightings = [get_weighting(name, process) for name in names["weighting"]]
+    weightings = [get_weighting(name, process) for name, _ in registered_weightings]
     linear, uniform = get_path("linear", process), get_time_law("uniform", fine=True)
-    laws = [get_time_law(name, fine=True) for name in names["time"]]
+    laws = [get_time_law(name, fine=True) for name, _ in registered_laws]
     found = [
         (Combination(ANY, ANY, each.name, 1.0), Objective(linear, uniform, each).at_log_snr(LAM))
         for each in weightings
         if each.on == "canonical"
     ]
     others = [each for each in weightings if each.on != "canonical"]
-    for path in (get_path(name, process) for name in names["path"]):
+    for path in (get_path(name, process) for name, _ in registered_paths):
         t = invert_lam(path, LAM)
         reached = t.isfinite()
         c = path.at(torch.where(reached, t, 0.5))

@@ -36,13 +36,8 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     function = getattr(module, spec.function, None)
     if not callable(function):
         raise UsageError(f"{kind} {spec.source!r}: {spec.function!r} in {spec.file} is not a function.")
-    own = next((dict(e.meta) for e in registry.entries(kind) if e.function is function), {})
-    return functools.partial(_guarded, function, kind, spec), own
-
-
-def is_user_function(function: Callable[..., Any]) -> bool:
-    """Whether a registered function stands in a user's file."""
-    return getattr(function, "__module__", "").startswith(GUEST)
+    entry = registry.of_function(kind, function)
+    return functools.partial(_guarded, function, kind, spec), dict(entry.meta) if entry else {}
 
 
 def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Tensor, **params: float) -> Any:
@@ -144,7 +139,8 @@ def _module(path: str, shown: str) -> ModuleType:
     sys.path.insert(0, str(Path(path).parent))
     process = os.getpid()
     try:
-        spec.loader.exec_module(module)
+        with registry.loading_user_file():
+            spec.loader.exec_module(module)
     except ReproflowError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -129,7 +129,7 @@ def test_the_minorant_is_the_greatest_that_does_not_rise() -> None:
 )
 @pytest.mark.parametrize("process", ["gaussian", "masked"])
 def test_a_new_weighting_is_judged_and_tried(process, function, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry, "BUILT_IN", registry.BUILT_IN.copy())
     property._analysed.cache_clear()
 
     @weighting("mine", on="canonical", cite="here")

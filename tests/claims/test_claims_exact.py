@@ -223,7 +223,7 @@ def test_the_closed_forms_of_st_9_round_to_the_printed_numbers() -> None:
 def test_a_new_masked_weighting_is_held_to_its_own_function(
     on: str, function: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry, "BUILT_IN", registry.BUILT_IN.copy())
     functions: dict[str, Any] = {"tanh": lambda t, lam: 2 - torch.tanh(lam), "cube": lambda t, lam: 1 + t**3}
 
     @weighting("mine", on=on, cite="here")

@@ -19,7 +19,7 @@ NAN, INF = math.nan, math.inf
 
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", {})
+    monkeypatch.setattr(registry, "BUILT_IN", registry.Registry())
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,12 @@ def test_what_a_claim_lacks_is_said_plainly_and_an_interrupt_passes_through() ->
         run_claim(register_again(InterruptedRun("stopped")))
 
 
+def forget() -> None:
+    registry.BUILT_IN._entries.clear()
+
+
 def register_again(error: BaseException) -> registry.Entry:
-    registry._ENTRIES.clear()
+    forget()
     return register({"statement": error, "wrong": 1.0})
 
 
@@ -157,7 +161,7 @@ def test_a_misprint_is_expected_refuted_and_its_control_supported() -> None:
         ("supported", "supported", "refuted"),
     ]
     assert gate(rows) == 0
-    registry._ENTRIES.clear()
+    forget()
     # A checker that refutes whatever it sees must not confirm the misprint.
     (row,) = run_claim(register({"statement": 5.0, "right form": 5.0}, cases=("printed",), expected=expected))
     assert row["verdict"] == "inconclusive"

@@ -174,20 +174,19 @@ def test_weightings_are_finite_and_not_negative(process: str) -> None:
         assert (value.isfinite() & (value >= 0)).all()
 
 
-def test_a_bad_weighting_is_refused_with_its_first_bad_time() -> None:
+def test_a_bad_weighting_is_refused_with_its_first_bad_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from reproflow.theory.admission import admit_coefficient
+
+    monkeypatch.setattr(registry, "BUILT_IN", registry.BUILT_IN.copy())
 
     @reproflow.theory.weightings.weighting("broken", on="velocity", cite="-")
     def broken(t: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
         """Negative early on."""
         return t - 0.25
 
-    try:
-        with pytest.raises(UsageError, match=r"'broken'.*t = 0\.00"):
-            admit_coefficient(get_objective("linear", "uniform", "broken"), (0.001, 0.999))
-        admit_coefficient(get_objective("linear", "uniform", "broken"), (0.3, 0.999))
-    finally:
-        del registry._ENTRIES["weighting", "gaussian", "broken"]
+    with pytest.raises(UsageError, match=r"'broken'.*t = 0\.00"):
+        admit_coefficient(get_objective("linear", "uniform", "broken"), (0.001, 0.999))
+    admit_coefficient(get_objective("linear", "uniform", "broken"), (0.3, 0.999))
 
 
 def test_min_snr_on_x1_and_its_match_on_velocity() -> None:

@@ -197,7 +197,6 @@ def in_order(u): return torch.sort(u).values
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     (tmp_path / "law.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)
 

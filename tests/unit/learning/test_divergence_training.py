@@ -179,7 +179,6 @@ def test_a_users_divergence_must_be_finite(tiny_config: dict, tmp_path: Path, mo
 def test_a_users_weighting_tells_what_it_weighs_when_it_is_loaded(tiny_config: dict, tmp_path: Path, monkeypatch):
     """Its decorator's `on` is not known before the file runs; then the same rule holds."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))  # what the file registers goes with the test
     Path("w.py").write_text(
         "import reproflow\n@reproflow.weighting('theirs', on='eps', cite='-')\ndef theirs(t, lam):\n    return t\n"
     )

@@ -40,7 +40,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it; all of the package's own is registered before."""
     ledger.load()
     importlib.import_module("reproflow.learning.data")
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    monkeypatch.setattr(registry, "BUILT_IN", registry.BUILT_IN.copy())
 
 
 def test_examples_of_the_page_run_and_give_what_it_says(

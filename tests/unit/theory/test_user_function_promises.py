@@ -69,14 +69,8 @@ def gap(u): return torch.where(u < 0.5, 0.6 * u, 0.4 + 0.6 * u)
 
 @pytest.fixture(autouse=True)
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reproflow.foundation import registry
-
     monkeypatch.chdir(tmp_path)
-    before = dict(registry._ENTRIES)
     (tmp_path / "g.py").write_text(FILE)
-    yield
-    registry._ENTRIES.clear()
-    registry._ENTRIES.update(before)
 
 
 def at(function: str) -> torch.Tensor:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from reproflow.foundation import registry
-
 FILE = """
 import torch
 import reproflow
@@ -49,6 +47,5 @@ def three(a, b, t): return a
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     (tmp_path / "loss.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,6 @@ import pytest
 from judged_paths import judged, refuted
 
 from reproflow import judge
-from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 
 USER = """
@@ -83,10 +82,9 @@ def crowd(t):
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """The spec of a function of a user's file; what the file registers is forgotten afterwards."""
+    """The spec of a function of a user's file."""
     (tmp_path / "user_paths.py").write_text(USER)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     return lambda function: f"user_paths.py:{function}"
 
 
