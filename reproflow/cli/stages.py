@@ -12,7 +12,7 @@ import typer
 from reproflow.cli import common
 from reproflow.cli.common import ConfigOption, ResultsOption
 from reproflow.foundation import child_process
-from reproflow.foundation.errors import UsageError
+from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.fingerprint import STAGES
 from reproflow.foundation.run import Run
 
@@ -30,19 +30,19 @@ def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
     opened = common.open_run(config, results)
     grid.check(opened.config)
     if opened.config.user_functions:
-        _try_guests(opened, config, results)
+        _try_user_functions(opened, config, results)
     files.write_text(opened.folder / "config.json", configuration.dump(opened.config))
 
 
-def _try_guests(opened: Run, config: Path, results: Path | None) -> None:
-    """Runs the user's own nouns, in a child process with a time limit, as training would."""
+def _try_user_functions(opened: Run, config: Path, results: Path | None) -> None:
+    """Runs the user's own functions, in a child process with a time limit, as training would."""
     if child_process.inside():
         from reproflow.learning.preflight import admit_config
 
         admit_config(opened.config)
         raise typer.Exit(0)
     arguments = ["resolve", "--config", str(config), *(["--results", str(results)] if results else [])]
-    code = child_process.run(arguments, ", ".join(sorted({guest.source for guest in opened.config.user_functions})))
+    code = child_process.run(arguments, ", ".join(sorted({spec.source for spec in opened.config.user_functions})))
     if code:
         raise typer.Exit(code)
 
@@ -59,8 +59,12 @@ def prepare(
     from reproflow.learning import data
 
     opened = common.open_run(config, results)
-    process = next(e.process for e in opened.config.experiments if e.dataset == dataset)
-    print(data.prepare(dataset, opened.data_file(dataset), process))
+    known = {e.dataset_spec.name: e for e in opened.config.experiments}
+    if dataset not in known:
+        names = ", ".join(known)
+        raise UsageError(f"unknown data set {dataset!r} of this run;{did_you_mean(dataset, known)} known: {names}")
+    experiment = known[dataset]
+    print(data.prepare(experiment.dataset_spec, opened.data_file(dataset), experiment.process))
 
 
 def features(
@@ -98,7 +102,7 @@ def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = Non
         opened = common.open_run(config, results)
         experiment, cells = opened.shard(shard)
         work = [(cell, opened.slot("train", cell)) for cell in cells]
-        loaded = data.load(opened.data_file(experiment.dataset))
+        loaded = data.load(opened.data_file(experiment.dataset_spec.name))
         training.train(experiment, work, loaded, common.device(opened.config.device), should_stop, shard)
 
 
@@ -115,9 +119,8 @@ def sample(config: ConfigOption, shard: ShardOption, results: ResultsOption = No
     work = [
         (cell, opened.slot("train", cell), opened.slot("sample", cell)) for cell in _finished(opened, cells, "train")
     ]
-    samples.sample(
-        experiment, work, data.load(opened.data_file(experiment.dataset)), common.device(opened.config.device), shard
-    )
+    loaded = data.load(opened.data_file(experiment.dataset_spec.name))
+    samples.sample(experiment, work, loaded, common.device(opened.config.device), shard)
 
 
 def evaluate(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
@@ -134,8 +137,8 @@ def evaluate(config: ConfigOption, shard: ShardOption, results: ResultsOption = 
         (cell, *(opened.slot(stage, cell) for stage in ("train", "sample", "evaluate")))
         for cell in _finished(opened, cells, "sample")
     ]
-    loaded = data.load(opened.data_file(experiment.dataset))
-    weights = opened.features_file(experiment.dataset) if isinstance(loaded, data.ImageData) else None
+    loaded = data.load(opened.data_file(experiment.dataset_spec.name))
+    weights = opened.features_file(experiment.dataset_spec.name) if isinstance(loaded, data.ImageData) else None
     evaluation.evaluate(experiment, work, loaded, common.device(opened.config.device), weights, shard)
 
 

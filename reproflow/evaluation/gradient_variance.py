@@ -52,7 +52,7 @@ class Noise:
 def noise(cell: Cell, experiment: Experiment) -> Noise:
     """The noise of a cell's gradient; NaN for data that are no mixture in the plane, and for a law with atoms."""
     unknown = Noise(math.nan, math.nan)
-    data = get_dataset(cell.dataset, cell.process)
+    data = get_dataset(experiment.dataset_spec, cell.process)
     if not isinstance(data, ToyData) or data.mixture is None or str(cell.divergence) != "squared":
         return unknown
     aim = training_loss(cell, experiment, 0)
@@ -64,12 +64,12 @@ def noise(cell: Cell, experiment: Experiment) -> Noise:
         return unknown
     slope = aim.objective.coefficient(t) / aim.target.error_factor(aim.objective.path.at(t))
     slope = 2 * slope.abs() / (aim.scale * data.dim)
-    s = _spread(cell.dataset, cell.path, cell.target, aim.t_range)
+    s = _spread(experiment.dataset_spec, cell.path, experiment.target_spec(cell.target), aim.t_range)
     return Noise(float(step @ (density * slope**2 * s)), float(step @ (density * slope * s.sqrt())) ** 2)
 
 
 @functools.lru_cache(maxsize=64)
-def _spread(dataset: str, path: Spec, target: str, t_range: tuple[float, float]) -> Tensor:
+def _spread(dataset: Spec, path: Spec, target: Spec, t_range: tuple[float, float]) -> Tensor:
     """S at the nodes, (N,)."""
     data = get_dataset(dataset)
     assert isinstance(data, ToyData)

@@ -11,7 +11,7 @@ import functools
 import json
 from pathlib import Path
 
-from reproflow.foundation import files, specs
+from reproflow.foundation import files
 from reproflow.foundation.errors import UsageError
 
 SUFFIX = ".safetensors"
@@ -24,8 +24,8 @@ def is_file(coupling: str) -> bool:
 
 
 def slug(coupling: str) -> str:
-    """What a cell's key says of the coupling. Raises `UsageError` for a file that cannot be read."""
-    return f"pairs~{sha256(coupling)[:8]}" if is_file(coupling) else specs.parse(coupling, "coupling").slug
+    """What a cell's key says of a file of pairs. Raises `UsageError` for one that cannot be read."""
+    return f"pairs~{sha256(coupling)[:8]}"
 
 
 def sha256(coupling: str) -> str:

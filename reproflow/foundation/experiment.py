@@ -8,7 +8,7 @@ the output itself, and the output must be the network's own numbers: not a poste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -51,13 +51,13 @@ class Experiment(Closed):
 
     name: Id
     process: ProcessName
-    dataset: str
+    dataset: Written
     paths: Specs
     times: Specs = Field(default_factory=_uniform)
     weightings: Specs
-    targets: Annotated[list[str], Field(min_length=1)] | None = None
+    targets: Specs | None = None
     drawing: Literal["iid", "stratified", "antithetic", "low_discrepancy"] = "stratified"
-    coupling: str = "independent"
+    coupling: Written = coupled_pairs_file.INDEPENDENT
     divergence: Written = "squared"
     seeds: Seeds
     only: list[str] | None = None
@@ -86,7 +86,7 @@ class Experiment(Closed):
         }
         facts = self.facts
         if facts.other_targets:
-            kinds |= {"target": self.output_targets}
+            kinds |= {"target": self.targets or self.output_targets}
         elif self.output_targets != [facts.prediction]:
             raise ValueError(
                 f"targets {self.targets} of a {self.process} process: the only one is {facts.prediction!r}; "
@@ -94,10 +94,15 @@ class Experiment(Closed):
             )
         if facts.other_divergences:
             kinds |= {"divergence": [self.divergence]}
-        if facts.coupling and not coupled_pairs_file.is_file(self.coupling):
+        if facts.coupling and not self.pairs_file:
             kinds |= {"coupling": [self.coupling]}
         for kind, written in kinds.items():
             check_specs(kind, written, self.process)
+        if not facts.flow and not self.dataset_spec.registered:
+            raise ValueError(
+                f"dataset {self.dataset_spec.name!r}: a {self.process} process is trained on images, and your own "
+                "images cannot be trained on yet; use digits8"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")
         self._check_compatibility()
@@ -113,18 +118,49 @@ class Experiment(Closed):
 
     @property
     def output_targets(self) -> list[str]:
-        """What the networks put out: what the process predicts by default, unless asked otherwise."""
-        return self.targets or [self.facts.prediction]
+        """What the networks put out, by name: what the process predicts by default, unless asked otherwise."""
+        return [str(spec) for spec in self.target_specs]
+
+    @property
+    def target_specs(self) -> list[Spec]:
+        """The targets, as specs."""
+        default: list[str | Named] = [self.facts.prediction]
+        return [parse(item, "target") for item in self.targets or default]
+
+    def target_spec(self, name: str) -> Spec:
+        """The target of that name, as a spec."""
+        return next(spec for spec in self.target_specs if str(spec) == name)
+
+    @property
+    def dataset_spec(self) -> Spec:
+        """The data set, as a spec; its name stands in keys, files and tables."""
+        return parse(self.dataset, "dataset")
+
+    @property
+    def pairs_file(self) -> str:
+        """The file of given pairs of noise and data, or nothing."""
+        given = isinstance(self.coupling, str) and coupled_pairs_file.is_file(self.coupling)
+        return str(self.coupling) if given else ""
+
+    @property
+    def coupling_name(self) -> str:
+        """The coupling as cells and tables name it: as it is written, or a user's name for his own."""
+        return self.coupling if isinstance(self.coupling, str) else self.coupling.name
+
+    @property
+    def coupling_spec(self) -> Spec:
+        """The coupling of data and noise that are drawn: of given pairs, none."""
+        return parse(coupled_pairs_file.INDEPENDENT if self.pairs_file else self.coupling, "coupling")
 
     def _check_measures(self) -> None:
-        images = names.find("dataset", self.dataset, self.process).images
+        images = limits.has_images(self.dataset_spec, self.process)
         known = measures.chosen(self.process, images, measures.further())
         possible = [each.name for each in known if not each.facts.usual]
         for name in self.measures:
             if name not in possible:
                 raise ValueError(
-                    f"measures name {name!r}, which {self.process} cells on {self.dataset} do not have besides the "
-                    f"usual ones;{did_you_mean(name, possible)} known: {', '.join(possible) or 'none'}"
+                    f"measures name {name!r}, which {self.process} cells on {self.dataset_spec.name} do not have "
+                    f"besides the usual ones;{did_you_mean(name, possible)} known: {', '.join(possible) or 'none'}"
                 )
         if len(set(self.measures)) < len(self.measures):
             raise ValueError(f"measures {self.measures} repeat one; give each once")
@@ -157,10 +193,10 @@ class Experiment(Closed):
 
 def check_coupling(experiment: Experiment) -> None:
     """Raises `ValueError`, and `UsageError` for a file of pairs that cannot be read."""
-    coupling = experiment.coupling
+    coupling = experiment.coupling_name
     if not experiment.facts.coupling and coupling != coupled_pairs_file.INDEPENDENT:
         raise ValueError(f"coupling {coupling!r}: a {experiment.process} process pairs no noise; leave the key out")
-    if coupled_pairs_file.is_file(coupling):
+    if experiment.pairs_file:
         coupled_pairs_file.sha256(coupling)
         if _posterior_head(experiment):
             raise ValueError(f"coupling {coupling!r}: x1 of pairs are not on grey levels; use targets: [velocity]")
@@ -193,16 +229,15 @@ def check_solver(experiment: Experiment) -> None:
     if solver not in allowed_solvers:
         allowed = ", ".join(allowed_solvers)
         raise ValueError(f"sampling.solver {solver!r} does not sample a {experiment.process} process; use {allowed}")
-    if solver == "sde" and experiment.sampling.eta > 0 and experiment.coupling != coupled_pairs_file.INDEPENDENT:
+    if solver == "sde" and experiment.sampling.eta > 0 and experiment.coupling_name != coupled_pairs_file.INDEPENDENT:
         raise ValueError(
-            f"sampling.solver 'sde' with coupling {experiment.coupling!r}: the score that pays for its noise is "
+            f"sampling.solver 'sde' with coupling {experiment.coupling_name!r}: the score that pays for its noise is "
             "-eps/sigma for independent pairs only; use heun, or sampling.eta: 0"
         )
 
 
 def _posterior_head(experiment: Experiment) -> bool:
-    images = names.find("dataset", experiment.dataset, experiment.process).images
-    return images and "x1" in experiment.output_targets
+    return limits.has_images(experiment.dataset_spec, experiment.process) and "x1" in experiment.output_targets
 
 
 def _said_on(weighting: Spec, process: str) -> str:
@@ -214,24 +249,25 @@ def _said_on(weighting: Spec, process: str) -> str:
 
 def check_experiment(experiment: Experiment) -> None:
     """Samples, likelihood points, curves and given pairs of one experiment."""
-    known = sizes(experiment.dataset)
+    dataset = experiment.dataset_spec.name
+    known = sizes(dataset)
     _check_samples(experiment, known)
     for key in ("points", "ode_points"):
-        check_points(key, getattr(experiment.likelihood, key), experiment.dataset, known)
+        check_points(key, getattr(experiment.likelihood, key), dataset, known)
     training = experiment.training
     if training.log_every > training.steps:
         raise ValueError(
             f"training.log_every {training.log_every} is more than training.steps {training.steps}: no point of the "
             "learning curve would be written; lower it"
         )
-    if coupled_pairs_file.is_file(experiment.coupling):
-        check_pairs(experiment.coupling, experiment.dataset, known)
+    if experiment.pairs_file:
+        check_pairs(experiment.pairs_file, dataset, known)
 
 
 def _check_samples(experiment: Experiment, known: Mapping[str, int]) -> None:
     least = IMAGES_A_FEATURE * known.get("features", 0)
     if experiment.sampling.n < least:
         raise ValueError(
-            f"sampling.n {experiment.sampling.n}: FID on the {known['features']} features of {experiment.dataset} "
-            f"needs at least {least} samples"
+            f"sampling.n {experiment.sampling.n}: FID on the {known['features']} features of "
+            f"{experiment.dataset_spec.name} needs at least {least} samples"
         )

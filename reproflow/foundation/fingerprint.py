@@ -18,7 +18,7 @@ from reproflow.foundation.closure import Closure
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.files import digest
 from reproflow.foundation.grid import Cell, experiment_of
-from reproflow.foundation.specs import Spec, parse
+from reproflow.foundation.specs import Spec
 
 CHANGES_NO_NUMBER = "it says what a number depends on and computes none"
 
@@ -76,8 +76,15 @@ def features() -> Fingerprint:
     return Fingerprint.of(dict(_engine("features", ())))
 
 
+def data_file(config: Config, name: str) -> str:
+    """The digest of the source of a configuration's data set, registered or a user's own."""
+    experiment = next(each for each in config.experiments if each.dataset_spec.name == name)
+    spec = experiment.dataset_spec
+    return dataset(name) if spec.registered else _noun("dataset", spec, experiment.process)
+
+
 def dataset(name: str) -> str:
-    """The digest of a data set's source."""
+    """The digest of a registered data set's source."""
     where = next(known.where for known in names.known() if (known.kind, known.name) == ("dataset", name))
     return source(where)
 
@@ -101,27 +108,27 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
     if name == "train":
         values = {f"training.{key}": value for key, value in experiment.training if key not in INERT}
         values |= {f"model.{key}": value for key, value in experiment.model} | {"drawing": experiment.drawing}
-        return {key: str(value) for key, value in values.items()} | _nouns(cell)
+        return {key: str(value) for key, value in values.items()} | _nouns(experiment, cell)
     section = {"sample": "sampling", "evaluate": "likelihood"}[name]
     return {f"{section}.{key}": str(value) for key, value in getattr(experiment, section)}
 
 
-def _nouns(cell: Cell) -> dict[str, str]:
+def _nouns(experiment: Experiment, cell: Cell) -> dict[str, str]:
     """Nouns are looked up by name when a cell runs, so no other source leads to them."""
-    nouns = {"dataset": Spec(cell.dataset), "path": cell.path, "time": cell.time, "weighting": cell.weighting}
+    nouns = {"dataset": experiment.dataset_spec, "path": cell.path, "time": cell.time, "weighting": cell.weighting}
     parts, facts = {"seed": str(cell.seed), "process": cell.process}, processes.facts(cell.process)
     parts["process source"] = source(processes.where(cell.process), process=cell.process)
     if facts.other_targets:
-        nouns |= {"target": Spec(cell.target)}
+        nouns |= {"target": experiment.target_spec(cell.target)}
         # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
         targets = [known.where for known in names.known() if (known.kind, known.process) == ("target", cell.process)]
         parts["targets"] = source(*targets, process=cell.process)
     if facts.other_divergences:
         nouns |= {"divergence": cell.divergence}
     if facts.coupling:
-        given = coupled_pairs_file.is_file(cell.coupling)
-        nouns |= {"coupling": parse(coupled_pairs_file.INDEPENDENT if given else cell.coupling)}
-        parts |= {"coupling pairs": coupled_pairs_file.sha256(cell.coupling)} if given else {}
+        pairs = experiment.pairs_file
+        nouns |= {"coupling": experiment.coupling_spec}
+        parts |= {"coupling pairs": coupled_pairs_file.sha256(pairs)} if pairs else {}
     return parts | {f"{kind} {spec}": _noun(kind, spec, cell.process) for kind, spec in nouns.items()}
 
 

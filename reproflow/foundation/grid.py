@@ -11,7 +11,7 @@ import fnmatch
 import itertools
 from dataclasses import dataclass
 
-from reproflow.foundation import coupled_pairs_file, names, processes, specs
+from reproflow.foundation import coupled_pairs_file, limits, processes, specs
 from reproflow.foundation.config import Config, Experiment, parse
 from reproflow.foundation.errors import ConfigError, did_you_mean
 from reproflow.foundation.specs import Spec
@@ -54,7 +54,7 @@ def check(config: Config) -> None:
     if wanted not in cells:
         raise ConfigError(f"claims.network {wanted!r} is no cell of this run;{did_you_mean(wanted, cells)}")
     cell = cells[wanted]
-    images = names.find("dataset", cell.dataset, cell.process).images
+    images = limits.has_images(experiment_of(config, cell.experiment).dataset_spec, cell.process)
     if not (processes.facts(cell.process).flow and cell.target == "x1" and images):
         raise ConfigError(f"claims.network {wanted!r}: claims are tried on a Gaussian cell on images with target x1.")
 
@@ -73,7 +73,7 @@ def expand_experiment(experiment: Experiment) -> list[Cell]:
     """The cells of one experiment."""
     axes = {"path": experiment.paths, "time": experiment.times, "weighting": experiment.weightings}
     parsed = [[parse(item, kind) for item in axis] for kind, axis in axes.items()]
-    nouns = itertools.product(*parsed, [specs.parse(text, "target") for text in experiment.output_targets])
+    nouns = itertools.product(*parsed, experiment.target_specs)
     cells = [_cell(experiment, each, seed) for each in nouns for seed in experiment.seeds]
     cells = [cell for cell in cells if cell.key not in experiment.merged]
     if experiment.only is not None:
@@ -106,23 +106,25 @@ def experiment_of(config: Config, name: str) -> Experiment:
 
 def _cell(experiment: Experiment, nouns: tuple[Spec, ...], seed: int) -> Cell:
     path, time, weighting, target = nouns
-    coupling, divergence = coupled_pairs_file.slug(experiment.coupling), parse(experiment.divergence, "divergence")
+    pairs, divergence = experiment.pairs_file, parse(experiment.divergence, "divergence")
+    coupling = coupled_pairs_file.slug(pairs) if pairs else experiment.coupling_spec.slug
+    dataset = experiment.dataset_spec.name
     # Said in the key only where they are not the usual ones.
     unusual = [coupling] if coupling != coupled_pairs_file.INDEPENDENT else []
     unusual += [divergence.slug] if str(divergence) != "squared" else []
-    key = ".".join([experiment.dataset, experiment.process, *(noun.slug for noun in nouns), *unusual, f"s{seed}"])
+    key = ".".join([dataset, experiment.process, *(noun.slug for noun in nouns), *unusual, f"s{seed}"])
     if not specs.SLUG.fullmatch(key):
         raise ConfigError(f"cell key {key!r} does not match {specs.SLUG.pattern}; shorten the names or parameters.")
     return Cell(
         key,
         experiment.name,
         experiment.process,
-        experiment.dataset,
+        dataset,
         path,
         time,
         weighting,
         str(target),
         seed,
-        experiment.coupling,
+        experiment.coupling_name,
         divergence,
     )

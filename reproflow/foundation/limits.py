@@ -7,12 +7,10 @@ sizes of data sets stand in `names.json`. Every check raises `ValueError`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reproflow.foundation import coupled_pairs_file, names
-
-if TYPE_CHECKING:
-    pass
+from reproflow.foundation.specs import Spec
 
 USUAL_POINTS = 1000
 """`likelihood.points` where it is left out and the data set has as many."""
@@ -26,6 +24,11 @@ def with_held_out_points(raw: Any) -> Any:
         return raw
     held_out = sizes(raw.get("dataset")).get("held_out", USUAL_POINTS)
     return {**raw, "likelihood": {"points": min(USUAL_POINTS, held_out), **raw.get("likelihood", {})}}
+
+
+def has_images(dataset: Spec, process: str) -> bool:
+    """Whether a data set is listed as one of images; a user's own that can be trained on is one of points."""
+    return dataset.registered and names.find("dataset", dataset.name, process).images
 
 
 def sizes(dataset: Any) -> Mapping[str, int]:

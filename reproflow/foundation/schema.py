@@ -6,11 +6,12 @@ over one process and data set. `foundation.config` reads files against it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from reproflow.foundation import names, specs
+from reproflow.foundation import limits, names, specs
 from reproflow.foundation.errors import did_you_mean
 from reproflow.foundation.experiment import Experiment
 from reproflow.foundation.schema_entries import (
@@ -19,6 +20,7 @@ from reproflow.foundation.schema_entries import (
     Fraction,
     Id,
     Metric,
+    Named,
     parse,
 )
 
@@ -83,11 +85,14 @@ class Config(Closed):
         """The user's own nouns."""
         found = []
         for each in self.experiments:
-            axes = {
+            axes: dict[str, Sequence[str | Named]] = {
+                "dataset": [each.dataset],
                 "path": each.paths,
                 "time": each.times,
                 "weighting": each.weightings,
                 "divergence": [each.divergence],
+                "target": each.targets or [],
+                "coupling": [] if each.pairs_file else [each.coupling],
             }
             found += [
                 spec for kind, axis in axes.items() for item in axis if not (spec := parse(item, kind)).registered
@@ -100,16 +105,26 @@ class Config(Closed):
         for name in seen:
             if seen.count(name) > 1:
                 raise ValueError(f"two experiments are named {name!r}; give each its own name")
+        check_datasets(self)
         check_cascade(self)
         check_claims(self)
         return self
+
+
+def check_datasets(config: Config) -> None:
+    """One name of a user's data set is one function: its prepared file goes by the name."""
+    by_name: dict[str, specs.Spec] = {}
+    for experiment in config.experiments:
+        spec = experiment.dataset_spec
+        if by_name.setdefault(spec.name, spec) != spec:
+            raise ValueError(f"dataset {spec.name!r} names two functions; give each its own name")
 
 
 def check_cascade(config: Config) -> None:
     """The cascade has networks to be about, and as many seeds as it asks for."""
     if config.cascade is None:
         return
-    seeds = [len(e.seeds) for e in config.experiments if names.find("dataset", e.dataset, e.process).images]
+    seeds = [len(e.seeds) for e in config.experiments if limits.has_images(e.dataset_spec, e.process)]
     if not seeds:
         raise ValueError("cascade: no experiment is on images; leave the key out, or add one")
     if config.cascade.seeds > max(seeds):

@@ -51,7 +51,7 @@ class Closed(BaseModel):
 
 
 class Named(Closed):
-    """A user's own noun: `spec` is `FILE.py:FUNCTION` or `expr:..`; `on` says what a weighting multiplies."""
+    """A user's own component: `spec` is `FILE.py:FUNCTION` or `expr:..`; `on` says what a weighting multiplies."""
 
     name: Id
     spec: str

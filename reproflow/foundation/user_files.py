@@ -23,6 +23,9 @@ ARGUMENTS = {
     "time": ("u",),
     "weighting": ("t", "lam"),
     "divergence": ("a", "b", "t", "x"),
+    "target": ("c",),
+    "coupling": ("x0", "x1", "generator"),
+    "dataset": (),
 }
 
 
@@ -40,6 +43,8 @@ def check(kind: str, spec: Spec, process: str) -> None:
             f"weighting {spec.name!r}: on {spec.on!r} is not a {process} prediction;"
             f"{did_you_mean(spec.on, weighted)} known: {', '.join(weighted)}"
         )
+    if spec.is_expression and kind not in expression_syntax.VARIABLES:
+        raise UsageError(f"{kind} {spec.name!r}: no expression can be a {kind}; write a function, FILE.py:FUNCTION.")
     if spec.is_expression:
         expression_syntax.parse(spec.expression, kind, process)
     else:

@@ -31,4 +31,4 @@ def load_denoiser(
     head = head_for(data, cell.process, cell.target, experiment.model)
     network = stack(head.architecture, [state]).to(device).eval().requires_grad_(False)
     path = get_path(cell.path, cell.process)
-    return DENOISERS[cell.process](network, head, path, cell.target)
+    return DENOISERS[cell.process](network, head, path, experiment.target_spec(cell.target))

@@ -12,10 +12,13 @@ from torch import Tensor
 from reproflow.foundation.errors import UsageError
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import Path
+from reproflow.theory.targets import Target
 from reproflow.theory.times import TimeLaw
 
 POINTS = 8192
 CLOSE = 1e-6
+SINGULAR = 1e-6
+"""Sine of the angle between (alpha, sigma) and (a, b) below which float32 networks lose every digit of x1 or eps."""
 WANTED = {"alpha(0) > 0": 0.0, "sigma(0) < 1": 1.0, "alpha(1) < 1": 1.0, "sigma(1) > 0": 0.0}
 
 
@@ -82,6 +85,27 @@ def admit_coefficient(objective: Objective, t_range: tuple[float, float]) -> Non
     _refuse(~torch.isfinite(value) | (value < 0), t, message, value)
     if not value.any():
         raise UsageError(f"weighting {name!r} is zero everywhere: there is nothing to train.")
+
+
+def admit_target(target: Target, path: Path, t_range: tuple[float, float]) -> None:
+    """A network's target y = a x1 + b eps determines x1 and eps from y and x_t at every time that is drawn.
+
+    The determinant alpha b - sigma a of the 2 x 2 system (theory/targets.py) keeps away from zero, relative to the size
+    of its rows, and has one sign over the whole range: a change of sign between two times hides a singular one.
+    """
+    t = torch.linspace(*t_range, POINTS, dtype=torch.float64)
+    c = path.at(t)
+    a, b = target.coefficients(c)
+    what = f"target {target.name!r} with path {path.name!r}: "
+    for name, value in (("a", a), ("b", b)):
+        _refuse(~value.isfinite(), t, what + name + " = {value:g} at t = {t:.6g}; it must be finite.", value)
+    determinant = (c.alpha * b - c.sigma * a) / (torch.hypot(c.alpha, c.sigma) * torch.hypot(a, b).clamp(min=1e-300))
+    singular = (determinant.abs() < SINGULAR) | (determinant.sign() != determinant[0].sign())
+    message = (
+        "x1 and eps do not follow from the prediction at t = {t:.6g}, where a x1 + b eps is (nearly) a multiple of "
+        "x_t: alpha b - sigma a, relative to its rows, is {value:g} there; choose a, b with one sign of it in t_range."
+    )
+    _refuse(singular, t, what + message, determinant)
 
 
 def midpoints(law: TimeLaw, t_range: tuple[float, float]) -> Tensor:

@@ -16,8 +16,8 @@ import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation import registry
-from reproflow.foundation.errors import ReproflowError
-from reproflow.foundation.specs import Spec
+from reproflow.foundation.errors import ReproflowError, UserFunctionError
+from reproflow.foundation.specs import Spec, parse
 from reproflow.theory.components import resolve
 
 Coupling = Callable[[Tensor, Tensor, Generator], Tensor]
@@ -46,6 +46,22 @@ def couple(rule: Coupling, x0: Tensor, x1: Tensor, y: Tensor | None, generator: 
         rows = (y == label).nonzero().flatten()
         paired[rows] = rule(x0[rows], x1[rows], generator)
     return paired
+
+
+def admit_coupling(spec: str | Spec, dim: int, n: int = 64) -> None:
+    """Tries a coupling on n standard normal rows of noise and data. Raises `UserFunctionError` as the function itself.
+
+    It must rearrange the noise (checked at every call of a user's) and give the same from the same generator.
+    """
+    rule = get_coupling(spec)
+    x0, x1 = torch.randn(2, n, dim, generator=Generator().manual_seed(0))
+    first, second = (rule(x0, x1, Generator().manual_seed(1)) for _ in range(2))
+    rule(x0[:1], x1[:1], Generator().manual_seed(1))  # of a class there may be one row in a batch
+    if not torch.equal(first, second):
+        raise UserFunctionError(
+            f"coupling {parse(spec, 'coupling').name!r} pairs otherwise when it is called again; draw from the "
+            "generator alone."
+        )
 
 
 @coupling("independent", cite="Lipman et al. 2023")

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation import registry
+from reproflow.foundation.specs import Spec
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.components import Component, resolve
 
@@ -61,8 +62,8 @@ class Target(Component):
         return (b - a * c.sigma / c.alpha) ** 2
 
 
-def get_target(spec: str) -> Target:
-    """The target a name stands for. Raises `UsageError` for an unknown one."""
+def get_target(spec: str | Spec) -> Target:
+    """The target a spec names. Raises `UsageError` for an unknown one, or a user's file that cannot be used."""
     return Target(**vars(resolve("target", spec)))
 
 

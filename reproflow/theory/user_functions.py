@@ -1,6 +1,6 @@
-"""Guests: functions from a user's file, run with every promise checked at each call.
+"""Functions from a user's file, run with every promise checked at each call.
 
-A guest that raises, gives another shape, a NaN inside (0, 1), or draws from a global random generator is refused with a
+One that raises, gives another shape, a NaN inside (0, 1), or draws from a global random generator is refused with a
 `UserFunctionError` that names the function, the line, and the first bad time. What a value *means* (negative, infinite,
 wrong at the ends) is not for here: `judge` says so, and training refuses it.
 """
@@ -26,8 +26,12 @@ from torch import Tensor
 from reproflow.foundation import child_process, registry
 from reproflow.foundation.errors import InterruptedRun, ReproflowError, UsageError, UserFunctionError
 from reproflow.foundation.specs import Spec
+from reproflow.theory import user_function_results
+from reproflow.theory.coefficients import Coefficients
 
-GUEST = "reproflow_guest_"
+MODULES = "reproflow_user_file_"
+"""How the names of modules that hold user files begin."""
+DIFFERENTIATED = ("path", "time", "weighting", "divergence")
 
 
 def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -40,15 +44,23 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     return functools.partial(_guarded, function, kind, spec), dict(entry.meta) if entry else {}
 
 
-def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Tensor, **params: float) -> Any:
-    if not arguments[0].numel():
-        # Nothing is asked for, and min() of nothing raises.
-        nothing = arguments[2 if kind == "divergence" else 0].clone()
-        return (nothing, nothing) if kind == "path" else nothing
+def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any, **params: float) -> Any:
+    nothing = user_function_results.of_nothing(kind, arguments)
+    if nothing is not None:
+        return nothing
+    value = call(functools.partial(function, **params), kind, spec, *arguments)
+    return user_function_results.checked(value, kind, arguments, spec)
+
+
+def call(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any) -> Any:
+    """The value of a user's code at copies of the arguments, which it may change in place.
+
+    Raises `UserFunctionError` where it raises anything, or draws from a global random generator; a generator that it is
+    called with it may draw from.
+    """
     before, process = _random_state(), os.getpid()
     try:
-        # Copies, which it may change in place.
-        value = function(*(each.clone() for each in arguments), **params)
+        value = function(*map(_copy, arguments))
     except InterruptedRun:
         raise
     except ReproflowError as error:
@@ -66,45 +78,19 @@ def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Te
         raise UserFunctionError(
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
         )
-    if kind == "path":
-        return _path(value, arguments[0], spec)
-    wanted = arguments[2] if kind == "divergence" else arguments[0]
-    return _checked(value, wanted, kind, spec)
+    return value
+
+
+def _copy(argument: Any) -> Any:
+    if isinstance(argument, Coefficients):
+        return argument.map(torch.clone)
+    return argument.clone() if isinstance(argument, Tensor) else argument
 
 
 def _end_copies(process: int) -> None:
     """Ends a copy of the process that user code has made by a fork, which would go on with the host's work."""
     if os.getpid() != process:
         os._exit(1)
-
-
-def _path(value: Any, t: Tensor, spec: Spec) -> tuple[Tensor, Tensor]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UserFunctionError(f"path {spec.name!r} must give (alpha, sigma), it gave {type(value).__name__}.")
-    return _checked(value[0], t, "path", spec), _checked(value[1], t, "path", spec)
-
-
-def _checked(value: Any, t: Tensor, kind: str, spec: Spec) -> Tensor:
-    """The value as a tensor of t's shape and type; a number or a 0-dimensional tensor is spread out."""
-    if not isinstance(value, Tensor | int | float | np.ndarray | np.floating):
-        raise UserFunctionError(
-            f"{kind} {spec.name!r} must give a tensor of t's shape, it gave {type(value).__name__}."
-        )
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
-    if tensor.is_complex() or (tensor.ndim and tensor.shape != t.shape):
-        raise UserFunctionError(
-            f"{kind} {spec.name!r} must give a real tensor of shape {tuple(t.shape)} (that of "
-            f"{'u' if kind == 'time' else 't'}) or a number, it gave {tensor.dtype} of shape {tuple(tensor.shape)}."
-        )
-    tensor = tensor.to(t) + torch.zeros_like(t)
-    bad = torch.isnan(tensor) & (t > 0) & (t < 1)
-    if bool(bad.any()):
-        first = float(t[bad].min()) if t.ndim else float(t)
-        raise UserFunctionError(
-            f"{kind} {spec.name!r} is NaN at {'u' if kind == 'time' else 't'} = {first:.6g}; "
-            "it must be a number everywhere in (0, 1)."
-        )
-    return tensor
 
 
 def _because(kind: str, spec: Spec, error: BaseException) -> str:
@@ -115,7 +101,8 @@ def _because(kind: str, spec: Spec, error: BaseException) -> str:
         words = (str(error) or type(error).__name__).splitlines()[0]
     except Exception:
         words = f"{type(error).__name__}, whose own message cannot be read"
-    cure = "" if frames else "; it is called with float64 tensors and differentiated by torch.func.jvp"
+    outside = not frames and kind in DIFFERENTIATED
+    cure = "; it is called with float64 tensors and differentiated by torch.func.jvp" if outside else ""
     return f"{kind} {spec.name!r} raised {type(error).__name__} in {spec.file}{line}: {words}{cure}"
 
 
@@ -130,7 +117,7 @@ def _random_state() -> tuple[int, int, bytes]:
 @functools.cache
 def _module(path: str, shown: str) -> ModuleType:
     """The user's file as a module; its folder is where its own imports look first."""
-    name = f"{GUEST}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    name = f"{MODULES}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

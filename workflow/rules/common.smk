@@ -189,7 +189,7 @@ def experiment_of(wildcards):
 
 def data_file(wildcards):
     """The prepared data set of a shard."""
-    return RESULTS / "data" / f"{experiment_of(wildcards).dataset}.safetensors"
+    return RESULTS / "data" / f"{experiment_of(wildcards).dataset_spec.name}.safetensors"
 
 
 def stage_fingerprint(stage):
@@ -204,7 +204,7 @@ def is_image(dataset):
 
 def is_image_shard(shard):
     """Whether the cells of a shard have images."""
-    return is_image(grid.experiment_of(CONFIG, SHARDS[shard][0].experiment).dataset)
+    return is_image(grid.experiment_of(CONFIG, SHARDS[shard][0].experiment).dataset_spec.name)
 
 
 def shards_of(process=None, target=None):
@@ -218,5 +218,5 @@ def shards_of(process=None, target=None):
 
 def features_file(wildcards):
     """The feature network, for image data."""
-    dataset = experiment_of(wildcards).dataset
+    dataset = experiment_of(wildcards).dataset_spec.name
     return [RESULTS / "features" / f"{dataset}.safetensors"] if is_image(dataset) else []

@@ -10,7 +10,7 @@ rule prepare:
         "../envs/reproflow.yaml"
     params:
         config=str(RESOLVED),
-        source=lambda wildcards: fingerprint.dataset(wildcards.dataset),
+        source=lambda wildcards: fingerprint.data_file(CONFIG, wildcards.dataset),
     shell:
         "python -m reproflow prepare {wildcards.dataset} --config {params.config:q} &> {log:q}"
 

@@ -30,7 +30,7 @@ from reproflow.evaluation.bound_cascade.profile import Profile, over_rows
 from reproflow.evaluation.bound_cascade.rows import INCONCLUSIVE, REFUTED, SUPPORTED, identity, row_of
 from reproflow.evaluation.bound_cascade.subject import SUBJECTS, Subject
 from reproflow.evaluation.collect import write_csv
-from reproflow.foundation import grid, registry, seeds
+from reproflow.foundation import grid, limits, registry, seeds
 from reproflow.foundation.errors import UserFunctionError
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.run import Run
@@ -59,16 +59,10 @@ def cells(run: Run) -> list[Cell]:
         return []
     chosen = []
     for experiment in run.config.experiments:
-        if experiment.dataset in _images():
+        if limits.has_images(experiment.dataset_spec, experiment.process):
             kept = experiment.seeds[: wanted.seeds]
             chosen += [cell for cell in grid.expand_experiment(experiment) if cell.seed in kept]
     return chosen
-
-
-def _images() -> set[str]:
-    from reproflow.foundation import names
-
-    return {known.name for known in names.known() if known.kind == "dataset" and known.images}
 
 
 def write(run: Run, device: torch.device) -> None:

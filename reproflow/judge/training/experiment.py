@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reproflow.evaluation.cells import likelihood
-from reproflow.foundation import files, grid, measures, names
+from reproflow.foundation import files, grid, limits, measures
 from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training.arms import Arm, Outcome, arms, told
@@ -128,7 +128,7 @@ Member = tuple[int, Cell]
 
 def _train(trained: Sequence[Arm], experiment: Experiment, plan: Plan) -> list[Outcome]:
     """Trains every arm at every seed as one stack, and measures them."""
-    data = get_dataset(experiment.dataset, experiment.process)
+    data = get_dataset(experiment.dataset_spec, experiment.process)
     cells = grid.expand_experiment(experiment)
     members = [(place, cell) for place in range(len(trained)) for cell in cells]
     head = head_for(data, experiment.process, cells[0].target, experiment.model)
@@ -188,7 +188,7 @@ def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head:
 
 def _metric(experiment: Experiment) -> str:
     """The measure that networks on the experiment's data are trained for."""
-    images = names.find("dataset", experiment.dataset, experiment.process).images
+    images = limits.has_images(experiment.dataset_spec, experiment.process)
     return measures.primary("images" if images else "points")[0]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from reproflow.foundation import registry
+from reproflow.foundation.specs import Spec, parse
 from reproflow.learning.data.images import ImageData
 from reproflow.learning.data.points import ToyData
 
@@ -26,7 +27,20 @@ def dataset(
     return registry.register("dataset", name, process=process, cite=cite, **meta)
 
 
+def get_dataset(spec: str | Spec, process: str = "gaussian") -> ToyData | ImageData:
+    """The data set a spec names, built once; a user's own is one of points.
+
+    Raises `UsageError` for a name unknown to that process, and for a user's file that cannot be used.
+    """
+    parsed = parse(spec, "dataset")
+    if parsed.registered:
+        return _built(registry.get("dataset", parsed.name, process).function)
+    # Imported here: user files may hold any component, whose modules lie above the decorators.
+    from reproflow.learning.data.user_points import user_points
+
+    return user_points(parsed)
+
+
 @functools.cache
-def get_dataset(name: str, process: str = "gaussian") -> ToyData | ImageData:
-    """The data set of that name, built once. Raises `UsageError` for a name unknown to that process."""
-    return registry.get("dataset", name, process).function()
+def _built(function: Callable[[], ToyData | ImageData]) -> ToyData | ImageData:
+    return function()

@@ -1,4 +1,4 @@
-"""Points in the plane with an exact density."""
+"""Points in the plane, of the registered laws with an exact density."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from reproflow.learning.data.tensor_digest import digest
 class ToyData:
     """Points in the plane of about unit variance, without labels.
 
-    `draw(n, generator)` gives float64 points (n, 2); `log_density(x)` maps (..., 2) to (...), in nats, exactly;
-    `entropy` is -E log p in nats, by quadrature or in closed form; `test` holds fixed evaluation points (N, 2),
-    float64; `mixture` is set where the law is a mixture of round Gaussians, so that exact posteriors exist.
+    `draw(n, generator)` gives float64 points (n, 2); `log_density(x)` maps (..., 2) to (...), in nats, exactly, and is
+    None where it is not known (of a user's points); `entropy` is -E log p in nats, by quadrature or in closed form,
+    else NaN; `test` holds fixed evaluation points (N, 2), float64; `mixture` is set where the law is a mixture of round
+    Gaussians, so that exact posteriors exist.
     """
 
     name: str
     draw: Callable[[int, Generator], Tensor]
-    log_density: Callable[[Tensor], Tensor]
+    log_density: Callable[[Tensor], Tensor] | None
     entropy: float
     test: Tensor
     mixture: Mixture | None = None

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.files import atomic, refused
+from reproflow.foundation.specs import Spec, parse
 from reproflow.learning.data.base import get_dataset
 from reproflow.learning.data.images import ImageData
 from reproflow.learning.data.points import ToyData
@@ -26,10 +27,15 @@ from reproflow.learning.data.tensor_digest import digest
 HEADER = "reproflow"
 
 
-def prepare(name: str, path: str | Path, process: str = "gaussian") -> str:
-    """Writes the data set of that name to `path` and returns the SHA-256 of its arrays."""
-    data = get_dataset(name, process)
-    about: dict[str, Any] = {"kind": "dataset", "name": name, "process": process}
+def prepare(spec: str | Spec, path: str | Path, process: str = "gaussian") -> str:
+    """Writes the data set a spec names to `path` and returns the SHA-256 of its arrays.
+
+    Of a user's own the file says which function gives it, relative to the working directory.
+    """
+    data, parsed = get_dataset(spec, process), parse(spec, "dataset")
+    about: dict[str, Any] = {"kind": "dataset", "name": parsed.name, "process": process}
+    if not parsed.registered:
+        about |= {"source": parsed.source, "params": dict(parsed.params)}
     if isinstance(data, ImageData):
         about["images"] = {"shape": list(data.shape), "levels": data.levels, "classes": data.classes}
     return write_tensors(path, data.arrays(), about)
@@ -47,7 +53,8 @@ def load(path: str | Path) -> ToyData | ImageData:
     if images := about.get("images"):
         # Images are their arrays: the library that they came from, seconds to import, is not asked again.
         return ImageData(about["name"], tuple(images["shape"]), images["levels"], images["classes"], **arrays)
-    return replace(get_dataset(about["name"], about["process"]), **arrays)
+    spec = Spec(about["name"], tuple(sorted(about.get("params", {}).items())), about.get("source", ""))
+    return replace(get_dataset(spec, about["process"]), **arrays)
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation.by_process import ByProcess
+from reproflow.foundation.specs import Spec
 from reproflow.learning.networks.heads import Head, mean_level
 from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.coefficients import Coefficients
@@ -107,5 +108,5 @@ class MaskedDenoiser:
 
 Denoiser = GaussianDenoiser | MaskedDenoiser
 
-DENOISERS: ByProcess[Callable[[StackedMLP, Head, Path, str], Denoiser]] = ByProcess("denoiser", __name__)
+DENOISERS: ByProcess[Callable[[StackedMLP, Head, Path, str | Spec], Denoiser]] = ByProcess("denoiser", __name__)
 """By process: the denoiser of a network with this head, path and target."""

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation.config import Model, Sampling
+from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ImageData, ToyData
 from reproflow.learning.networks.denoiser import DENOISERS, GaussianDenoiser
 from reproflow.learning.networks.heads import HEADS, Head, architecture, mean_level
@@ -92,7 +93,9 @@ class GaussianLoss:
 
 
 @LOSSES.register("gaussian")
-def training_loss(objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]) -> GaussianLoss:
+def training_loss(
+    objective: Objective, target: str | Spec, vocabulary: int, t_range: tuple[float, float]
+) -> GaussianLoss:
     """What a cell minimises whose network puts out `target`."""
     return GaussianLoss(objective, get_target(target), t_range)
 
@@ -113,7 +116,7 @@ def noise(
 
 
 @DENOISERS.register("gaussian")
-def denoiser(network: StackedMLP, head: Head, path: Path, target: str) -> GaussianDenoiser:
+def denoiser(network: StackedMLP, head: Head, path: Path, target: str | Spec) -> GaussianDenoiser:
     """One network as samplers and measures see it."""
     return GaussianDenoiser(network, head, path, get_target(target))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation.config import Model, Sampling
+from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ImageData, ToyData
 from reproflow.learning.networks.denoiser import DENOISERS, MaskedDenoiser
 from reproflow.learning.networks.heads import HEADS, Head, architecture
@@ -68,7 +69,9 @@ class MaskedLoss:
 
 
 @LOSSES.register("masked")
-def training_loss(objective: Objective, target: str, vocabulary: int, t_range: tuple[float, float]) -> MaskedLoss:
+def training_loss(
+    objective: Objective, target: str | Spec, vocabulary: int, t_range: tuple[float, float]
+) -> MaskedLoss:
     """What a cell minimises, for a vocabulary of this size."""
     return MaskedLoss(objective, vocabulary, t_range)
 
@@ -88,7 +91,7 @@ def noise(
 
 
 @DENOISERS.register("masked")
-def denoiser(network: StackedMLP, head: Head, path: Path, target: str) -> MaskedDenoiser:
+def denoiser(network: StackedMLP, head: Head, path: Path, target: str | Spec) -> MaskedDenoiser:
     """One network as samplers and measures see it."""
     return MaskedDenoiser(network, head, path)
 

@@ -14,17 +14,19 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, Tensor
 
-from reproflow.foundation import coupled_pairs_file, seeds
+from reproflow.foundation import seeds
 from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Experiment, parse
 from reproflow.foundation.errors import CellsFailed, UserFunctionError
 from reproflow.foundation.grid import Cell
+from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ImageData, ToyData, coupled_pairs
-from reproflow.theory.admission import admit
+from reproflow.theory.admission import admit, admit_target
 from reproflow.theory.couplings import Coupling, get_coupling
 from reproflow.theory.divergences import Divergence, admit_divergence, get_divergence
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
+from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
@@ -53,7 +55,7 @@ class TrainingLoss(Protocol):
 
 Noise = Callable[[dict[str, Tensor], Generator, Coupling, Callable[[], Generator]], dict[str, Tensor]]
 
-LOSSES: ByProcess[Callable[[Objective, str, int, tuple[float, float]], TrainingLoss]] = ByProcess(
+LOSSES: ByProcess[Callable[[Objective, str | Spec, int, tuple[float, float]], TrainingLoss]] = ByProcess(
     "training loss", __name__
 )
 """By process: what a cell with this objective, target, vocabulary (0 where there is none) and range minimises."""
@@ -68,7 +70,10 @@ def training_loss(cell: Cell, experiment: Experiment, vocabulary: int) -> Traini
     path, law = get_path(cell.path, cell.process), get_time_law(cell.time)
     objective, t_range = Objective(path, law, get_weighting(cell.weighting, cell.process)), experiment.training.t_range
     admit(objective, t_range)
-    return LOSSES[cell.process](objective, cell.target, vocabulary, t_range)
+    spec = experiment.target_spec(cell.target)
+    if not spec.registered:
+        admit_target(get_target(spec), path, t_range)
+    return LOSSES[cell.process](objective, spec, vocabulary, t_range)
 
 
 def each_cell(function: Callable[[Any], Any], cells: Iterable[Any]) -> list[Any]:
@@ -97,9 +102,8 @@ class Batches:
         vocabulary = data.levels if isinstance(data, ImageData) else 0
         self.losses = each_cell(lambda cell: training_loss(cell, experiment, vocabulary), cells)
         self.divergence = _divergence(experiment, cells, self.losses, data.dim)
-        given = coupled_pairs_file.is_file(experiment.coupling)
-        self.pairs = coupled_pairs.load(experiment.coupling, data) if given else None
-        self.coupling = get_coupling("independent" if given else experiment.coupling)
+        self.pairs = coupled_pairs.load(experiment.pairs_file, data) if experiment.pairs_file else None
+        self.coupling = each_cell(lambda _: get_coupling(experiment.coupling_spec), cells)[0]
         self.seeds = sorted({cell.seed for cell in cells})
         self.seed_of = torch.tensor([self.seeds.index(cell.seed) for cell in cells])
         self._chunk = -1
@@ -108,7 +112,11 @@ class Batches:
     def batch(self, step: int) -> dict[str, Tensor]:
         """All that the loss of a step needs, each with leading dimensions (K, B)."""
         columns = {name: column[:, step % CHUNK] for name, column in self._times(step // CHUNK).items()}
-        per_seed = [self._draw(seed, step) for seed in self.seeds]
+        try:
+            per_seed = [self._draw(seed, step) for seed in self.seeds]
+        except UserFunctionError as error:
+            # A user's data or coupling, which all cells share.
+            raise CellsFailed(dict.fromkeys(range(len(self.losses)), str(error))) from error
         shared = {name: torch.stack([draw[name] for draw in per_seed])[self.seed_of] for name in per_seed[0]}
         return {name: tensor.to(self.device) for name, tensor in (columns | shared).items()}
 

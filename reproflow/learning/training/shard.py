@@ -157,7 +157,7 @@ def _starting_state(cell: Cell, slot: Slot, head: Head, experiment: Experiment) 
     if stored is not None:
         log.info("%s resumes at step %d", cell.key, stored.step)
         return stored
-    network = initialise(head.architecture, [(head.kind, experiment.dataset, cell.seed)])
+    network = initialise(head.architecture, [(head.kind, cell.dataset, cell.seed)])
     return fresh(network, experiment.training.steps)[0]
 
 

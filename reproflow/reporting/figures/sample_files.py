@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from reproflow.analysis.formatting import label
 from reproflow.analysis.results import Results
+from reproflow.foundation.config import Experiment
 from reproflow.foundation.errors import ReproflowError
 from reproflow.reporting.figures import style
 
@@ -38,11 +40,15 @@ def title(row: Row, rows: list[Row]) -> str:
     return label(row, [key for key in DISTINCT[2:] if len({each[key] for each in peers}) > 1])
 
 
-def dataset_or_none(name: str) -> Any:
-    """The registered data set of that name, or None: results may come from one that is not registered here."""
+def dataset_or_none(name: str, experiments: Iterable[Experiment] = ()) -> Any:
+    """The data set of that name, a user's own of these experiments or a registered one, or None.
+
+    Results may come from one that is not here.
+    """
     from reproflow.learning.data import get_dataset
 
+    specs = {each.dataset_spec.name: each.dataset_spec for each in experiments}
     try:
-        return get_dataset(name)
+        return get_dataset(specs.get(name, name))
     except (ReproflowError, OSError):
         return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.foundation.config import Experiment
 from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.sample_files import (
     Row,
@@ -39,7 +41,11 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
         why = read.why_missing("cells.csv") or "no samples in the plane in samples/"
         return style.placeholder(why), pd.DataFrame(columns=COLUMNS), CAPTION
     rows = [row for row, _ in shown]
-    lines = [line for name in sorted({row["dataset"] for row in rows}) for line in _lines(name, shown, rows)]
+    lines = [
+        line
+        for name in sorted({row["dataset"] for row in rows})
+        for line in _lines(name, shown, rows, read.experiments)
+    ]
     columns = max(len(line) for line in lines)
     figure, grid = style.panels(len(lines), columns, len(lines) * (style.WIDTH / columns + 0.4))
     for every, line in zip(grid, lines, strict=True):
@@ -51,9 +57,11 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     return figure, pd.concat(frames, ignore_index=True), CAPTION + left_out(read, "gaussian", rows)
 
 
-def _lines(name: str, shown: list[tuple[Row, np.ndarray]], rows: list[Row]) -> list[list[tuple[str, Row, np.ndarray]]]:
+def _lines(
+    name: str, shown: list[tuple[Row, np.ndarray]], rows: list[Row], experiments: Iterable[Experiment]
+) -> list[list[tuple[str, Row, np.ndarray]]]:
     """One data set's panels (heading, row, values on the bins), cut into lines of the figure."""
-    density = true_density(name)
+    density = true_density(name, experiments)
     heading = f"{TRUTH if np.isfinite(density).all() else 'density not known'}\n{name}"
     panels = [(heading, dict.fromkeys(COLUMNS, "") | {"dataset": name, "weighting": TRUTH}, density)]
     for row, samples in ((row, samples) for row, samples in shown if row["dataset"] == name):
@@ -62,12 +70,12 @@ def _lines(name: str, shown: list[tuple[Row, np.ndarray]], rows: list[Row]) -> l
     return [panels[i : i + ACROSS] for i in range(0, len(panels), ACROSS)]
 
 
-def true_density(dataset: str) -> np.ndarray:
+def true_density(dataset: str, experiments: Iterable[Experiment] = ()) -> np.ndarray:
     """The density at the bins' centres, (BINS, BINS), first coordinate first; NaN where it is not known."""
     import torch
 
-    data = dataset_or_none(dataset)
-    if not hasattr(data, "log_density"):
+    data = dataset_or_none(dataset, experiments)
+    if getattr(data, "log_density", None) is None:
         return np.full((BINS, BINS), math.nan)
     centres = torch.as_tensor(_centres())
     return data.log_density(torch.cartesian_prod(centres, centres)).exp().reshape(BINS, BINS).numpy()
