@@ -40,7 +40,7 @@ def registered() -> Iterator[dict[str, Measure]]:
         made[name] = Measure(name, FACTS, {"gaussian": f"{__name__}:{name}"})
     yield made
     for name in functions:
-        del registry._ENTRIES["measure", "gaussian", name]
+        del registry.BUILT_IN._entries["measure", "gaussian", name]
 
 
 SUBJECT: Any = SimpleNamespace(experiment=SimpleNamespace(process="gaussian"))
