@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reproflow.learning.networks.base import Denoiser
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -39,5 +41,5 @@ def over_repeats(draws: list[Tensor]) -> Bound:
     return Bound(stacked.mean(0), spread / math.sqrt(n))
 
 
-def to_device(y: Tensor | None, denoiser: Any) -> Tensor | None:
+def to_device(y: Tensor | None, denoiser: Denoiser) -> Tensor | None:
     return None if y is None else y.to(denoiser.device)

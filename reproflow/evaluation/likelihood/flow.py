@@ -33,6 +33,8 @@ import torch
 from torch import Generator, Tensor
 
 from reproflow.foundation.errors import UsageError
+from reproflow.learning.networks.base import ContinuousDenoiser
+from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.numerics.bisection import bisect
 from reproflow.theory.log_snr import invert_lam, log_snr
 from reproflow.theory.paths import Path
@@ -71,7 +73,7 @@ class FlowLikelihood:
 
 
 def flow_nll(
-    denoiser: Any,
+    denoiser: ContinuousDenoiser,
     x: Tensor,
     y: Tensor | None = None,
     t_range: tuple[float, float] = RANGE,
@@ -106,7 +108,7 @@ def flow_nll(
 
 
 def dequantised_nll(
-    denoiser: Any,
+    denoiser: GaussianDenoiser,
     levels: Tensor,
     y: Tensor | None,
     generator: Generator,
@@ -138,7 +140,9 @@ def read_off_time(path: Path, values: Tensor, t_range: tuple[float, float]) -> f
 
 
 @torch.no_grad()
-def read_off(denoiser: Any, levels: Tensor, z: Tensor, y: Tensor | None, t: float, values: Tensor) -> Tensor:
+def read_off(
+    denoiser: GaussianDenoiser, levels: Tensor, z: Tensor, y: Tensor | None, t: float, values: Tensor
+) -> Tensor:
     """-log P(levels | z) at time t: (B,), float64 on the CPU; z (B, D) in the network's dtype.
 
     P is the network's posterior over levels where it has one, else N(z; alpha v, sigma²) normalised over the levels v.

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from reproflow.evaluation.likelihood.bound import Bound, over_repeats, to_device
 from reproflow.evaluation.likelihood.flow import read_off
+from reproflow.learning.networks.base import ContinuousDenoiser
+from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.learning.sampling.ode import base_scale
 from reproflow.numerics.bisection import bisect
 from reproflow.theory.log_snr import log_snr
@@ -35,7 +36,7 @@ RANGE = (1e-3, 1 - 1e-3)
 
 
 def gaussian_bound(
-    denoiser: Any,
+    denoiser: GaussianDenoiser,
     levels: Tensor,
     y: Tensor | None,
     generator: Generator,
@@ -106,7 +107,7 @@ def time_of(path: Path, lam: Tensor, t_range: tuple[float, float]) -> Tensor:
     return bisect(lambda t: log_snr(path, t) < lam, low, high, 52)
 
 
-def _noised(denoiser: Any, x1: Tensor, t: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(denoiser: ContinuousDenoiser, x1: Tensor, t: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """z_t and t in the network's dtype and on its device, and lam at that (rounded) t, float64."""
     t = t.to(x1.dtype).double()
     alpha, sigma = denoiser.path(t)
@@ -116,7 +117,7 @@ def _noised(denoiser: Any, x1: Tensor, t: Tensor, generator: Generator) -> tuple
 
 
 @torch.no_grad()
-def _eps_error(denoiser: Any, x1: Tensor, y: Tensor | None, t: Tensor, generator: Generator) -> Tensor:
+def _eps_error(denoiser: ContinuousDenoiser, x1: Tensor, y: Tensor | None, t: Tensor, generator: Generator) -> Tensor:
     """|eps - eps_hat|² = exp(lam) |x1 - x1_hat|² at one draw of eps: (B,), float64 on the CPU."""
     z, t, lam = _noised(denoiser, x1, t, generator)
     x1_hat = denoiser.x1(z, t, to_device(y, denoiser)).cpu()

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from reproflow.evaluation.likelihood.bound import Bound, categorical_nll, over_repeats, to_device
 from reproflow.foundation.errors import UsageError
+from reproflow.learning.networks.base import TokenDenoiser
 
 ENUMERABLE = 12
 
 
 def masked_bound(
-    denoiser: Any,
+    denoiser: TokenDenoiser,
     tokens: Tensor,
     y: Tensor | None,
     generator: Generator,
@@ -48,7 +48,7 @@ def masked_bound(
     return over_repeats([one() for _ in range(repeats)])
 
 
-def masked_bound_exact(denoiser: Any, tokens: Tensor, y: Tensor | None = None) -> Tensor:
+def masked_bound_exact(denoiser: TokenDenoiser, tokens: Tensor, y: Tensor | None = None) -> Tensor:
     """The same bound with all 2^D - 1 masks enumerated: tokens (B, D) -> nats (B,), float64.
 
     Raises `UsageError` for more than 12 tokens.
@@ -67,7 +67,13 @@ def masked_bound_exact(denoiser: Any, tokens: Tensor, y: Tensor | None = None) -
 
 
 def _masked_term(
-    denoiser: Any, tokens: Tensor, y: Tensor | None, generator: Generator, vocabulary: int, stratum: int, strata: int
+    denoiser: TokenDenoiser,
+    tokens: Tensor,
+    y: Tensor | None,
+    generator: Generator,
+    vocabulary: int,
+    stratum: int,
+    strata: int,
 ) -> Tensor:
     """(D/n) CE summed over n random positions, n uniform on the stratum-th of `strata` equal parts of 1..D: (B,)."""
     batch, length = tokens.shape
@@ -78,7 +84,7 @@ def _masked_term(
 
 
 @torch.no_grad()
-def _masked_ce(denoiser: Any, tokens: Tensor, y: Tensor | None, hidden: Tensor, vocabulary: int) -> Tensor:
+def _masked_ce(denoiser: TokenDenoiser, tokens: Tensor, y: Tensor | None, hidden: Tensor, vocabulary: int) -> Tensor:
     """-log mu[x] summed over hidden positions (B, D): (B,), float64 on the CPU."""
     tokens, hidden = tokens.to(denoiser.device), hidden.to(denoiser.device)
     logits = denoiser.logits(torch.where(hidden, vocabulary, tokens), to_device(y, denoiser))
@@ -86,7 +92,7 @@ def _masked_ce(denoiser: Any, tokens: Tensor, y: Tensor | None, hidden: Tensor, 
 
 
 @torch.no_grad()
-def _vocabulary(denoiser: Any, tokens: Tensor, y: Tensor | None) -> int:
+def _vocabulary(denoiser: TokenDenoiser, tokens: Tensor, y: Tensor | None) -> int:
     """V, which is also the mask token, from the logits of one image."""
     first = None if y is None else y[:1]
     return denoiser.logits(tokens[:1].to(denoiser.device), to_device(first, denoiser)).shape[-1]

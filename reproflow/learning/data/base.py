@@ -8,12 +8,73 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Generator, Tensor
 
 from reproflow.foundation import registry
 from reproflow.foundation.specs import Spec, parse
-from reproflow.learning.data.images import ImageData
+from reproflow.learning.data.images import ImageData, Split
 from reproflow.learning.data.points import ToyData
+
+
+@runtime_checkable
+class DataSet(Protocol):
+    """What is common to all data sets: N data of `dim` numbers, or tokens, that are held out, and what a file holds."""
+
+    @property
+    def name(self) -> str:
+        """The name in keys, files and tables."""
+
+    @property
+    def dim(self) -> int:
+        """D, the numbers of one datum."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes; 0 for data without labels."""
+
+    @property
+    def test(self) -> Tensor:
+        """Held-out data (N, D)."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest of `arrays`."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The tensors that a prepared file holds."""
+
+
+@runtime_checkable
+class SampledData(DataSet, Protocol):
+    """Data of a law that is drawn from afresh."""
+
+    def sample(self, n: int, generator: Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+        """n independent points (n, D)."""
+
+    @property
+    def log_density(self) -> Callable[[Tensor], Tensor] | None:
+        """The exact log density in nats, (..., D) -> (...), or None where it is not known."""
+
+    @property
+    def entropy(self) -> float:
+        """-E log p in nats; NaN where it is not known."""
+
+
+@runtime_checkable
+class SplitData(DataSet, Protocol):
+    """Labelled data on a few levels, with a fixed split into train and test."""
+
+    def tokens(self, split: Split = "train") -> Tensor:
+        """Levels int64 (N, D)."""
+
+    def points(self, split: Split = "train", dtype: torch.dtype = torch.float32) -> Tensor:
+        """Values of the levels (N, D)."""
+
+    def labels(self, split: Split = "train") -> Tensor:
+        """Classes int64 (N,)."""
 
 
 def dataset(
