@@ -72,8 +72,8 @@ def used_as_module_and_alone(package: Path) -> None:
     edit(
         package,
         draws,
-        "import coupled_pairs_file, seeds\n",
-        "import coupled_pairs_file\nimport reproflow.foundation.seeds\n",
+        "from reproflow.foundation import seeds\n",
+        "import reproflow.foundation.seeds\n",
     )
     edit(package, draws, "seeds.generator(", "reproflow.foundation.seeds.generator(")
     edit(
