@@ -75,7 +75,7 @@ def used_as_module_and_alone(package: Path) -> None:
         "from reproflow.foundation import seeds\n",
         "import reproflow.foundation.seeds\n",
     )
-    edit(package, draws, "seeds.generator(", "reproflow.foundation.seeds.generator(")
+    edit(package, draws, "seeds.generator", "reproflow.foundation.seeds.generator")
     edit(
         package,
         stacked,
