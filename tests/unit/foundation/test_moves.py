@@ -115,7 +115,7 @@ def test_a_move_changes_no_fingerprint(package: Path, before: dict[str, str], mo
 def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
     """A package is taken apart, its readers follow, and remarks change as well."""
     move_definitions(
-        package, "learning.training.batches", {"objective", "each_cell", "Objective"}, "learning.training.objectives"
+        package, "learning.training.batches", {"training_loss", "each_cell", "TrainingLoss"}, "learning.training.losses"
     )
     move_module(package, "learning.training.batches", "learning.batches", plainly=True)
     move_module(package, "learning.networks.denoiser", "learning.networks.denoising", plainly=True)
@@ -165,11 +165,11 @@ def test_a_change_in_what_was_moved_changes_what_reaches_it(
 
 
 def test_two_definitions_of_one_name_are_not_confused(package: Path, before: dict[str, str]) -> None:
-    """Both processes have an `Objective` and a `loss`: the one for the other, with every name as it was."""
+    """Both processes have a class of their loss and a `loss`: the one for the other, with every name as it was."""
     one, other = package / "theory/processes/gaussian.py", package / "theory/processes/masked.py"
     text = one.read_text()
-    one.write_text(other.read_text())
-    other.write_text(text)
+    one.write_text(other.read_text().replace("MaskedLoss", "GaussianLoss"))
+    other.write_text(text.replace("GaussianLoss", "MaskedLoss"))
     assert changed(before, fingerprints(package.parent)) >= STAGES
 
 
