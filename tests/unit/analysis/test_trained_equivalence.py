@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sign_flip_oracle import one_sided
-from synthetic_results import CELL_COLUMNS, write_csv, write_results
+from synthetic_results import write_csv, write_results
 
 from reproflow.analysis.results import load_results, records
 from reproflow.analysis.trained_equivalence import equivalence_table, summary
@@ -199,7 +199,7 @@ def test_cells_under_another_divergence_coupling_or_setting_are_not_set_beside_t
         rows = list(csv.DictReader((folder / "cells.csv").open()))
         for row in rows:
             row.update(change if row["path"] == "cosine" else {})
-        write_csv(folder / "cells.csv", CELL_COLUMNS, rows)
+        write_csv(folder / "cells.csv", list(rows[0]), rows)
         return equivalence_table(load_results(folder))
 
     assert "cosine" in set(other({}, "alike")["path_b"])
@@ -222,12 +222,28 @@ def test_merged_cells_are_rows_and_are_listed(tmp_path: Path) -> None:
     assert read.missing == ()
     once = equivalence_table(read).query("verdict == 'trained once'")
     assert once[["time_a", "time_b", "pairs"]].to_numpy().tolist() == [["logit_normal", "mode", 3]]
+    write_tables(folder)
     page = write_report(folder).read_text()
     assert "3 cells not trained" in page
     for name, other in times["merged"].items():
         assert f"<code>{name}</code>: see <code>{other}</code>" in page
-    write_tables(folder)
     assert "trained once" in (folder / "tables" / "equivalence.md").read_text()
+
+
+def test_a_class_of_merged_cells_alone_is_shown(tmp_path: Path) -> None:
+    """One trained member, and one that it stands for: no row of the class has a metric."""
+    folder = write_results(tmp_path / "r", (0, 1, 2))
+    rows = list(csv.DictReader((folder / "cells.csv").open()))
+    kept = [row for row in rows if (row["weighting"], row["path"], row["time"]) == ("fm", "linear", "logit_normal")]
+    write_csv(folder / "cells.csv", list(kept[0]), kept)
+    config = json.loads((folder / "config.json").read_text())
+    times = next(experiment for experiment in config["experiments"] if experiment["name"] == "times")
+    times |= {"dedupe": True, "times": ["logit_normal", "mode"], "weightings": ["fm"]}
+    times["merged"] = {row["cell"].replace("logit_normal", "mode"): row["cell"] for row in kept}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert set(equivalence_table(load_results(folder))["verdict"]) == {"trained once"}
+    write_tables(folder)
+    assert "3 cells not trained" in write_report(folder).read_text()
 
 
 def test_an_objective_that_cannot_be_placed_is_named(tmp_path: Path) -> None:
@@ -237,6 +253,7 @@ def test_an_objective_that_cannot_be_placed_is_named(tmp_path: Path) -> None:
     unplaced: list[str] = []
     equivalence_table(load_results(folder), unplaced)
     assert [each.partition(" (")[0] for each in unplaced] == ["home_made"]
+    write_tables(folder)
     assert "not placed: home_made" in write_report(folder).read_text()
 
 

@@ -39,7 +39,7 @@ class TestTraining:
     def test_points(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         beats: list[int] = []
-        found = quick_objective("inv_one_minus_t_squared")
+        found = quick_objective("inv_one_minus_t_squared").objective
         same = [{"path": "linear", "time": "uniform", "weighting": "uniform", "factor": 1.0}]
         told = experiment.compare(found, same, judge.Plan(seeds=2, steps=6, alive=lambda: beats.append(1)))
         assert (told["dataset"], told["metric"], told["steps"]) == ("eight_gaussians", "nll_nats", 6)
@@ -57,14 +57,14 @@ class TestTraining:
 
     def test_a_second_run_gives_the_same_numbers(self) -> None:
         first, second = (
-            experiment.compare(quick_objective("min_snr"), [], judge.Plan(seeds=1, steps=3))["this"]["values"]
+            experiment.compare(quick_objective("min_snr").objective, [], judge.Plan(seeds=1, steps=3))["this"]["values"]
             for _ in range(2)
         )
         assert first == second
 
     def test_images_and_a_folder(self, tmp_path: Path) -> None:
         told = experiment.compare(
-            quick_objective("simple", "masked"), [], judge.Plan(seeds=2, steps=2, folder=tmp_path / "kept")
+            quick_objective("simple", "masked").objective, [], judge.Plan(seeds=2, steps=2, folder=tmp_path / "kept")
         )
         assert (told["dataset"], told["metric"]) == ("digits8", "bound_bits_per_dim")
         [elbo] = told["neighbours"]
@@ -78,13 +78,13 @@ class TestTraining:
         ("spec", "word"), [("expr:t - 0.5", "must be >= 0"), ("expr:0", "zero everywhere"), ("expr:exp(1e4*t)", "inf")]
     )
     def test_what_cannot_be_trained_says_so(self, spec: str, word: str) -> None:
-        found = experiment.compare(quick_objective(spec), [], judge.Plan(seeds=1, steps=2))
+        found = experiment.compare(quick_objective(spec).objective, [], judge.Plan(seeds=1, steps=2))
         assert (found["this"], found["neighbours"]) == (None, [])
         assert found["reason"].startswith("not trained: ")
         assert word in found["reason"]
 
     def test_one_that_diverges_leaves_the_others_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plain = experiment.compare(quick_objective("min_snr"), [], judge.Plan(seeds=2, steps=4))
+        plain = experiment.compare(quick_objective("min_snr").objective, [], judge.Plan(seeds=2, steps=4))
         advance = StackedTrainer.advance
         told: list[int] = []
 
@@ -95,7 +95,7 @@ class TestTraining:
             return advance(stack, batch)
 
         monkeypatch.setattr(StackedTrainer, "advance", fails)
-        found = experiment.compare(quick_objective("min_snr"), [], judge.Plan(seeds=2, steps=4))
+        found = experiment.compare(quick_objective("min_snr").objective, [], judge.Plan(seeds=2, steps=4))
         assert found["this"]["failures"] == ["seed 1 diverged at step 2"]
         assert found["this"]["values"] == {"0": plain["this"]["values"]["0"]}
         assert [each["values"] for each in found["neighbours"]] == [each["values"] for each in plain["neighbours"]]
@@ -103,7 +103,7 @@ class TestTraining:
     @pytest.mark.parametrize("plan", [judge.Plan(seeds=0), judge.Plan(steps=1)])
     def test_a_plan_for_nothing(self, plan: judge.Plan) -> None:
         with pytest.raises(UsageError, match="at least 1 seed and 2 steps"):
-            experiment.compare(quick_objective("uniform"), [], plan)
+            experiment.compare(quick_objective("uniform").objective, [], plan)
 
 
 @pytest.mark.usefixtures("small")
