@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,12 +30,11 @@ from scipy import special, stats
 
 from reproflow.exact import shares
 from reproflow.exact.shares import Array, kl
+from reproflow.foundation import processes
+from reproflow.foundation.by_process import ByProcess
 
-LAWS: Mapping[str, tuple[Array, Array]] = {
-    "masked": (shares.DATA, shares.MODEL),
-    "gaussian": (np.array([0.8, 0.2]), np.array([0.3, 0.7])),
-}
-"""By process: the law q of the data and the law r of the model."""
+TWO_POINTS: tuple[Array, Array] = (np.array([0.8, 0.2]), np.array([0.3, 0.7]))
+"""The law q of two points and the law r of their model."""
 
 LAM = np.linspace(-20, 20, 1601)
 LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256, 400, 512)
@@ -60,7 +59,8 @@ class Witness:
 
     @property
     def process(self) -> str:
-        return "gaussian" if "a" in self.parameters else "masked"
+        """The process whose examples have these parameters."""
+        return next(process for process in processes.known() if FAMILIES[process]().keys == self.parameters.keys())
 
     @property
     def margin(self) -> float:
@@ -83,8 +83,32 @@ class Witness:
         over how many tokens are shown), for the two points the error of eps; right as an integral by parts.
         """
         lam, w = _thinned(lam, w)
-        left, right = (_two_points if self.process == "gaussian" else _shares)(self.parameters, lam, w)
+        left, right = FAMILIES[self.process]().sides(self.parameters, lam, w)
         return replace(self, left=left, right=right)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The examples of a process, whose data have the law q and whose model the law r: `laws` = (q, r).
+
+    `keys` name the parameters of an example, `examples` are families and parameters, those with fewer tokens first.
+    `curves()` are PKL and (p^(s) - q)/(r - q) of all of them on `LAM`, each (examples, lam); `at(parameters, lam)` the
+    same of one. `sides(parameters, lam, w)` are both sides from the definition of the loss. `where` says where
+    witnesses are looked for, and `data(parameters, law)` what the data are, in words.
+    """
+
+    keys: Set[str]
+    laws: tuple[Array, Array]
+    examples: Callable[[], list[tuple[str, dict[str, float]]]]
+    curves: Callable[[], tuple[Array, Array]]
+    at: Callable[[Mapping[str, float], Array], tuple[Array, Array]]
+    sides: Callable[[Mapping[str, float], Array, Array], tuple[float, float]]
+    where: str
+    data: Callable[[Mapping[str, float], str], str]
+
+
+FAMILIES: ByProcess[Callable[[], Family]] = ByProcess("family of witnesses", __name__)
+"""By process: where witnesses are looked for."""
 
 
 def search(lam: Array, w: Array, process: str) -> Witness | None:
@@ -137,7 +161,7 @@ def two_points(b: Array) -> tuple[Array, Array]:
 
     Below b = 1e-3 both go on as b².
     """
-    q, r = (float(law[0]) for law in LAWS["gaussian"])
+    q, r = (float(law[0]) for law in TWO_POINTS)
     small = np.maximum(b, 1e-3)
     noise, weights = _noise()
     pkl, shift = np.zeros_like(b), np.zeros_like(b)
@@ -163,8 +187,16 @@ def _noise() -> tuple[Array, Array]:
 
 @functools.cache
 def _parameters(process: str) -> list[tuple[str, dict[str, float]]]:
-    if process == "gaussian":
-        return [("two points", {"a": float(a)}) for a in SIZES]
+    return FAMILIES[process]().examples()
+
+
+def two_points_examples() -> list[tuple[str, dict[str, float]]]:
+    """Two points at distances `SIZES`."""
+    return [("two points", {"a": float(a)}) for a in SIZES]
+
+
+def shares_examples() -> list[tuple[str, dict[str, float]]]:
+    """Secrets dealt to up to the last of `LENGTHS` tokens."""
     pairs = [(k, length) for length in LENGTHS for k in _thresholds(length)]
     return [("copied tokens" if k == 1 else "shares", {"K": k, "L": length}) for k, length in pairs]
 
@@ -178,17 +210,8 @@ def _thresholds(length: int) -> list[int]:
 @functools.cache
 def _curves(process: str) -> tuple[Array, Array, Array]:
     """PKL, (p^(s) - q)/(r - q) and KL(q||p^(s)) of all examples on the grid of lam, each (examples, lam)."""
-    q, r = LAWS[process]
-    if process == "gaussian":
-        half = np.linspace(-14.5, 14.5, 2321)
-        table = two_points(np.exp(half))
-        at = 0.5 * LAM + np.log(SIZES)[:, None]
-        # Linear in between: what is ordered at the nodes of the table stays so.
-        pkl, shift = (np.interp(at, half, values) for values in table)
-    else:
-        alpha = special.expit(LAM)
-        shift = np.stack([told(int(p["K"]), int(p["L"]), alpha) for _, p in _parameters(process)])
-        pkl = shift * float(kl(q, r))
+    q, r = FAMILIES[process]().laws
+    pkl, shift = FAMILIES[process]().curves()
     return pkl, shift, kl(q, q + shift[..., None] * (r - q))
 
 
@@ -203,7 +226,7 @@ def _sides(w: Array, process: str, signed: bool = True) -> list[tuple[float, flo
     left, right, moved = (
         _increments(curve, w, signed or curve is not divergence) for curve in (pkl, divergence, shift)
     )
-    q, r = LAWS[process]
+    q, r = FAMILIES[process]().laws
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = moved / w[0]
         law = q + mean[:, None] * (r - q)
@@ -241,9 +264,9 @@ def _assembled(
     return float(left), float(right + w[0] * divergence[0] + w[-1] * (top - divergence[-1]))
 
 
-def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
+def two_points_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from 1/2 E|eps-hat_q - eps-hat_r|², where eps-hat = y - b E[sign|y] and y = x/sigma."""
-    q, r = LAWS["gaussian"]
+    q, r = TWO_POINTS
     b = parameters["a"] * np.exp(0.5 * lam)
     noise, weights = _noise()
     excess = np.zeros_like(lam)
@@ -256,7 +279,7 @@ def _two_points(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[
     return _assembled(excess, float(kl(q, r)), (pkl[0], pkl[-1]), divergence, lam, w)
 
 
-def _shares(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
+def shares_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
     k, length = int(parameters["K"]), int(parameters["L"])
     tokens = shares.dealt(k, length)

@@ -10,8 +10,9 @@ import torch
 from numpy.polynomial import Chebyshev
 from torch import Tensor
 
-from reproflow.exact import gaussian_chain
+from reproflow.exact import gaussian_chain, witness
 from reproflow.exact.integrals import EXAMPLES, Example
+from reproflow.exact.witness import FAMILIES, Family
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import forward_path
@@ -51,3 +52,27 @@ def _errors() -> tuple[Chebyshev, Chebyshev]:
         )
 
     return series(lambda raw, least, excess: raw - least), series(lambda raw, least, excess: excess)
+
+
+@FAMILIES.register("gaussian")
+def witnesses() -> Family:
+    """Two points at +-a."""
+    return Family(
+        frozenset("a"),
+        witness.TWO_POINTS,
+        witness.two_points_examples,
+        _curves,
+        lambda parameters, lam: witness.two_points(parameters["a"] * np.exp(0.5 * lam)),
+        witness.two_points_sides,
+        f"two points at +-a, a from {witness.SIZES[0]:.2g} to {witness.SIZES[-1]:.2g}",
+        lambda parameters, law: f"data at +-{parameters['a']:.4g} with law ({law})",
+    )
+
+
+def _curves() -> tuple[np.ndarray, np.ndarray]:
+    half = np.linspace(-14.5, 14.5, 2321)
+    table = witness.two_points(np.exp(half))
+    at = 0.5 * witness.LAM + np.log(witness.SIZES)[:, None]
+    # Linear in between: what is ordered at the nodes of the table stays so.
+    pkl, shift = (np.interp(at, half, values) for values in table)
+    return pkl, shift

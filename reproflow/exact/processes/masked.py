@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
+from scipy import special
 from torch import Tensor
 
-from reproflow.exact import masked_chain
+from reproflow.exact import masked_chain, shares, witness
 from reproflow.exact.integrals import EXAMPLES, Example
+from reproflow.exact.witness import FAMILIES, Family
 from reproflow.theory.coefficients import Coefficients
 
 
@@ -35,3 +38,35 @@ def _sums() -> tuple[Tensor, Tensor]:
     """The cross-entropies less those of the exact denoiser, and the divergences from it, by how many are hidden."""
     least = masked_chain.cross_entropies(masked_chain.exact_logits)
     return masked_chain.cross_entropies() - least, masked_chain.excesses()
+
+
+@FAMILIES.register("masked")
+def witnesses() -> Family:
+    """A secret dealt to tokens."""
+    return Family(
+        frozenset("KL"),
+        (shares.DATA, shares.MODEL),
+        witness.shares_examples,
+        _curves,
+        _at,
+        witness.shares_sides,
+        f"secrets shared among up to {witness.LENGTHS[-1]} tokens (copied tokens included)",
+        _dealt,
+    )
+
+
+def _curves() -> tuple[np.ndarray, np.ndarray]:
+    alpha = special.expit(witness.LAM)
+    shift = np.stack([witness.told(int(p["K"]), int(p["L"]), alpha) for _, p in witness.shares_examples()])
+    return shift * float(shares.kl(shares.DATA, shares.MODEL)), shift
+
+
+def _at(parameters: Mapping[str, float], lam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    shift = witness.told(int(parameters["K"]), int(parameters["L"]), 1 / (1 + np.exp(-lam)))
+    return shift * float(shares.kl(shares.DATA, shares.MODEL)), shift
+
+
+def _dealt(parameters: Mapping[str, float], law: str) -> str:
+    k, length = (int(parameters[key]) for key in "KL")
+    dealt = f"copied to {length} tokens" if k == 1 else f"dealt to {length} tokens of which {k} tell it"
+    return f"a secret of law ({law}) {dealt}"

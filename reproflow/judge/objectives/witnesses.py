@@ -62,13 +62,10 @@ def _on_range(found: Witness, bound: Bound) -> Witness:
     """The example with the atom at the data end of the range."""
     from reproflow.exact import shares, witness
 
-    q, r = witness.LAWS[found.process]
+    family = witness.FAMILIES[found.process]()
+    q, r = family.laws
     lam, w, top = bound.lam[-1:], float(bound.w[-1]), float(shares.kl(q, r))
-    if found.process == "gaussian":
-        path, shift = witness.two_points(found.parameters["a"] * np.exp(0.5 * lam))
-    else:
-        shift = witness.told(int(found.parameters["K"]), int(found.parameters["L"]), 1 / (1 + np.exp(-lam)))
-        path = shift * top
+    path, shift = family.at(found.parameters, lam)
     reached = float(shares.kl(q, q + shift[0] * (r - q)))
     return replace(found, left=found.left - w * (top - float(path[0])), right=found.right - w * (top - reached))
 
@@ -77,16 +74,14 @@ def families(process: str) -> str:
     """Where witnesses are looked for, in words."""
     from reproflow.exact import witness
 
-    if process == "masked":
-        return f"secrets shared among up to {witness.LENGTHS[-1]} tokens (copied tokens included)"
-    return f"two points at +-a, a from {witness.SIZES[0]:.2g} to {witness.SIZES[-1]:.2g}"
+    return witness.FAMILIES[process]().where
 
 
 def as_dict(found: Witness) -> dict[str, Any]:
     """The example with both sides, the laws q of the data and r of the model, and words."""
     from reproflow.exact import witness
 
-    q, r = (law.tolist() for law in witness.LAWS[found.process])
+    q, r = (law.tolist() for law in witness.FAMILIES[found.process]().laws)
     return {
         "family": found.family,
         "parameters": dict(found.parameters),
@@ -103,16 +98,13 @@ def text(found: Witness) -> str:
     """The example in words: what the data are, what the model is, and the two sides in nats."""
     from reproflow.exact import witness
 
-    q, r = (", ".join(f"{each:g}" for each in law) for law in witness.LAWS[found.process])
+    q, r = (", ".join(f"{each:g}" for each in law) for law in witness.FAMILIES[found.process]().laws)
     short = found.right - found.left
     sides = (
         f"the loss exceeds its constant by {found.left:.5g}, {short:.3g} less than the {found.right:.5g} to be bounded"
     )
-    if found.process == "gaussian":
-        return f"data at +-{found.parameters['a']:.4g} with law ({q}), the exact model of ({r}): {sides}"
-    k, length = (int(found.parameters[key]) for key in "KL")
-    dealt = f"copied to {length} tokens" if k == 1 else f"dealt to {length} tokens of which {k} tell it"
-    return f"a secret of law ({q}) {dealt}, the exact model of ({r}): {sides}"
+    data = witness.FAMILIES[found.process]().data(found.parameters, q)
+    return f"{data}, the exact model of ({r}): {sides}"
 
 
 def _agree(one: Witness, other: Witness) -> bool:

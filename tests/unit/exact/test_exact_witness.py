@@ -159,7 +159,7 @@ class TestSearch:
         """w = 1 up to lam = 1, then 2: an atom of 2 at the data and one of -1 at lam = 1."""
         w = np.where(LAM <= 1, 1.0, 2.0)
         parameters = {"K": 1, "L": 2} if process == "masked" else {"a": 1.5}
-        q, r = witness.LAWS[process]
+        q, r = witness.FAMILIES[process]().laws
         if process == "masked":
             shift = 1 - special.expit(-1.0) ** 2
             pkl = shift * D

@@ -7,7 +7,8 @@ from pathlib import Path
 import layout_counts
 import pytest
 from layout_counts import PACKAGE_RULES
-from layout_sources import Source
+from layout_sources import Source, sources
+from repository import ROOT
 
 
 def count(rule: str, text: str, path: str = "reproflow/judge/mass.py") -> int:
@@ -164,3 +165,12 @@ def test_long_tests_and_the_table(
     printed = capsys.readouterr().out
     assert "\nlong_tests\ntests/test_a.py:1: 301 lines\n" in printed
     assert [line.split()[1:] for line in printed.splitlines() if line.startswith("tuple_constants")] == [["1", "1"]]
+
+
+def test_processes_are_named_in_declarations_only() -> None:
+    """Whatever depends on the process is registered for it (`foundation.by_process`) or a declared fact."""
+    files = sources(ROOT)
+    assert layout_counts.process_strings(files) == []
+    # "gaussian" is the name of a case of the claim ST-4, next to two chains of bits.
+    (case,) = layout_counts.process_tables(files)
+    assert case.startswith("reproflow/claims/bounds/improved_bounds.py:")
