@@ -83,11 +83,11 @@ def _computed(column: pd.Series, name: str) -> pd.Series:
     if set(column) <= {"True", "False"}:
         return column == "True"
     if name in _TEXT or name.endswith("_verdict"):
-        return column.astype("object")
+        return column
     try:
         return column.map(int if name in _COUNTS else _float)
     except ValueError:
-        return column.astype("object")  # several values in one: "1000; 2000"
+        return column  # several values in one: "1000; 2000"
 
 
 def _float(text: str) -> float:

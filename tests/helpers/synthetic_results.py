@@ -222,9 +222,9 @@ def _samples(cell: Mapping[str, Any], generator: np.random.Generator) -> dict[st
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV with `%.17g` floats and missing values empty."""
+    """Writes these columns of rows as CSV with `%.17g` floats and missing values empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")
+        writer = csv.DictWriter(stream, list(columns), restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.17g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

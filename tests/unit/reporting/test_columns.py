@@ -17,6 +17,7 @@ from reproflow.analysis.ranking import ranking_table, show_ranking
 from reproflow.analysis.results import Results, load_results
 from reproflow.reporting import sections
 from reproflow.reporting.columns import Table, arranged, sort_key
+from reproflow.reporting.tables import write_tables
 
 ROWS = [
     {"Dataset": "toy", "Weighting": "elbo", "Verdict": "best", "Seed": "0", "n": "3", "FID": "3.10 ± 0.20", "Why": ""},
@@ -29,7 +30,9 @@ NAMES = ("Weighting", "Dataset", "Seed")
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return load_results(write_wide_results(tmp_path_factory.mktemp("columns") / "wide"))
+    folder = write_wide_results(tmp_path_factory.mktemp("columns") / "wide")
+    write_tables(folder)
+    return load_results(folder)
 
 
 def titles(table: Table) -> list[str]:
@@ -85,7 +88,7 @@ def test_the_full_digits_sort_where_there_are_any() -> None:
 def test_every_value_of_the_reading_tables_is_on_the_page(wide: Results) -> None:
     """Nothing is lost: a value that has no column any more stands in the sentence above, or is empty everywhere."""
     ranking, cascade = show_ranking(ranking_table(wide.cells)), shown_cascade(read_cascade(wide.folder)[0])
-    tables = [(ranking, sections.ranking(wide, [])["table"]), (cascade, sections.cascade(wide.folder))]
+    tables = [(ranking, sections.ranking(wide, [])["table"]), (cascade, sections.cascade(wide))]
     for frame, table in tables:
         assert set(frame) == {*table.names, *titles(table), *dict(table.same), *table.empty}
         for row, record in zip(table.rows, frame.to_dict("records"), strict=True):
@@ -106,7 +109,7 @@ def test_cells_show_their_metrics_right_after_their_names(wide: Results) -> None
 
 def test_numbers_come_before_words_in_every_table(wide: Results) -> None:
     ranked = sections.ranking(wide, [])
-    for table in (sections.cells(wide.cells), ranked["table"], ranked["fid"], sections.cascade(wide.folder)):
+    for table in (sections.cells(wide.cells), ranked["table"], ranked["fid"], sections.cascade(wide)):
         assert any(column.number for column in table.columns)
         kinds = [kind for kind, _ in itertools.groupby(table.columns, lambda column: column.number)]
         assert kinds in ([True], [True, False])
