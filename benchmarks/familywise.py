@@ -35,10 +35,16 @@ from reproflow.foundation import provenance
 from reproflow.numerics.relabelling import Pairs, TwoSamples
 from reproflow.numerics.simultaneous import BETTER, EQUAL, WORSE, compare_pairs, compare_samples, rejected, still_open
 
-LEVEL, RUNS, CHUNK, BASELINE = 0.05, 20_000, 1000, 20
-WEIGHTINGS, PATHS, ARMS = 4, 6, 6
+LEVEL = 0.05
+RUNS = 20_000
+CHUNK = 1000
+BASELINE = 20
+WEIGHTINGS = 4
+PATHS = 6
+ARMS = 6
 GROUPS = WEIGHTINGS * PATHS
-FAILING, FAILURES = 4, 0.3
+FAILING = 4
+FAILURES = 0.3
 FEW = 500, 2000  # relabellings that decide most runs
 COLUMNS = ["design", "kind", "n", "chunk", "runs", "count"]
 

@@ -21,7 +21,8 @@ from reproflow.analysis.results import load_results
 from reproflow.numerics.paired import compare_seeds
 
 STATED = 0.03  # nats
-POWER, RUNS = 0.8, 400
+POWER = 0.8
+RUNS = 400
 CHECKS = {"ends_only": "insensitive on half of the times", "fm": "uniform under another name"}
 SIZES = range(8, 21, 2)
 

@@ -22,7 +22,9 @@ from reproflow.analysis.regression_check import compare
 from reproflow.analysis.snapshot import Snapshot, label
 from reproflow.numerics.simultaneous import BETTER, WORSE
 
-DRAWS, SIZES, SHIFTS = 200, (3, 5), (2.0, 3.0, 5.0)
+DRAWS = 200
+SIZES = (3, 5)
+SHIFTS = (2.0, 3.0, 5.0)
 
 
 def split(whole: Snapshot, run: int, draw: int, margins: bool) -> tuple[Snapshot, Snapshot]:

@@ -22,7 +22,8 @@ from pathlib import Path
 from reproflow.foundation import provenance
 
 ROOT = Path(__file__).parents[1]
-SIZES, ROUNDS = (1, 1000, 10_000), 3
+SIZES = (1, 1000, 10_000)
+ROUNDS = 3
 # 10 weightings x 5 time laws x 2 paths x seeds
 GRID = """
 name: scale{cells}

@@ -15,7 +15,8 @@ from reproflow.numerics.statistics import holm
 
 NOT_REPRESENTABLE = "not_representable"
 EMPTY = "no image experiment has a cascade"
-LEVEL, DEGREES = 0.05, REPLICATES - 1
+LEVEL = 0.05
+DEGREES = REPLICATES - 1
 QUANTITIES = {
     "entropy": "H(q)",
     "path_kl": "gap of the improved bound, PKL",

@@ -37,7 +37,8 @@ RANKING_COLUMNS = [
 ]  # fmt: skip
 BLOCK = [key for key in block_key("weighting") if key not in ("axis", "steps")]
 """What is the same in all cells of a block, steps apart."""
-BEST, NONE = "best", "no result"
+BEST = "best"
+NONE = "no result"
 RANKING_NOTE = (
     "Lower is better in every metric. Weightings by their mean over seeds, everything else the same. Difference: to "
     "the lowest mean, paired over seeds; interval and p: simultaneous at 95 % over all pairs of weightings of the "

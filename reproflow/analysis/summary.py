@@ -16,7 +16,9 @@ from reproflow.numerics.paired import NO_RESULT
 from reproflow.numerics.relabelling import FEWEST_PAIRS
 from reproflow.numerics.simultaneous import TOO_FEW
 
-PASSES, FAILS, UNDECIDED = "passes", "fails", "undecided"
+PASSES = "passes"
+FAILS = "fails"
+UNDECIDED = "undecided"
 STATUSES = ("ok", "diverged", "failed")
 
 

@@ -57,7 +57,9 @@ EQUIVALENCE_COLUMNS = [
     "p_beyond", "equivalence", "p_adjusted", "detectable",
 ]  # fmt: skip
 UNTESTED: dict[str, Any] = {"margin": math.nan, "p_equivalence": math.nan, "p_beyond": math.nan, "equivalence": ""}
-DIFFER, IDENTICAL, ONCE = "differ", "identical", "trained once"
+DIFFER = "differ"
+IDENTICAL = "identical"
+ONCE = "trained once"
 WORDS = {WORSE: DIFFER, BETTER: DIFFER, NOT_WORSE: NOT_SEPARATED}
 STATEMENTS = {EQUAL: SUPPORTED, DIFFER: REFUTED, NOT_SEPARATED: INCONCLUSIVE}
 WHY = (

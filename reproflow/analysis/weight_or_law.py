@@ -29,7 +29,8 @@ from reproflow.numerics.statistics import Estimate, mean_interval, paired
 
 METRICS = measures.primary()
 ARMS = ("weight", "law")
-BINS, LATE = 60, 0.75
+BINS = 60
+LATE = 0.75
 """Bins of steps in a curve; from where on the gradient's noise is averaged."""
 
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-SUPPORTED, REFUTED, INCONCLUSIVE, NOT_APPLICABLE = "supported", "refuted", "inconclusive", "not_applicable"
+SUPPORTED = "supported"
+REFUTED = "refuted"
+INCONCLUSIVE = "inconclusive"
+NOT_APPLICABLE = "not_applicable"
 KINDS = ("exact", "identity", "bound", "textual")
 TIERS = ("exact", "mc")
 STATEMENT = "statement"

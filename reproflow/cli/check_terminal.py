@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
     from reproflow.judge import DivergenceJudgement, Judgement, TimeJudgement
 
-ROWS, COLUMNS = 9, 61
+ROWS = 9
+COLUMNS = 61
 STYLES = {
     "supported": "bold green", "certified": "bold green", "inconclusive": "bold yellow",
     "refuted": "bold red", "not_representable": "bold red", "falsified": "bold red",
 }  # fmt: skip
-DECADES, BAR = 6.0, "▇"
+DECADES = 6.0
+BAR = "▇"
 
 
 def show(found: Any) -> None:

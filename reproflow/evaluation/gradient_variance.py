@@ -36,7 +36,8 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
 NODES = 64
-REACH, SPACING = 6.5, 0.75
+REACH = 6.5
+SPACING = 0.75
 """The trapezoid rule in x: how far it goes and its spacing, in standard deviations of the narrowest component."""
 MISSING = 0.01
 

@@ -35,9 +35,12 @@ from reproflow.theory.log_snr import elbo_coefficient, invert_lam, log_snr
 from reproflow.theory.time_sampling import stratify
 
 REPLICATES = 16
-BINS, GROUPS, PILOT = 1024, 32, 16
+BINS = 1024
+GROUPS = 32
+PILOT = 16
 """Bins of log-SNR; groups of neighbouring strata whose errors a pilot finds, and its draws in each."""
-ROUGH, EVEN = 0.05, 0.05
+ROUGH = 0.05
+EVEN = 0.05
 """Shares of the draws that follow a rough guess, and that go anywhere: no stratum is drawn too rarely."""
 ATOMS = 0.05
 

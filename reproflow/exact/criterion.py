@@ -21,7 +21,8 @@ from torch import Tensor
 from reproflow.exact.matching import Loss
 from reproflow.foundation import seeds
 
-SAMPLES, DIMENSION = 2000, 3
+SAMPLES = 2000
+DIMENSION = 3
 
 AFFINE = 1e-9
 """Residuals of affine gradients stay below, rounding included; of others, found by `affine_in_target`, far above."""

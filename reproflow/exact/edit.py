@@ -27,7 +27,8 @@ from reproflow.exact.matching import Problem
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 
-LETTERS, LENGTH = "ab", 3
+LETTERS = "ab"
+LENGTH = 3
 STATES = tuple("".join(each) for n in range(LENGTH + 1) for each in itertools.product(LETTERS, repeat=n))
 
 PAIRS: tuple[tuple[float, str, str], ...] = (

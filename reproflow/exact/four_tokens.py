@@ -19,7 +19,9 @@ from torch import Tensor
 from reproflow.exact.discrete import TableDenoiser
 from reproflow.foundation import seeds
 
-LETTERS, LENGTH, HIDDEN = 3, 4, 16
+LETTERS = 3
+LENGTH = 4
+HIDDEN = 16
 FIRST = (0.5, 0.3, 0.2)
 NEXT = ((0.7, 0.2, 0.1), (0.15, 0.6, 0.25), (0.3, 0.1, 0.6))
 

@@ -45,7 +45,9 @@ class Example:
 EXAMPLES: ByProcess[Callable[[], Example]] = ByProcess("exact example", __name__)
 """By process: its exact example."""
 
-PANELS, BENDS, ROUNDS = 1200, 8, 5
+PANELS = 1200
+BENDS = 8
+ROUNDS = 5
 """Panels to begin with; both at each of so many edges are cut in eight, so many times. Good to 1e-10, kinks or not."""
 
 

@@ -21,7 +21,8 @@ from reproflow.foundation import seeds
 from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import Path, forward_path
 
-VOCABULARY, TOKENS = 3, 3
+VOCABULARY = 3
+TOKENS = 3
 
 
 LAST_LAM = -3.0

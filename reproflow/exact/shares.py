@@ -17,10 +17,12 @@ import numpy as np
 
 Array = np.ndarray
 
-DATA, MODEL = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
+DATA = np.array([0.5, 0.3, 0.2])
+MODEL = np.array([0.2, 0.3, 0.5])
 """q and r."""
 
-SUBSETS, STATES = 512, 50_000
+SUBSETS = 512
+STATES = 50_000
 
 
 def kl(q: Array, p: Array) -> Array:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
+SUPPORTED = "supported"
+REFUTED = "refuted"
+INCONCLUSIVE = "inconclusive"
 
 
 def number(value: float) -> float | str | None:

@@ -31,7 +31,8 @@ from reproflow.theory.times import GAP, TimeLaw, get_time_law
 
 AT = tuple(k / 10 for k in range(1, 10))
 POINTS = 16384
-SLACK, EPSILON = 1e-12, 2.0**-53
+SLACK = 1e-12
+EPSILON = 2.0**-53
 MANY = 1000
 
 

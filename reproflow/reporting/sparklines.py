@@ -7,10 +7,15 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT, PAD = 132, 44, 2
+WIDTH = 132
+HEIGHT = 44
+PAD = 2
 REACH = 8.0  # in lam, to either side
 DECADES = 2.0  # of w(lam)/w(0), up and down; what lies beyond runs along the edge
-FALLS, RISES, SHADE, GREY = "#0173b2", "#c44e00", "#e8a06a", "#8a94a0"
+FALLS = "#0173b2"
+RISES = "#c44e00"
+SHADE = "#e8a06a"
+GREY = "#8a94a0"
 
 Point = tuple[float, float]
 

@@ -25,7 +25,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 DEFAULT_RANGE = (1e-4, 1 - 1e-4)
 POINTS = 100_101
-CERTIFIED, NOT_REPRESENTABLE = "certified", "not_representable"
+CERTIFIED = "certified"
+NOT_REPRESENTABLE = "not_representable"
 
 
 @dataclass(frozen=True)

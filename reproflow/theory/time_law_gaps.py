@@ -17,7 +17,10 @@ from reproflow.numerics.intervals import NARROWEST, Interval, joined
 from reproflow.theory.times import TimeLaw
 
 POINTS = 16384
-CELLS, SUSPECTS, CUTS, LEVELS = 1 << 17, 4096, 64, 4
+CELLS = 1 << 17
+SUSPECTS = 4096
+CUTS = 64
+LEVELS = 4
 HALVINGS = 60
 EARLY = 41
 """The halvings after which an image that has stopped to shrink by the last one is a jump."""

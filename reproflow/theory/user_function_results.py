@@ -27,7 +27,9 @@ def of_nothing(kind: str, arguments: tuple[Any, ...]) -> Any:
     """The value where no time or row is asked for, or None where something is: min() of nothing raises."""
     if kind == "dataset":
         return None
-    nothing = arguments[0].t if kind == "target" else arguments[2 if kind == "divergence" else 0]
+    nothing = arguments[2] if kind == "divergence" else arguments[0]
+    if kind == "target":
+        nothing = nothing.t
     if nothing.numel():
         return None
     return (nothing.clone(), nothing.clone()) if kind in PAIRS else nothing.clone()

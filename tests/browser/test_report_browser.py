@@ -23,7 +23,8 @@ from reproflow.reporting.html import write_report
 
 pytestmark = pytest.mark.browser
 
-PHONE, DESKTOP = 390, 1280
+PHONE = 390
+DESKTOP = 1280
 
 
 @pytest.fixture(scope="module")

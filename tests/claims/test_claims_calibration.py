@@ -15,7 +15,8 @@ from reproflow.claims.policy import Context, Digits, Measurement, decide
 from reproflow.theory.paths import Path, get_path
 
 TOLERANCE = 1e-3
-BLOCKS, PARAMETERS = 64, 31
+BLOCKS = 64
+PARAMETERS = 31
 
 
 def verdicts(gap: float, noise: float, repeats: int, seed: int) -> collections.Counter[str]:

@@ -14,7 +14,8 @@ from reproflow.claims.policy import Context, Measurement, claim, decide, gate, r
 from reproflow.foundation import registry
 from reproflow.foundation.errors import InterruptedRun, UndecidedError, UsageError
 
-NAN, INF = math.nan, math.inf
+NAN = math.nan
+INF = math.inf
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from reproflow.analysis.snapshot import Series, Snapshot
 
 SETTING = ("cpu", "float32", "demo")
 METRIC = "bound_bits_per_dim"
-BASELINE, FRESH = list(range(20)), [100, 101, 102, 103, 104]
+BASELINE = list(range(20))
+FRESH = [100, 101, 102, 103, 104]
 
 
 def group(weighting: str, path: str = "cosine") -> tuple[str, ...]:

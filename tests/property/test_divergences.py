@@ -16,7 +16,8 @@ from reproflow.theory.divergences import Divergence, get_divergence
 ALL = [entry.name for entry in registry.entries("divergence")]
 BREGMAN = [name for name in ALL if get_divergence(name).bregman]
 OTHERS = [name for name in ALL if not get_divergence(name).bregman]
-B, D = 64, 3
+B = 64
+D = 3
 
 
 def points(domain: str, count: int, seed: int = 0, size: int = B) -> list[Tensor]:

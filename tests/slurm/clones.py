@@ -29,7 +29,8 @@ experiments:
     model: {width: 32, depth: 2}
     training: {steps: STEPS, batch: 64, lr: 2e-3, warmup: 10, ema: 0.9, save_every: 500}
 """
-STEPS, SHARD = 48000, "results/long/shards/toy-000.train"
+STEPS = 48000
+SHARD = "results/long/shards/toy-000.train"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 NODES = ("node1", "node2")
-CPUS, MEMORY_MB, GPUS, GRACE = 2, 64000, 2, 20
+CPUS = 2
+MEMORY_MB = 64000
+GPUS = 2
+GRACE = 20
 PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue", "sbatch", "srun", "scontrol", "scancel")
 
 CONF = """\

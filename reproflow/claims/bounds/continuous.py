@@ -20,7 +20,10 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.processes import masked
 from reproflow.theory.targets import get_target
 
-SIGN, LAM, NO_PRIOR, RAW = "sign of lam' flipped", "lam' for SNR'", "KL_T left out", "x for E[x|z]"
+SIGN = "sign of lam' flipped"
+LAM = "lam' for SNR'"
+NO_PRIOR = "KL_T left out"
+RAW = "x for E[x|z]"
 
 LAM_RANGE = (3.0, -4.5)
 """A little less than the chains of ST-1 have: on a grid of z, E[x|z] must be resolved."""
@@ -126,7 +129,10 @@ def _romberg(values: list[float]) -> float:
     return values[0]
 
 
-NO_MINUS, SHOWN, ORDER, FINITE = "minus left out", "shown tokens too", "one order of tokens", "32 steps for the limit"
+NO_MINUS = "minus left out"
+SHOWN = "shown tokens too"
+ORDER = "one order of tokens"
+FINITE = "32 steps for the limit"
 LIMIT = "limit of chains"
 
 

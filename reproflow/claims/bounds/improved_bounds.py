@@ -19,8 +19,10 @@ from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 
-NO_LAW, NO_PRIOR = "decoder without the law of the data", "KL to the prior left out"
-GIVEN_X, PER_X = "posterior given x in the gain", "for each x"
+NO_LAW = "decoder without the law of the data"
+NO_PRIOR = "KL to the prior left out"
+GIVEN_X = "posterior given x in the gain"
+PER_X = "for each x"
 PATH_KL = "KL of paths"
 
 

@@ -19,7 +19,8 @@ from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-SWAPPED, REVERSED = "labels swapped", "time reversed"
+SWAPPED = "labels swapped"
+REVERSED = "time reversed"
 NOISE_TIMES = (0.1, 0.5, 0.9)
 
 # By weighting: w in theta = (pi/2)(1 - s), where alpha = 1 - cos theta; and w at noise-times s = 0.1, 0.5, 0.9 as

@@ -22,10 +22,13 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import Weighting, get_weighting
 
-DIP, BAD = "masked dip near the data", f"masked simple on {simple.BAD}"
+DIP = "masked dip near the data"
+BAD = f"masked simple on {simple.BAD}"
 DIPPED = "expr:1 - 0.5*exp(0 - ((sigma - 0.08)/0.02)**2)"
 OWN = (DIP, BAD)
-REVERSED, LOST, A_DIP = "time reversed", "|nu| for nu", "a dip near the data"
+REVERSED = "time reversed"
+LOST = "|nu| for nu"
+A_DIP = "a dip near the data"
 POINTS = 1001
 
 

@@ -18,10 +18,14 @@ from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import forward_path
 from reproflow.theory.weightings import get_weighting
 
-HUMP, CAPPED = "a hump above W", "w capped at W"
-LENGTH, VOCABULARY = 3, 3
+HUMP = "a hump above W"
+CAPPED = "w capped at W"
+LENGTH = 3
+VOCABULARY = 3
 CUT = 0.999
-DIP, WAVE, NEGATIVE = "dip", "zero in the middle", "negative in the middle"
+DIP = "dip"
+WAVE = "zero in the middle"
+NEGATIVE = "negative in the middle"
 
 # Own weights as functions of the masking probability m, all at most W = 1 and none of them monotone.
 OWN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -131,7 +135,8 @@ def _states() -> Tensor:
     return torch.cartesian_prod(*[torch.arange(VOCABULARY)] * LENGTH)
 
 
-ANCESTRAL, ODE = "ancestral sampler", "ODE sampler"
+ANCESTRAL = "ancestral sampler"
+ODE = "ODE sampler"
 FREQUENCIES = (5.0, 10.0, 20.0)
 STEPS = 40
 

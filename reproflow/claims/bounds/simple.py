@@ -24,9 +24,14 @@ from reproflow.theory.weightings import get_weighting
 BAD = "m=(s+4s^8)/5"
 SPECS = {BAD: "expr:1 - ((1 - t) + 4*(1 - t)**8)/5", "polynomial(1/2)": "polynomial:n=0.5"}
 NAMED = ("linear", "cosine", "polynomial", "geometric", *SPECS)
-SLOPE, MONOTONE = "slope", "monotone"
-NO_LOG, ON_BAD, INVERTED, ELBO = "m for log m", f"on {BAD}", "|alpha'|/(1-alpha)", "w = 1 on it"
-RISE, POINTS = 1e-6, 1001
+SLOPE = "slope"
+MONOTONE = "monotone"
+NO_LOG = "m for log m"
+ON_BAD = f"on {BAD}"
+INVERTED = "|alpha'|/(1-alpha)"
+ELBO = "w = 1 on it"
+RISE = 1e-6
+POINTS = 1001
 
 
 def _cases() -> tuple[str, ...]:

@@ -23,9 +23,15 @@ from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-PREDICTION, PATH = "on another prediction", "on another path"
-REVERSED, UNIT, MINIMUM, RAW = "time reversed", "1 on the eps error", "its running minimum", "d lam/dt left out"
-FORM, MONOTONE, END = "form", "monotone", "end"
+PREDICTION = "on another prediction"
+PATH = "on another path"
+REVERSED = "time reversed"
+UNIT = "1 on the eps error"
+MINIMUM = "its running minimum"
+RAW = "d lam/dt left out"
+FORM = "form"
+MONOTONE = "monotone"
+END = "end"
 POINTS = 1001
 RISE = 1e-6
 

@@ -26,7 +26,9 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-NO_PRIOR, NEXT, REVERSED = "prior term left out", "one level further", "increments in the order of t"
+NO_PRIOR = "prior term left out"
+NEXT = "one level further"
+REVERSED = "increments in the order of t"
 FALLING = "w itself, where it falls"
 
 CONTINUOUS = ("uniform", "logit_normal")

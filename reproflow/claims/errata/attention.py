@@ -9,8 +9,12 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
-ARGUMENTS, ANSWER, AXES = "attention of one argument", "attention returns a pair", "tokens first"
-GATES, IDENTITY, UNDEFINED = "gates without a token axis", "no zero start", "parts undefined"
+ARGUMENTS = "attention of one argument"
+ANSWER = "attention returns a pair"
+AXES = "tokens first"
+GATES = "gates without a token axis"
+IDENTITY = "no zero start"
+UNDEFINED = "parts undefined"
 WIDTH = 8
 
 

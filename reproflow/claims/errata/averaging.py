@@ -10,8 +10,11 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
-ALIAS, TWICE, BUFFERS = "shared storage", "applied twice", "buffers left out"
-DECAY, STEPS = 0.9, 10
+ALIAS = "shared storage"
+TWICE = "applied twice"
+BUFFERS = "buffers left out"
+DECAY = 0.9
+STEPS = 10
 
 
 class Net(nn.Module):

@@ -19,10 +19,14 @@ from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 
-STD, SIGMA, RAND_SQUARED = "std entered as variance", "weight sigma", "rand**2"
+STD = "std entered as variance"
+SIGMA = "weight sigma"
+RAND_SQUARED = "rand**2"
 
 DATA = torch.tensor([[-1.5], [0.25], [1.75]], dtype=torch.float64)
-DECADES, NODES, LINE = 4, 8, 301
+DECADES = 4
+NODES = 8
+LINE = 301
 """Decades of cuts towards an end of time, nodes in each of them, and points on the line in x."""
 
 

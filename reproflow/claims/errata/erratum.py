@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from reproflow.claims.policy import REFUTED, STATEMENT, Context, Measurement, claim
 
-PRINTED, CORRECTED = "printed", "corrected"
+PRINTED = "printed"
+CORRECTED = "corrected"
 FORMS = (PRINTED, CORRECTED)
 
 Function = Callable[[str, Context], Measurement]

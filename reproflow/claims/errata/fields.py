@@ -15,7 +15,8 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
-PRIOR, OUTWARD = "weights p_data", "w = 0.1 x"
+PRIOR = "weights p_data"
+OUTWARD = "w = 0.1 x"
 
 PLANE = Mixture(
     torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64),

@@ -15,7 +15,10 @@ from reproflow.claims.policy import Context, Measurement
 from reproflow.exact import three_gaussians
 from reproflow.theory.paths import forward_path
 
-STAR, QUOTES, INDENTATION, DENSITY = "star before #", "typographic quotes", "indentation lost", "density at t = 1"
+STAR = "star before #"
+QUOTES = "typographic quotes"
+INDENTATION = "indentation lost"
+DENSITY = "density at t = 1"
 
 # Our own lines, each with one thing that the page's formatting has done to its code: (printed, corrected).
 SNIPPETS = {

@@ -11,9 +11,14 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import erratum
 from reproflow.claims.policy import Context, Measurement
 
-ENCODER, BOTTLENECK, DECODER = "encoder widths", "bottleneck without time", "decoder widths"
-RESOLUTION, UNDEFINED = "one resolution", "block undefined"
-IMAGE, WIDTHS, EMBEDDING = 3, (4, 8, 16), 8
+ENCODER = "encoder widths"
+BOTTLENECK = "bottleneck without time"
+DECODER = "decoder widths"
+RESOLUTION = "one resolution"
+UNDEFINED = "block undefined"
+IMAGE = 3
+WIDTHS = (4, 8, 16)
+EMBEDDING = 8
 
 
 class Block(nn.Module):
@@ -123,7 +128,8 @@ def _flat(fault: str) -> Measurement:
     return Measurement(float(size == image.shape[-1]), detail=f"the bottleneck sees {size}x{size} of 8x8 pixels")
 
 
-SHAPES, UNSCALED = "FiLM shapes", "t not scaled"
+SHAPES = "FiLM shapes"
+UNSCALED = "t not scaled"
 SLOW = 0.1
 
 

@@ -19,8 +19,11 @@ from reproflow.theory.processes.gaussian import blend
 from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 
-INTERVAL, DOMAIN, ARGUMENT = "interval reversed", "scalar domain", "x for x_t"
-DIMENSION, BATCH = 3, 8
+INTERVAL = "interval reversed"
+DOMAIN = "scalar domain"
+ARGUMENT = "x for x_t"
+DIMENSION = 3
+BATCH = 8
 NODES = 120
 """In each of z and eps: 64 leave the gain off by 1e-8 at t = 0.8."""
 

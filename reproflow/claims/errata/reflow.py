@@ -16,9 +16,13 @@ from reproflow.learning.sampling.ode import integrate
 from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import forward_path
 
-DATA, OPTIMIZER, ROUNDS = "starts from data", "optimizer of another model", "a round too few"
-SIGNATURES, UNDEFINED = "two signatures", "names undefined"
-MEAN, STD = 3.0, 0.5
+DATA = "starts from data"
+OPTIMIZER = "optimizer of another model"
+ROUNDS = "a round too few"
+SIGNATURES = "two signatures"
+UNDEFINED = "names undefined"
+MEAN = 3.0
+STD = 0.5
 
 
 @erratum(

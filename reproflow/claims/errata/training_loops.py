@@ -13,7 +13,8 @@ from reproflow.claims.errata import defects
 from reproflow.claims.errata.erratum import PRINTED, erratum
 from reproflow.claims.policy import Context, Measurement
 
-LOADER, RETURNED = "loader yields pairs", "raw weights returned"
+LOADER = "loader yields pairs"
+RETURNED = "raw weights returned"
 
 
 class Descent:
@@ -75,7 +76,8 @@ def _returned(faulty: bool) -> Measurement:
     return Measurement(gap, detail=f"the network returned is {gap:.3g} from the average")
 
 
-RATE, LONG = 0.1, 200
+RATE = 0.1
+LONG = 200
 
 
 @erratum(

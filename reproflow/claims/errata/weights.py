@@ -17,7 +17,9 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-OTHER_END, EVEN, OTHER_PATH = "the line in N->D time", "uniform", "VP's v factor on the linear path"
+OTHER_END = "the line in N->D time"
+EVEN = "uniform"
+OTHER_PATH = "VP's v factor on the linear path"
 
 
 @erratum(

@@ -14,9 +14,11 @@ from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.processes.gaussian import blend, loss
 from reproflow.theory.targets import get_target
 
-QUADRATIC, UNGUARDED = "the same line walked as t²", "without the 1e-5"
+QUADRATIC = "the same line walked as t²"
+UNGUARDED = "without the 1e-5"
 
-Z, NOISE = torch.tensor([[3.0, 4.0]], dtype=torch.float64), torch.tensor([[0.2, -0.5]], dtype=torch.float64)
+Z = torch.tensor([[3.0, 4.0]], dtype=torch.float64)
+NOISE = torch.tensor([[0.2, -0.5]], dtype=torch.float64)
 PREDICTION = torch.tensor([[2.75, 4.45]], dtype=torch.float64)
 
 

@@ -14,7 +14,9 @@ from reproflow.exact.matching import Comparison, Loss, Problem
 from reproflow.foundation import registry
 from reproflow.theory.divergences import get_divergence
 
-L1, WEIGHT, OWN = "L1 in one part", "weight of one part depends on z", "one part's posterior sees its own state only"
+L1 = "L1 in one part"
+WEIGHT = "weight of one part depends on z"
+OWN = "one part's posterior sees its own state only"
 FLOW = components.FLOW
 
 

@@ -14,9 +14,14 @@ from reproflow.exact.matching import Loss, Problem
 from reproflow.foundation import registry
 from reproflow.theory.divergences import Divergence, get_divergence
 
-AFFINE, GRADIENTS, MINIMUM = "affine in the target", "equal gradients", "minimum at the target"
+AFFINE = "affine in the target"
+GRADIENTS = "equal gradients"
+MINIMUM = "minimum at the target"
 FUNCTIONAL = "minimum at its functional"
-NEGATED, DROPPED, MEAN, MEDIAN = "its negative", "its part free of the target dropped", "the mean", "the median"
+NEGATED = "its negative"
+DROPPED = "its part free of the target dropped"
+MEAN = "the mean"
+MEDIAN = "the median"
 USUAL = {"real": "squared", "positive": "kl_rates"}
 
 

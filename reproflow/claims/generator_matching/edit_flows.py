@@ -15,12 +15,15 @@ from reproflow.numerics import gauss_rules
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.paths import Path, forward_path
 
-WEIGHT, MERGED, POSITIONS = "weight depends on z_t", "equal results not added", "squared error by position"
+WEIGHT = "weight depends on z_t"
+MERGED = "equal results not added"
+POSITIONS = "squared error by position"
 BREGMAN = ("kl_rates", "weighted_kl", "squared", "mahalanobis", "weighted_squared")
 """Divergences of the aggregated rates. Itakura and Saito's is infinite where a rate is zero, and exponentials of rates
 of some tens leave no digits: BIL-2 has both, with a background and smaller rates."""
 
-T_RANGE, NODES = (0.05, 0.9), 5
+T_RANGE = (0.05, 0.9)
+NODES = 5
 HIDDEN = 6
 
 

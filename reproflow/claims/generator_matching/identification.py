@@ -17,8 +17,11 @@ from reproflow.exact.minimiser import curvature, minimise
 from reproflow.foundation import registry
 from reproflow.theory.divergences import get_divergence
 
-WEIGHT, DEGENERATE, NEGATED = "weight depends on z", "phi not strictly convex", "minus the divergence"
-END, FLAT = 0.9, 1e-9
+WEIGHT = "weight depends on z"
+DEGENERATE = "phi not strictly convex"
+NEGATED = "minus the divergence"
+END = 0.9
+FLAT = 1e-9
 WINDOW = (0.3, 0.5)
 
 
@@ -123,8 +126,11 @@ def _merge(rates: Tensor) -> Tensor:
     return torch.cat([mean, mean, rates[:, 2:]], 1)
 
 
-HOLE, LATE, GRID = "w = 0 on (0.3, 0.5)", "t drawn from (0.5, 1) only", "t drawn from ten times only"
-EVERYWHERE, NULL = "w > 0 everywhere", "w = 0 at one time only"
+HOLE = "w = 0 on (0.3, 0.5)"
+LATE = "t drawn from (0.5, 1) only"
+GRID = "t drawn from ten times only"
+EVERYWHERE = "w > 0 everywhere"
+NULL = "w = 0 at one time only"
 TEN = tuple(0.09 * k for k in range(1, 11))
 LEAST = 1e-10
 

@@ -16,12 +16,18 @@ from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.paths import forward_path
 from reproflow.theory.processes import masked
 
-PHI, TRAINABLE, KERNEL = "divergence of phi", "trainable part", "known hazards"
-MIXTURE, MASKED = "mixture path, x1-prediction", "masked path, cross-entropy"
+PHI = "divergence of phi"
+TRAINABLE = "trainable part"
+KERNEL = "known hazards"
+MIXTURE = "mixture path, x1-prediction"
+MASKED = "masked path, cross-entropy"
 
-DIAGONAL, DROPPED = "diagonal included", "sum of v dropped"
-LATENT, STAYING = "hazard depends on z", "p(x_t) dropped"
-CARRY, MASK = "rates at unmasked tokens", "mass on the mask"
+DIAGONAL = "diagonal included"
+DROPPED = "sum of v dropped"
+LATENT = "hazard depends on z"
+STAYING = "p(x_t) dropped"
+CARRY = "rates at unmasked tokens"
+MASK = "mass on the mask"
 
 CONTROLS = {
     PHI: (DIAGONAL,),
@@ -30,7 +36,9 @@ CONTROLS = {
     MIXTURE: (STAYING, DIAGONAL),
     MASKED: (CARRY, MASK),
 }
-STATES, VOCABULARY, LENGTH = 5, 4, 3
+STATES = 5
+VOCABULARY = 4
+LENGTH = 3
 
 
 @claim(

@@ -15,7 +15,9 @@ from reproflow.foundation import registry
 from reproflow.numerics import gauss_rules
 from reproflow.theory.times import TimeLaw, get_time_law
 
-FORGET_K, GRID, HOLE = "K forgotten", "D on a grid", "w = 0 on (0.3, 0.5)"
+FORGET_K = "K forgotten"
+GRID = "D on a grid"
+HOLE = "w = 0 on (0.3, 0.5)"
 MIXED = "uniform+beta+atom"
 BREAKS = (0.0, 0.25, 0.3, 0.5, 1.0)
 """Where an integrand may jump: the atom of the mixed law and the ends of the control's hole."""

@@ -23,10 +23,14 @@ from reproflow.theory.targets import convert, get_target
 Map = Callable[[Tensor], Tensor]
 
 DATA = torch.tensor([[-1.5, 0.5], [0.0, 1.0], [1.0, -0.5], [2.0, 1.5], [-0.5, -1.0]], dtype=torch.float64)
-TIMES, DRAWS = 9, 16
+TIMES = 9
+DRAWS = 16
 
-POLAR, SINH, L1 = "direction and speed predicted", "asinh of the velocity predicted", "L1 loss"
-DATA_POINT, FRAME = "x1", "moving frame"
+POLAR = "direction and speed predicted"
+SINH = "asinh of the velocity predicted"
+L1 = "L1 loss"
+DATA_POINT = "x1"
+FRAME = "moving frame"
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,9 @@ def _metric(x: Tensor, c: Coefficients) -> float:
     return float(((u - u_other).square().sum(1) / a**2 / error - 1).abs().max())
 
 
-ON_EPS, HOLE, SCALED = "weight depends on eps", "w = 0 on (0.3, 0.5)", "coefficient read off another prediction"
+ON_EPS = "weight depends on eps"
+HOLE = "w = 0 on (0.3, 0.5)"
+SCALED = "coefficient read off another prediction"
 
 
 def _weightings() -> tuple[str, ...]:

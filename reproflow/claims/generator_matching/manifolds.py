@@ -15,10 +15,13 @@ from reproflow.foundation import registry, seeds
 from reproflow.numerics import gauss_rules
 from reproflow.theory.divergences import Divergence, get_divergence
 
-L1, PRIOR = "L1 in the tangent space", "prior average for posterior average"
-CHORDAL, POWER = "chordal distance, projected afterwards", "1/(1-t) for 1/(1-t)²"
+L1 = "L1 in the tangent space"
+PRIOR = "prior average for posterior average"
+CHORDAL = "chordal distance, projected afterwards"
+POWER = "1/(1-t) for 1/(1-t)²"
 
-T_RANGE, TIMES = (0.1, 0.6), 3
+T_RANGE = (0.1, 0.6)
+TIMES = 3
 BASE = {"sphere": 28, "torus": 36}
 GRID = {"sphere": 48, "torus": 12}
 """Nodes of the two quadratures, over x_0 and over x: more of them change the gap by less than 1e-10."""

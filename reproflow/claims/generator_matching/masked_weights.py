@@ -17,10 +17,13 @@ from reproflow.numerics.derivatives import Mode
 from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import masked
 
-DATA, SCHEDULE = "weight depends on x1", "each token value masked at a pace of its own"
+DATA = "weight depends on x1"
+SCHEDULE = "each token value masked at a pace of its own"
 
-VOCABULARY, LENGTH = 3, 3
-T_RANGE, TIMES = (0.05, 0.95), 5
+VOCABULARY = 3
+LENGTH = 3
+T_RANGE = (0.05, 0.95)
+TIMES = 5
 
 
 def _cases() -> tuple[str, ...]:

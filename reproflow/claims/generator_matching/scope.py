@@ -17,13 +17,21 @@ from reproflow.theory.targets import get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-SAME_STEP, CLIPPED, DECAY = "step not rescaled", "clipped gradients", "weight decay in the loss"
-SAME_EPS, LARGE_EPS = "eps not rescaled", "eps = 0.1"
+SAME_STEP = "step not rescaled"
+CLIPPED = "clipped gradients"
+DECAY = "weight decay in the loss"
+SAME_EPS = "eps not rescaled"
+LARGE_EPS = "eps = 0.1"
 K = 1 / 3
 """E_U[t²]: the weight t² on uniform times is the law Beta(3, 1) and this factor (Lemma 4.7)."""
 
-STEP, STEPS, TIMES, DRAWS = 0.1, 20, 8, 32
-SGD, ADAM, RESCALED = "SGD", "Adam, eps = 1e-8 left alone", "Adam, eps = 0.1 rescaled"
+STEP = 0.1
+STEPS = 20
+TIMES = 8
+DRAWS = 32
+SGD = "SGD"
+ADAM = "Adam, eps = 1e-8 left alone"
+RESCALED = "Adam, eps = 0.1 rescaled"
 CONTROLS = {SGD: (SAME_STEP, CLIPPED), ADAM: (LARGE_EPS, DECAY), RESCALED: (SAME_EPS, DECAY)}
 
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]

@@ -19,7 +19,9 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-WEIGHT, PRIOR, COORDINATE = "weight depends on z", "prior average for posterior average", "a non-linear coordinate"
+WEIGHT = "weight depends on z"
+PRIOR = "prior average for posterior average"
+COORDINATE = "a non-linear coordinate"
 
 PROCESSES: dict[str, Callable[[], Problem]] = {
     "flow": functools.partial(flows.problem, "velocity", nodes=5),

@@ -14,7 +14,9 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 
-SWAPPED, DROPPED, WRONG_X = "(alpha/sigma)² for (sigma/alpha)²", "1/(1-t)² dropped", "x of another sample"
+SWAPPED = "(alpha/sigma)² for (sigma/alpha)²"
+DROPPED = "1/(1-t)² dropped"
+WRONG_X = "x of another sample"
 
 # Target: (|error|² in units of the eps error's square, the weight that makes it the ELBO integrand |lam'| e / 2).
 Factor = Callable[[Coefficients], Tensor]

@@ -25,7 +25,9 @@ CUTS = (1e-1, 1e-2, 1e-4, 1e-8)
 OCTAVES = (45, 45)
 """How near to both ends the integrands are asked: 2^-45 leaves 1 - t some digits."""
 
-UNIFORM_SPEED, CUT, OTHER = "uniform angular speed", "times end at the cut", "weight 1"
+UNIFORM_SPEED = "uniform angular speed"
+CUT = "times end at the cut"
+OTHER = "weight 1"
 
 
 @dataclass(frozen=True)

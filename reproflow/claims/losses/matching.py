@@ -21,9 +21,12 @@ from reproflow.theory.divergences import get_divergence
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
-L1, WEIGHT, PRIOR = "L1 loss", "weight depends on z", "prior average for posterior average"
+L1 = "L1 loss"
+WEIGHT = "weight depends on z"
+PRIOR = "prior average for posterior average"
 
-SHRINK, MC_RANGE = 0.8, (1e-3, 0.95)
+SHRINK = 0.8
+MC_RANGE = (1e-3, 0.95)
 TOLERANCE = 1e-4
 """Of the squared norm: 1 % of the gradient."""
 
@@ -70,7 +73,8 @@ def fm_cfm_gap(path_name: str, variant: str, seed: int) -> tuple[float, float]:
     return conditional_losses.gaps(problem, forward_path(path_name), seed)
 
 
-ON_Z, ON_EPS = "weight depends on z", "weight depends on eps"
+ON_Z = "weight depends on z"
+ON_EPS = "weight depends on eps"
 
 
 @claim(

@@ -17,9 +17,12 @@ from reproflow.theory.targets import Target, convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-RESTRICTED, WEIGHT, HOLE = "linear in x, without time", "weight depends on z", "w = 0 on (0.3, 0.5)"
+RESTRICTED = "linear in x, without time"
+WEIGHT = "weight depends on z"
+HOLE = "w = 0 on (0.3, 0.5)"
 POINTS = torch.tensor([[-1.5, 0.5], [0.0, 1.0], [1.0, -0.5], [2.0, 1.5], [-0.5, -1.0]], dtype=torch.float64)
-TIMES, DRAWS = 9, 16
+TIMES = 9
+DRAWS = 16
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from reproflow.theory.objective import get_objective
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import convert, get_target
 
-PLAIN, SCALED = "w = 1", "w = sigma²"
+PLAIN = "w = 1"
+SCALED = "w = sigma²"
 
 
 def _score_cases() -> tuple[str, ...]:
@@ -57,7 +58,8 @@ def sm_equals_csm(case: str, variant: str, context: Context) -> Measurement:
     return worst_of((conditional_losses.gaps(problem, forward_path(name), seed, in_time) for seed in networks), variant)
 
 
-PRINTED, UNSCALED = "+ for - in the noise loss", "1/sigma² left out"
+PRINTED = "+ for - in the noise loss"
+UNSCALED = "1/sigma² left out"
 
 
 @claim(

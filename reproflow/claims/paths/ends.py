@@ -13,8 +13,11 @@ from reproflow.exact import three_gaussians
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 
-HEAVY, VARIANCE, INSIDE = "weights of q not summing to 1", "variance entered as std", "t = 1/2"
-HALF, REVERSED = "half of the noise kept", "time from data to noise"
+HEAVY = "weights of q not summing to 1"
+VARIANCE = "variance entered as std"
+INSIDE = "t = 1/2"
+HALF = "half of the noise kept"
+REVERSED = "time from data to noise"
 DIRAC = "linear at t = 1"
 TIMES = (0.05, 0.3, 0.6, 0.9)
 NEAR = 1e-12

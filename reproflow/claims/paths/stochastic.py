@@ -16,12 +16,18 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import convert, get_target
 
-NO_X, MINUS, PAIRED = "alpha'/alpha x dropped", "sign of the score flipped", "noise paired with data"
-NO_SCORE, FULL = "noise without the score term", "g² for g²/2"
-SAMPLER, VARIANCE = "the package's sde sampler", "variance of N(0, 1) data"
+NO_X = "alpha'/alpha x dropped"
+MINUS = "sign of the score flipped"
+PAIRED = "noise paired with data"
+NO_SCORE = "noise without the score term"
+FULL = "g² for g²/2"
+SAMPLER = "the package's sde sampler"
+VARIANCE = "variance of N(0, 1) data"
 CORRELATION = 0.5
-X_STEP, T_STEP = 2.5e-3, 1e-4
-ETAS, STEP = (0.0, 0.5, 1.0), 1e-5
+X_STEP = 2.5e-3
+T_STEP = 1e-4
+ETAS = (0.0, 0.5, 1.0)
+STEP = 1e-5
 
 STANDARD = Mixture(*(torch.tensor(each, dtype=torch.float64) for each in ([1.0], [[0.0]], [1.0])))
 

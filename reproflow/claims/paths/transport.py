@@ -18,10 +18,16 @@ from reproflow.numerics import trapezoid
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 
-SINE, SIGN = "u + 0.05 sin x", "sign of u flipped"
-UNROTATED, ON_A_LINE = "score not rotated", "data on a line"
-MOVES, UNIQUE, ENERGY = "p (u + w) moves p", "the field is unique", "E u.w = 0"
-X_STEP, X_STEPS, T_STEP = 5e-3, (4e-2, 2e-2), 1e-4
+SINE = "u + 0.05 sin x"
+SIGN = "sign of u flipped"
+UNROTATED = "score not rotated"
+ON_A_LINE = "data on a line"
+MOVES = "p (u + w) moves p"
+UNIQUE = "the field is unique"
+ENERGY = "E u.w = 0"
+X_STEP = 5e-3
+X_STEPS = (4e-2, 2e-2)
+T_STEP = 1e-4
 
 PLANE = Mixture(
     torch.tensor([0.3, 0.45, 0.25], dtype=torch.float64),

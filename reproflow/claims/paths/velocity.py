@@ -14,8 +14,10 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import convert, get_target
 
-FLIPPED, MISSING = "sign of dsigma flipped", "dsigma missing"
-PRIOR, PRINTED = "prior average", "posterior times q/p_t"
+FLIPPED = "sign of dsigma flipped"
+MISSING = "dsigma missing"
+PRIOR = "prior average"
+PRINTED = "posterior times q/p_t"
 
 POINTS, COUNTS = torch.tensor([[-1.5, -0.25, 0.5, 1.75], [3, 1, 2, 1]], dtype=torch.float64)
 """A finite data set on a line: its points, and how often each occurs."""

@@ -12,15 +12,23 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim, worst
 
-NOISE, START, HELPS = "noise ratio", "weight of the start", "0.9999 lowers the error in 1000 steps"
-INDEPENDENT, UNIFORM = "iterates taken as independent", "plain mean for the EMA"
-DEBIASED, SHORTER, LONGER = "begun at 0, divided by 1 - d^n", "decay 0.99", "39100 steps"
+NOISE = "noise ratio"
+START = "weight of the start"
+HELPS = "0.9999 lowers the error in 1000 steps"
+INDEPENDENT = "iterates taken as independent"
+UNIFORM = "plain mean for the EMA"
+DEBIASED = "begun at 0, divided by 1 - d^n"
+SHORTER = "decay 0.99"
+LONGER = "39100 steps"
 
 PAIRS = ((0.99, 0.95), (0.9, 0.5), (0.95, 0.99), (0.98, -0.5))
 """(d, rho) of the noise ratio; the first is the one that the catalogue of claims quotes."""
 
 WINDOW = 400
-SLOW, RHO, START_ERROR, SPREAD = 0.9999, 0.95, 1.0, 0.1
+SLOW = 0.9999
+RHO = 0.95
+START_ERROR = 1.0
+SPREAD = 0.1
 CONTROLS = {NOISE: (INDEPENDENT, UNIFORM), START: (UNIFORM,), HELPS: (SHORTER, LONGER, DEBIASED)}
 Update = Callable[..., None]
 

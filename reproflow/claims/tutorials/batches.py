@@ -16,8 +16,13 @@ from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.time_sampling import SCHEMES
 
-BOUNDED, MEAN, KEPT = "norm at most 1", "E clip(g) = clip(E g)", "LOSS-1 survives"
-UNCLIPPED, SYMMETRIC, AFTER, FAR = "not clipped", "gradient without bias", "clipped after averaging", "threshold 1e6"
+BOUNDED = "norm at most 1"
+MEAN = "E clip(g) = clip(E g)"
+KEPT = "LOSS-1 survives"
+UNCLIPPED = "not clipped"
+SYMMETRIC = "gradient without bias"
+AFTER = "clipped after averaging"
+FAR = "threshold 1e6"
 CLIP_CONTROLS = {BOUNDED: (UNCLIPPED,), MEAN: (SYMMETRIC, FAR), KEPT: (AFTER, FAR)}
 
 
@@ -124,7 +129,8 @@ def _clip(gradients: Tensor, threshold: float) -> Tensor:
     return gradients * (threshold / gradients.norm(dim=-1, keepdim=True)).clamp(max=1.0)
 
 
-SHARED, STRATIFIED = "one t for the whole batch", "stratified t"
+SHARED = "one t for the whole batch"
+STRATIFIED = "stratified t"
 SIZES = (1, 2, 3, 4)
 
 

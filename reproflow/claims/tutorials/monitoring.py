@@ -13,8 +13,11 @@ from reproflow.numerics import gauss_rules
 from reproflow.theory.paths import Path, forward_path
 from reproflow.theory.targets import get_target
 
-OTHER_FLOOR, OFF, SAME_PATH = "floor of another path", "field off by 10 %", "runs on one path"
-ACROSS, TIMES = "ranking of runs", (0.1, 0.9)
+OTHER_FLOOR = "floor of another path"
+OFF = "field off by 10 %"
+SAME_PATH = "runs on one path"
+ACROSS = "ranking of runs"
+TIMES = (0.1, 0.9)
 PATHS = ("linear", "cosine", "polynomial", "vp")
 
 VELOCITY = conditional_losses.Regression(get_target("velocity"))

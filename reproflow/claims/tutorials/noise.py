@@ -10,12 +10,12 @@ from torch import Tensor
 
 from reproflow.claims.policy import REFUTED, Context, Measurement, claim
 
-ONE_PRIOR, DENSE, NORMAL = (
-    "matched variance is one prior",
-    "sparse noise has a density",
-    "sampling may start from N(0, 1)",
-)
-WHOLE, GAUSSIAN, SAME = "scale of the data set", "Gaussian noise", "the law of training"
+ONE_PRIOR = "matched variance is one prior"
+DENSE = "sparse noise has a density"
+NORMAL = "sampling may start from N(0, 1)"
+WHOLE = "scale of the data set"
+GAUSSIAN = "Gaussian noise"
+SAME = "the law of training"
 CONTROLS = {ONE_PRIOR: (WHOLE,), DENSE: (GAUSSIAN,), NORMAL: (SAME,)}
 DATA = (-1.0, 0.0, 0.5, 2.0)
 RATE = 0.1

@@ -12,7 +12,9 @@ from reproflow.exact import three_gaussians, transport
 from reproflow.learning.networks.exact_denoiser import exact_denoiser
 from reproflow.learning.sampling import ode
 
-FAST, FROZEN, HEUN = "field 10 % too fast", "every stage at the time of the first", "heun"
+FAST = "field 10 % too fast"
+FROZEN = "every stage at the time of the first"
+HEUN = "heun"
 ORDERS = {"euler": 1, "heun": 2, "rk4": 4}
 PATHS = ("linear", "cosine")
 STEPS = (40, 80)

@@ -18,15 +18,26 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import forward_path
 from reproflow.theory.targets import get_target
 
-COST, ONE, MEASURED = "V + S = drop of cost", "one reflow", "S as the package measures it"
-NO_V, NO_TRANSPORT = "V left out", "cost after the flow taken as 0"
-SHUFFLED, REFLOWED = "pairs shuffled", "another flow"
-STRICT, FEWER, METRIC = "fewer steps at every reflow", "fewer steps after one reflow", "N_1 whatever the metric"
-NO_MORE, SECOND = "no more steps at every reflow", "N_2 whatever the metric"
-LINEAR, POSTERIOR = "linear path", "posterior mean"
+COST = "V + S = drop of cost"
+ONE = "one reflow"
+MEASURED = "S as the package measures it"
+NO_V = "V left out"
+NO_TRANSPORT = "cost after the flow taken as 0"
+SHUFFLED = "pairs shuffled"
+REFLOWED = "another flow"
+STRICT = "fewer steps at every reflow"
+FEWER = "fewer steps after one reflow"
+METRIC = "N_1 whatever the metric"
+NO_MORE = "no more steps at every reflow"
+SECOND = "N_2 whatever the metric"
+LINEAR = "linear path"
+POSTERIOR = "posterior mean"
 
-TO_LAW, TO_SAMPLE = "distance to the law", "distance to a sample"
-MANY, ENOUGH, POINTS = 500, 1.05, 128
+TO_LAW = "distance to the law"
+TO_SAMPLE = "distance to a sample"
+MANY = 500
+ENOUGH = 1.05
+POINTS = 128
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,11 @@ from reproflow.theory.weightings import get_weighting
 
 Function = Callable[[Tensor], Tensor]
 
-FIXED, ALL_NOISE = "strata with a fixed offset", "noise said to fall with the strata"
-MONOTONE, SLOWER, ONE_A_STRATUM = "monotone loss", "loss of one period", "one draw a stratum"
+FIXED = "strata with a fixed offset"
+ALL_NOISE = "noise said to fall with the strata"
+MONOTONE = "monotone loss"
+SLOWER = "loss of one period"
+ONE_A_STRATUM = "one draw a stratum"
 BATCHES = (2, 8, 32, 128)
 NOISE = 0.2
 """Variance of what else is random in the loss of one sample (data, eps), at every t."""
@@ -174,7 +177,8 @@ def _excess(scheme: str, loss: Function, batch: int) -> tuple[float, float]:
     return worst(0.0, found / ((square - mean**2) / batch) - 1), bias
 
 
-UNCORRECTED, UNTRANSLATED = "not divided by the density", "003's clock not turned"
+UNCORRECTED = "not divided by the density"
+UNTRANSLATED = "003's clock not turned"
 
 
 @claim(

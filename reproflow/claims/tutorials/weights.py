@@ -22,7 +22,8 @@ from reproflow.theory.targets import convert, get_target
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-SWAPPED, REVERSED = "the two weights exchanged", "read in 003's time"
+SWAPPED = "the two weights exchanged"
+REVERSED = "read in 003's time"
 SHARES = {"t_squared": 0.875, "one_minus_t_squared": 0.125}
 """Share of the mass on the data half, t > 1/2, in this project's time. 003's t² is our (1-t)², and the reverse."""
 RISES = {"t_squared": (1e-4, 0.5), "one_minus_t_squared": None}
@@ -80,7 +81,8 @@ def _distance(found: tuple[float, float] | None, stated: tuple[float, float] | N
     return worst(abs(a - b) for a, b in zip(found, stated, strict=True))
 
 
-UNCONVERTED, V_FORM = "the weight on the prediction as it is", "the form of VP's v"
+UNCONVERTED = "the weight on the prediction as it is"
+V_FORM = "the form of VP's v"
 GAMMA = 5.0
 
 # Case: (path, weighting, prediction, the factor on it as a function of SNR).

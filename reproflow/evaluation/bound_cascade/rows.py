@@ -13,7 +13,9 @@ from reproflow.numerics.statistics import Measured
 REACH = float(stdtrit(REPLICATES - 1, 0.975))
 """Standard errors on either side of a 95 % interval."""
 NOTHING = Measured(math.nan, math.nan)
-SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
+SUPPORTED = "supported"
+REFUTED = "refuted"
+INCONCLUSIVE = "inconclusive"
 
 
 def identity(a: Measured, b: Measured) -> str:

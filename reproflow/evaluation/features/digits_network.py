@@ -27,7 +27,9 @@ DIGITS = "digits8-cnn"
 DIMENSION = 64
 
 
-EPOCHS, BATCH, RATE = 30, 64, 2e-3
+EPOCHS = 30
+BATCH = 64
+RATE = 2e-3
 
 
 class DigitsNetwork(nn.Module):

@@ -17,7 +17,8 @@ from reproflow.judge.divergences.minimisers import Minimiser
 from reproflow.judge.divergences.scaled_loss import Scaled
 
 TOLERANCE = 1e-8
-STEP, NEXT = 1e-4, 1e-6
+STEP = 1e-4
+NEXT = 1e-6
 """Of b itself: for differences, and for what is next to b."""
 
 

@@ -27,7 +27,10 @@ from reproflow.exact.matching import Loss, Problem
 from reproflow.exact.minimiser import derivatives
 from reproflow.numerics.bisection import bisect
 
-SCAN, GOLDEN, SWEEPS, NEWTON = 17, 36, 4, 6
+SCAN = 17
+GOLDEN = 36
+SWEEPS = 4
+NEWTON = 6
 SETTLED = 1e-6
 SAME = 1e-5
 STEADY = 1e-3

@@ -20,8 +20,11 @@ UNITS = {"positive": (1.0, 1 / 40, 1 / 200, 1 / 1000), "real": (1.0, 0.1)}
 LARGEST = {"positive": math.exp(9.5), "real": 10.0}
 """What targets reach, in units: those of `exact.criterion` and of the enumerated problems stay below."""
 
-SIDE, DIMENSION, TINY = 24, 3, 1e-100
-ROUNDING, EPSILON = 1e-6, torch.finfo(torch.float64).eps
+SIDE = 24
+DIMENSION = 3
+TINY = 1e-100
+ROUNDING = 1e-6
+EPSILON = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,13 @@ from reproflow.numerics.intervals import Interval
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.targets import get_target
 
-PANELS, COARSE, PARTS, FINE = 12, 6, 16, 4
+PANELS = 12
+COARSE = 6
+PARTS = 16
+FINE = 4
 FEATURES = 24
-REACH, SPACING = 6.5, 0.75
+REACH = 6.5
+SPACING = 0.75
 """The trapezoid rule in x: how far it goes and its spacing, in standard deviations of the narrowest component."""
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MISSING = 0.01

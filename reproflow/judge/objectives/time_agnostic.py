@@ -32,7 +32,9 @@ LONGEST = 1024
 TOLERANCE = 1e-6
 SEEN = 1e-9
 ROUNDS = 30
-EXACT, NEARLY, FINER = 1e-9, 1e-3, 3
+EXACT = 1e-9
+NEARLY = 1e-3
+FINER = 3
 OWN = 30
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 

@@ -18,8 +18,10 @@ from reproflow.numerics.quadrature import Integral, Pole, integral
 
 TOLERANCE = 1e-7
 GOLDEN = 0.5 * (math.sqrt(5) - 1)
-TIMES, FEW = 512, 16
-NEAREST, WIDEST = 1e-5, 2.0**-9
+TIMES = 512
+FEW = 16
+NEAREST = 1e-5
+WIDEST = 2.0**-9
 LOST = 6
 SINGLE = "the path is computed in single precision, too coarse for differences: keep the type of t, float64"
 

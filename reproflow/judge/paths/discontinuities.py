@@ -19,7 +19,8 @@ from reproflow.judge.paths.path_values import Course
 from reproflow.numerics.gauss_rules import KRONROD_NODES, KRONROD_WEIGHTS
 
 CELLS = 4001
-FINE, NARROWEST = 1e-6, 1e-11
+FINE = 1e-6
+NARROWEST = 1e-11
 MANY = 20000
 ROUNDS = 64
 BESIDE = 1e-7

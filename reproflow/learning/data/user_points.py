@@ -32,7 +32,8 @@ from reproflow.theory.components import resolve
 HELD_OUT = 4096
 """Points that are held out at most, as many as of the registered laws."""
 FEWEST = 10
-NARROWEST, WIDEST = 0.1, 10.0
+NARROWEST = 0.1
+WIDEST = 10.0
 """Standard deviations of a coordinate that a network fed with points of about unit variance still resolves."""
 Draw = Callable[[int, Generator], Tensor]
 

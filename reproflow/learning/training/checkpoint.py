@@ -20,7 +20,8 @@ from reproflow.learning.data.tensor_files import read_tensors, write_tensors
 CHANGES_NO_NUMBER = "a state is loaded with the bits it was saved with (tests/faults/test_training.py)"
 
 FORMAT = 1
-CURRENT, PREVIOUS = "state.safetensors", "state.previous.safetensors"
+CURRENT = "state.safetensors"
+PREVIOUS = "state.previous.safetensors"
 
 log = logging.getLogger(__name__)
 

@@ -38,8 +38,10 @@ PROCESS = {"BIL-6": "flow + jump", "BIL-9": "jump", "BIL-11": "edit", "LOSS-1": 
 GRADIENTS = ": equal gradients"  # the cases of BIL-4 whose statistic is a gap of gradients
 CONTROL = "control"
 COLUMNS = ["claim", "case", "process", "variant", "role", "statistic", "tolerance", "expected", "verdict"]
-LEFT, RIGHT = 1e-17, 1e2
-SAME, APART = "#0173b2", "#c44e00"
+LEFT = 1e-17
+RIGHT = 1e2
+SAME = "#0173b2"
+APART = "#c44e00"
 CAPTION = (
     "Relative gap between the gradients of the marginal and of the conditional loss, computed exactly; a row is a "
     "claim and a process. Blue: equal in theory (in BIL-2 a dot is a divergence, and the largest gap over all "

@@ -14,7 +14,9 @@ from reproflow.reporting.figures.curves import LAM, REACH, Curve, Panel, panels
 
 ACROSS = 4
 WRAP = 35
-FALLS, RISES, SHADE = "#0173b2", "#c44e00", "#f6d9c3"
+FALLS = "#0173b2"
+RISES = "#c44e00"
+SHADE = "#f6d9c3"
 YLIM = (1e-3, 1e3)
 COLUMNS = ["panel", "process", "weighting", "path", "time", "lam", "w", "dw_dlam", "monotone", "rises"]
 HEADS = {True: "Registered weightings", False: "Further objectives of these results"}

@@ -16,7 +16,8 @@ from reproflow.theory.log_snr import log_snr
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 
-FALLS, RISES = "#0173b2", "#c44e00"
+FALLS = "#0173b2"
+RISES = "#c44e00"
 T = np.linspace(0.005, 0.995, 397)
 TARGETS = (0.5, 1.0, 2.0)
 

@@ -18,9 +18,12 @@ from reproflow.reporting.figures import Source, figure, style
 BLOCK = ["dataset", "process"]
 NOUNS = ["path", "time", "target", "coupling", "divergence", "setup"]
 COLUMNS = [*BLOCK, *NOUNS, "weighting", "step", "loss", "low", "high", "floor", "floor_se", "seeds"]
-BINS, ACROSS, WRAP = 60, 6, 25
+BINS = 60
+ACROSS = 6
+WRAP = 25
 Block = list[tuple[dict[str, Any], pd.DataFrame]]  # the panels of one data set and process
-LINE, FLOOR = "#0173b2", "#c44e00"
+LINE = "#0173b2"
+FLOOR = "#c44e00"
 CAPTION = (
     "Training loss over steps, in units of the linear-Gaussian denoiser's loss (masked: of the uniform guess). Line: "
     "mean over seeds; band: lowest to highest seed; dashed: the irreducible loss with its 95 % interval, where it is "

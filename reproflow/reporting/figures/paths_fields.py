@@ -23,7 +23,8 @@ from reproflow.theory.paths import forward_path
 
 TIME = 0.8
 HALF = 2.0
-ARROWS, SHADES = 13, 49
+ARROWS = 13
+SHADES = 49
 EDGE = 2.25
 HEAD = 0.16  # of an arrow, in the plane's units
 DATASET = "eight_gaussians"

@@ -20,7 +20,9 @@ from reproflow.reporting.figures.sample_files import (
     title,
 )
 
-HALF, BINS, ACROSS = 3.0, 48, 6
+HALF = 3.0
+BINS = 48
+ACROSS = 6
 WRAP = 24  # characters of a panel's heading in a line
 COLUMNS = ["dataset", "weighting", "path", "time", "cell", "x0", "x1", "value"]
 CAPTION = (

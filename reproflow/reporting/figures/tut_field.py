@@ -35,9 +35,12 @@ from reproflow.theory.paths import get_path
 
 PATH = "linear"
 TIMES = (0.2, 0.5, 0.8)
-LINES, STEPS = 28, 50
+LINES = 28
+STEPS = 50
 NEAR = 0.4  # of the noise that the one pair starts from, in each coordinate
-PAIR, NOISE, DATA = "#d55e00", "#9aa1ab", "#0173b2"
+PAIR = "#d55e00"
+NOISE = "#9aa1ab"
+DATA = "#0173b2"
 
 
 @figure("tut_field", order=150, title="Tutorial: conditional against marginal velocity")

@@ -31,9 +31,11 @@ from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import convert, get_target
 
-DATASET, PATH = "digits8", "linear"
+DATASET = "digits8"
+PATH = "linear"
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
-TOP, MANY = 4, 192
+TOP = 4
+MANY = 192
 GRID = torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
 BAND = (0.1, 0.5, 0.9)
 SPEED = 3.0  # of the velocities' colour scale

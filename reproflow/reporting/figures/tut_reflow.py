@@ -30,9 +30,14 @@ from reproflow.learning.sampling.reflow import straightness
 from reproflow.reporting.figures import Source, figure, style
 from reproflow.reporting.figures.flowlines import clock, field_of, follow, tidy
 
-PAIRS, WIDTH = 4096, 0.06
-STARTS, LINES, STEPS = 64, 21, 32
-FIRST, SECOND, CONTROL = "independent pairs", "pairs of that flow", "its pairs, shuffled"
+PAIRS = 4096
+WIDTH = 0.06
+STARTS = 64
+LINES = 21
+STEPS = 32
+FIRST = "independent pairs"
+SECOND = "pairs of that flow"
+CONTROL = "its pairs, shuffled"
 COLOURS = {FIRST: "#a86300", SECOND: "#0173b2", CONTROL: "#c44e00"}
 
 

@@ -30,7 +30,8 @@ PATH = "linear"
 STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 FITTED = 32
 """Slopes are fitted from so many steps on, where the leading term of the error is most of it."""
-FEW, STARTS = 5, 9
+FEW = 5
+STARTS = 9
 NAMES = {"euler": "Euler", "heun": "Heun", "rk4": "RK4"}
 COLOURS = {"euler": "#0173b2", "heun": "#a86300", "rk4": "#029e73"}
 

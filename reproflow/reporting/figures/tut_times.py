@@ -28,7 +28,9 @@ from reproflow.reporting.figures import Source, figure, style
 from reproflow.theory.time_sampling import SCHEMES
 from reproflow.theory.times import get_time_law
 
-BATCH, BATCHES, NODES = 32, 2000, 48
+BATCH = 32
+BATCHES = 2000
+NODES = 48
 LAWS = ("uniform", "logit_normal", "one_minus_u_squared")
 COLOURS = {"iid": style.INK, "stratified": "#0173b2", "antithetic": "#a86300", "low_discrepancy": "#029e73"}
 WORDS = {"iid": "independent", "low_discrepancy": "shifted grid"}

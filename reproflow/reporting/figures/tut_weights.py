@@ -24,7 +24,8 @@ from reproflow.reporting.figures.curves import bound, curve_of
 from reproflow.theory.bounds import CERTIFIED, Bound
 from reproflow.theory.objective import get_objective
 
-PATH, GAMMA = "linear", 5
+PATH = "linear"
+GAMMA = 5
 # 003's weight in its own time -> the registered weighting in this project's time.
 WEIGHTS = {
     "1": "uniform",
@@ -34,9 +35,13 @@ WEIGHTS = {
     "1/SNR": "inv_snr",
     f"min(SNR, {GAMMA})": f"min_snr:gamma={GAMMA}",
 }
-ACROSS, EDGE, POINTS = 3, 0.02, 193
+ACROSS = 3
+EDGE = 0.02
+POINTS = 193
 YLIM = (1e-4, 1e4)
-YES, NO, SHADE = "#0173b2", "#c44e00", "#f6d9c3"
+YES = "#0173b2"
+NO = "#c44e00"
+SHADE = "#f6d9c3"
 COLUMNS = ["weight", "registered", "s", "factor", "w", "verdict", "rises"]
 
 

@@ -21,7 +21,8 @@ from reproflow.foundation import config, grid
 from reproflow.reporting.figures import Source, figures
 
 SEEDS = (0, 1, 2, 3)
-WEIGHT, LAW = "eight_gaussians.gaussian.linear.uniform.fm", "eight_gaussians.gaussian.linear.logit_normal.fm"
+WEIGHT = "eight_gaussians.gaussian.linear.uniform.fm"
+LAW = "eight_gaussians.gaussian.linear.logit_normal.fm"
 
 
 def rewritten(folder: Path, name: str, columns: list[str], change) -> None:

@@ -240,7 +240,8 @@ def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, ne
     assert {key.split(".")[1] for key in measured} == processes
 
 
-SAMPLED, MEASURED = [False, True, True], [False, False, True]
+SAMPLED = [False, True, True]
+MEASURED = [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ def log_time_law(density: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
 
 
 # The error in x1, v (variance preserving) and the velocity (linear path) in units of that in eps, as logarithms.
-X1, V, U = -LAM, np.logaddexp(0, -LAM), 2 * np.logaddexp(0, -LAM / 2)
+X1 = -LAM
+V = np.logaddexp(0, -LAM)
+U = 2 * np.logaddexp(0, -LAM / 2)
 
 # Log canonical weights by the noise-level form of Kingma & Gao: the density of lam times the factor on the eps error.
 CLOSED = {

@@ -1,4 +1,4 @@
-"""The house: wings import only from wings below, and the ground does not import torch."""
+"""The architecture: layers import only from layers below, the lowest does not import torch, and what may not come back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import layout_counts
 import pytest
 from repository import ROOT as REPOSITORY
 
@@ -54,6 +55,15 @@ def test_imports_go_downwards(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")
     for module in imports(path):
         assert LAYERS.index(layer_of(module)) <= LAYERS.index(own), f"{path} imports {module}"
+        assert {own, layer_of(module)} != {"claims", "evaluation"}, f"{path} imports {module}: they are siblings"
+
+
+@pytest.mark.parametrize(
+    "rule", ["triples", "process_strings", "metric_lists", "circles", "nested_ternaries", "tuple_constants"]
+)
+def test_what_may_not_come_back(rule: str) -> None:
+    """Each rule, with sources that break it, is tested in test_layout_counts.py."""
+    assert layout_counts.counts(REPOSITORY)[rule] == []
 
 
 def test_the_package_does_not_import_snakemake() -> None:
@@ -72,7 +82,7 @@ def test_the_package_does_not_import_snakemake() -> None:
         "import reproflow.cli",
     ],
 )
-def test_the_ground_is_light(statement: str) -> None:
+def test_the_lowest_layer_is_light(statement: str) -> None:
     """What the Snakefile and `--help` import must not cost seconds."""
     heavy = "torch torch_fidelity seaborn matplotlib sklearn pandas scipy snakemake"
     code = f"{statement}\nimport sys\nprint([name for name in {heavy.split()!r} if name in sys.modules])"

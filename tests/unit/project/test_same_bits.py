@@ -34,7 +34,9 @@ CPU = torch.device("cpu")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "torch-fidelity")
 # What is another at each run, or at each version of the sources.
 OWN = {"fingerprint", "parts", "seconds", "digest", "files"}
-NUMBERS, TENSORS, LEVELS = 1e-5, 2e-4, 0.99
+NUMBERS = 1e-5
+TENSORS = 2e-4
+LEVELS = 0.99
 
 
 def made_by() -> dict[str, str]:

@@ -49,7 +49,8 @@ def test_an_identity_is_decided_by_its_interval(a: Measured, b: Measured, verdic
 @pytest.mark.parametrize(("late", "verdict"), [(1.5, "supported"), (1.05, "inconclusive"), (1.12, "inconclusive")])
 def test_an_identity_needs_a_refuted_control(late: float, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Read:
-        levels, prior = torch.linspace(0, 1, 5, dtype=torch.float64), Measured(0.0, 0.0)
+        levels = torch.linspace(0, 1, 5, dtype=torch.float64)
+        prior = Measured(0.0, 0.0)
 
         def weighted(self, w: torch.Tensor) -> Measured:
             return Measured(1.0, 0.01)

@@ -209,7 +209,8 @@ def test_gaussian_bound_of_a_network_without_levels_has_a_decoder_of_its_own() -
     class Linear:
         """E[x1|x] of N(0, 1) data."""
 
-        device, head = CPU, SimpleNamespace(kind="gaussian")
+        device = CPU
+        head = SimpleNamespace(kind="gaussian")
 
         def x1(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
             return self.path(t)[0][:, None] * x

@@ -111,7 +111,9 @@ def test_marginal_paths_end_in_the_data_and_bend(drawn: Drawn) -> None:
     np.testing.assert_array_equal(*starts)
 
 
-MEANS, STDS, WEIGHTS = np.array([-1.5, 0.25, 1.75]), np.array([0.375, 0.25, 0.5]), np.array([0.3, 0.45, 0.25])
+MEANS = np.array([-1.5, 0.25, 1.75])
+STDS = np.array([0.375, 0.25, 0.5])
+WEIGHTS = np.array([0.3, 0.45, 0.25])
 
 
 def velocity(t: float, x: np.ndarray) -> np.ndarray:
