@@ -1,4 +1,4 @@
-"""The architecture: layers import only from layers below, the lowest does not import torch, and what may not come back."""
+"""The architecture: layers import downwards only, the lowest does not import torch, and what may not come back."""
 
 from __future__ import annotations
 
