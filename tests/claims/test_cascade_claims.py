@@ -114,7 +114,7 @@ def test_the_erratum_measures_the_kl_and_its_bound(form: str) -> None:
 
 def test_the_raw_loss_exceeds_the_path_kl_by_the_information() -> None:
     """I-MMSE: the integral of the least loss is I(x; z) between the ends."""
-    path = continuous.get_path("linear")
+    path = continuous.forward_path("linear")
     ends = gaussian_chain.levels(path, 1, continuous.LAM_RANGE)
     gained = gaussian_chain.information(path, ends)
     raw, excess = (continuous._integral("linear", variant) for variant in (continuous.RAW, STATEMENT))

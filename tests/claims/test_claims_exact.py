@@ -21,7 +21,7 @@ from reproflow.claims.policy import Context, gate, run_claim
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.foundation import registry
 from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.paths import get_path
+from reproflow.theory.paths import forward_path, get_path
 from reproflow.theory.targets import get_target
 from reproflow.theory.weightings import weighting
 
@@ -236,5 +236,5 @@ def test_a_new_masked_weighting_is_held_to_its_own_function(
 
 
 def test_st_9_sees_a_schedule_other_than_the_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "get_path", lambda name, process: get_path("linear", process))
+    monkeypatch.setattr(bounds, "forward_path", lambda name, process: forward_path("linear", process))
     assert bounds.masked_matching("fm", "statement", CONTEXT).statistic > 0.1

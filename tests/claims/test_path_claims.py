@@ -17,6 +17,7 @@ from reproflow.claims.tutorials import solvers
 from reproflow.exact import three_gaussians
 from reproflow.learning.networks import exact_denoiser as denoisers
 from reproflow.learning.sampling import ode, sde
+from reproflow.numerics import trapezoid
 from reproflow.theory import targets
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path, get_path
@@ -90,7 +91,7 @@ def test_the_flow_error_falls_at_the_order_of_the_solver() -> None:
 
 
 def test_a_quarter_turn_of_the_score_is_as_large_and_another_field() -> None:
-    x, c = transport._grid(5, 2.0), at("cosine", 0.5)
+    x, c = trapezoid.square(5, 2.0)[0], at("cosine", 0.5)
     turned, score = (transport._turned(x, c, variant) for variant in (STATEMENT, transport.UNROTATED))
     torch.testing.assert_close(turned.norm(dim=1), score.norm(dim=1))
     assert float((turned * score).sum(1).abs().max()) < 1e-12

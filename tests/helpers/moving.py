@@ -74,7 +74,7 @@ def move_definitions(package: Path, module: str, names: set[str], new: str) -> N
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     taken = []
     for node in tree.body:
-        targets = getattr(node, "targets", [])
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
         if getattr(node, "name", None) in names or any(getattr(target, "id", None) in names for target in targets):
             first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]) - 1
             taken.append("".join(lines[first : node.end_lineno]))

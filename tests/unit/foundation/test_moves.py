@@ -118,7 +118,10 @@ def test_a_move_changes_no_fingerprint(package: Path, before: dict[str, str], mo
 def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
     """A package is taken apart, its readers follow, and remarks change as well."""
     move_definitions(
-        package, "learning.training.batches", {"training_loss", "each_cell", "TrainingLoss"}, "learning.training.losses"
+        package,
+        "learning.training.batches",
+        {"training_loss", "each_cell", "TrainingLoss", "LOSSES"},
+        "learning.training.losses",
     )
     move_module(package, "learning.training.batches", "learning.batches", plainly=True)
     move_module(package, "learning.networks.denoiser", "learning.networks.denoising", plainly=True)

@@ -16,7 +16,7 @@ from reproflow.theory.paths import forward_path, get_path
 from reproflow.theory.times import get_time_law
 
 T = torch.linspace(0.05, 0.95, 181, dtype=torch.float64)
-PATHS = [(process, entry.name) for process in registry.PROCESSES for entry in registry.entries("path", process)]
+PATHS = [(entry.process, entry.name) for entry in registry.entries("path")]
 # scipy's inverse, which no mode can differentiate; the law's density is closed.
 LAWS = [entry.name for entry in registry.entries("time") if entry.process == "gaussian" and entry.name != "beta"]
 

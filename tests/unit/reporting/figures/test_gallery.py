@@ -123,12 +123,13 @@ def test_a_users_own_weighting_is_in_the_gallery(reported_copy: Path) -> None:
 
 def test_a_weight_without_a_value_at_zero_is_drawn_over_its_largest() -> None:
     from reproflow.reporting.figures.curves import curve_of
+    from reproflow.theory.objective import Objective
     from reproflow.theory.paths import get_path
     from reproflow.theory.times import get_time_law
     from reproflow.theory.weightings import get_weighting
 
     hole = get_weighting("expr:where(abs(lam) < 1, 0, exp(-lam))", on="canonical")
-    shown = curve_of(get_path("linear"), get_time_law("uniform"), hole).shown
+    shown = curve_of(Objective(get_path("linear"), get_time_law("uniform"), hole)).shown
     assert np.nanmax(shown) == 1
     assert shown[80] == 0
     np.testing.assert_allclose(shown[0] / shown[20], np.exp(2), rtol=1e-6)
