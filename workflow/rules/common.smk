@@ -174,7 +174,9 @@ def resolved(wildcards):
 DRAWN = [known.where for known in names.known() if known.kind == "figure"]
 REGISTERED = [known.where for known in names.known() if known.kind in ("path", "time", "weighting")]
 # What measures and figures declare for people: columns, headings, margins, titles.
-DECLARED = files.digest({f"{known.kind} {known.process} {known.name}": known.facts for known in names.known() if known.facts})
+DECLARED = files.digest(
+    {f"{known.kind} {known.process} {known.name}": known.facts for known in names.known() if known.facts}
+)
 
 
 wildcard_constraints:
