@@ -59,7 +59,8 @@ def prepare(
     from reproflow.learning import data
 
     opened = common.open_run(config, results)
-    known = {e.dataset_spec.name: e for e in opened.config.experiments}
+    # Of several experiments on one data set the first is recorded, in the file's header, as the one it is written for.
+    known = {experiment.dataset_spec.name: experiment for experiment in reversed(opened.config.experiments)}
     if dataset not in known:
         names = ", ".join(known)
         raise UsageError(f"unknown data set {dataset!r} of this run;{did_you_mean(dataset, known)} known: {names}")
