@@ -20,6 +20,7 @@ from synthetic_results import write_results
 
 from reproflow.reporting.figures import NAMES, write_figures
 from reproflow.reporting.html import write_report
+from reproflow.reporting.tables import write_tables
 
 pytestmark = pytest.mark.browser
 
@@ -32,6 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of a whole report."""
     folder = write_results(tmp_path_factory.mktemp("browser") / "synthetic")
     write_figures(folder)
+    write_tables(folder)
     return write_report(folder).read_text(encoding="utf-8")
 
 

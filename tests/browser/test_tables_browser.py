@@ -15,6 +15,7 @@ from devtools import Window, window
 from wide_results import write_wide_results
 
 from reproflow.reporting.html import write_report
+from reproflow.reporting.tables import write_tables
 
 pytestmark = pytest.mark.browser
 
@@ -61,6 +62,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [row | {"verdict": "worse"}, row | {"metric": "bound_bits_per_dim", "verdict": "not shown"}]
     found = {"baseline": "demo", "run": "demo", "paired": True, "seeds": [3, 3], "alpha": 0.05, "rows": rows}
     (folder / "regression.json").write_text(json.dumps(found | {"exit_code": 4}))
+    write_tables(folder)
     return write_report(folder)
 
 
