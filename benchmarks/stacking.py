@@ -18,8 +18,8 @@ import torch
 from reproflow.foundation import config, grid, provenance
 from reproflow.foundation.config import Experiment
 from reproflow.learning import data
+from reproflow.learning.networks.builders import initialise
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import initialise
 from reproflow.learning.training.batches import Batches
 from reproflow.learning.training.stacked import StackedTrainer, fresh
 

@@ -21,6 +21,7 @@ KINDS = {
     "couplings": "coupling",
     "claims": "claim",
     "datasets": "dataset",
+    "networks": "network",
     "processes": "process",
     "measures": "measure",
     "figures": "figure",
@@ -115,7 +116,7 @@ def doctor() -> None:
 def _load_registry() -> None:
     import importlib
 
-    for layer in ("reproflow.theory", "reproflow.learning.data"):
+    for layer in ("reproflow.theory", "reproflow.learning.data", "reproflow.learning.networks"):
         importlib.import_module(layer)
     from reproflow.claims import ledger
     from reproflow.evaluation import measures

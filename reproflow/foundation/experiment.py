@@ -83,6 +83,7 @@ class Experiment(Closed):
             "path": self.paths,
             "time": self.times,
             "weighting": self.weightings,
+            "network": [self.model.network],
         }
         facts = self.facts
         if facts.other_targets:
@@ -102,6 +103,12 @@ class Experiment(Closed):
             raise ValueError(
                 f"dataset {self.dataset_spec.name!r}: a {self.process} process is trained on images, and your own "
                 "images cannot be trained on yet; use digits8"
+            )
+        network = self.model.network_spec
+        if not facts.flow and not network.registered:
+            raise ValueError(
+                f"network {network.name!r}: a {self.process} process is trained with logits over tokens, and your own "
+                "networks cannot be trained yet; leave model.network out"
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds} repeat one; give each seed once")

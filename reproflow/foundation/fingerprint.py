@@ -107,7 +107,9 @@ def of_cells(config: Config, cells: list[Cell], name: str) -> str:
 def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
     if name == "train":
         values = {f"training.{key}": value for key, value in experiment.training if key not in INERT}
-        values |= {f"model.{key}": value for key, value in experiment.model} | {"drawing": experiment.drawing}
+        # The network is among the nouns, by its source.
+        values |= {f"model.{key}": value for key, value in experiment.model if key != "network"}
+        values |= {"drawing": experiment.drawing}
         return {key: str(value) for key, value in values.items()} | _nouns(experiment, cell)
     section = {"sample": "sampling", "evaluate": "likelihood"}[name]
     return {f"{section}.{key}": str(value) for key, value in getattr(experiment, section)}
@@ -116,6 +118,7 @@ def _settings(experiment: Experiment, cell: Cell, name: str) -> dict[str, str]:
 def _nouns(experiment: Experiment, cell: Cell) -> dict[str, str]:
     """Nouns are looked up by name when a cell runs, so no other source leads to them."""
     nouns = {"dataset": experiment.dataset_spec, "path": cell.path, "time": cell.time, "weighting": cell.weighting}
+    nouns |= {"network": experiment.model.network_spec}
     parts, facts = {"seed": str(cell.seed), "process": cell.process}, processes.facts(cell.process)
     parts["process source"] = source(processes.where(cell.process), process=cell.process)
     if facts.other_targets:

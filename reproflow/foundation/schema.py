@@ -93,6 +93,7 @@ class Config(Closed):
                 "divergence": [each.divergence],
                 "target": each.targets or [],
                 "coupling": [] if each.pairs_file else [each.coupling],
+                "network": [each.model.network],
             }
             found += [
                 spec for kind, axis in axes.items() for item in axis if not (spec := parse(item, kind)).registered

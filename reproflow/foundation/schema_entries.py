@@ -68,10 +68,16 @@ Specs = Annotated[list[Written], Field(min_length=1)]
 
 
 class Model(Closed):
-    """A class-conditional MLP: `depth` hidden layers of `width` units."""
+    """The network: a registered builder with `depth` hidden layers of `width` units, or a user's own."""
 
+    network: Written = "stacked_mlp"
     width: Count = 64
     depth: Count = 3
+
+    @property
+    def network_spec(self) -> specs.Spec:
+        """The network, as a spec."""
+        return parse(self.network, "network")
 
 
 class Training(Closed):

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "target": ("c",),
     "coupling": ("x0", "x1", "generator"),
     "dataset": (),
+    "network": ("shape", "classes"),
 }
 
 

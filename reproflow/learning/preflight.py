@@ -5,7 +5,10 @@ from __future__ import annotations
 from reproflow.foundation.config import Config, Experiment
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.grid import expand_experiment
+from reproflow.learning.data import get_dataset
 from reproflow.learning.data.user_points import admit_points, user_points
+from reproflow.learning.networks.builders import not_trained_yet
+from reproflow.learning.networks.user_network import admit_network
 from reproflow.theory.admission import admit, admit_target
 from reproflow.theory.couplings import admit_coupling
 from reproflow.theory.divergences import admit_divergence
@@ -16,7 +19,8 @@ from reproflow.theory.targets import get_target
 def admit_config(config: Config) -> None:
     """Every objective of a configuration, and what is a user's own of each experiment.
 
-    Raises `UsageError` as `admit`, `admit_target`, `admit_coupling` and `admit_points`.
+    Raises `UsageError` as `admit`, `admit_target`, `admit_coupling`, `admit_points` and `admit_network`, and at last
+    for any network of a user's own, which cannot be trained yet.
     """
     for experiment in config.experiments:
         dim = _admit_points(experiment)
@@ -31,6 +35,12 @@ def admit_config(config: Config) -> None:
             for spec in experiment.target_specs:
                 if not spec.registered:
                     admit_target(get_target(spec), objective.path, experiment.training.t_range)
+        if not experiment.model.network_spec.registered:
+            data = get_dataset(experiment.dataset_spec, experiment.process)
+            admit_network(experiment.model.network_spec, data, experiment.training.t_range)
+    for experiment in config.experiments:
+        if not experiment.model.network_spec.registered:
+            raise not_trained_yet(experiment.model.network_spec)
 
 
 def _admit_points(experiment: Experiment) -> int:

@@ -8,9 +8,9 @@ from reproflow.foundation.config import Experiment
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, tensor_files
+from reproflow.learning.networks.builders import stack
 from reproflow.learning.networks.denoiser import DENOISERS, Denoiser
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import stack
 from reproflow.learning.training.shard import FINAL
 from reproflow.theory.paths import get_path
 

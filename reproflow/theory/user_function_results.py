@@ -5,6 +5,7 @@ path               alpha, sigma of t's shape
 target             a, b of t's shape
 coupling           the rows of x0, each once: any other noise would have another law than the sampler's
 dataset            anything; `learning.data.user_points` makes points of it
+network            anything; `learning.networks.user_network` tries it
 any other kind     a number for each time, of t's shape (a divergence: for each row)
 =================  ====================================================================================
 """
@@ -21,11 +22,13 @@ from reproflow.foundation.errors import UserFunctionError
 from reproflow.foundation.specs import Spec
 
 PAIRS = {"path": "(alpha, sigma)", "target": "(a, b)"}
+BUILT = ("dataset", "network")
+"""Kinds whose functions make what is then called at tensors."""
 
 
 def of_nothing(kind: str, arguments: tuple[Any, ...]) -> Any:
     """The value where no time or row is asked for, or None where something is: min() of nothing raises."""
-    if kind == "dataset":
+    if kind in BUILT:
         return None
     nothing = arguments[2] if kind == "divergence" else arguments[0]
     if kind == "target":
@@ -37,7 +40,7 @@ def of_nothing(kind: str, arguments: tuple[Any, ...]) -> Any:
 
 def checked(value: Any, kind: str, arguments: tuple[Any, ...], spec: Spec) -> Any:
     """The value in the form that the kind has. Raises `UserFunctionError` where it breaks the kind's promise."""
-    if kind == "dataset":
+    if kind in BUILT:
         return value
     if kind == "coupling":
         return _rearranged(value, arguments[0], spec)

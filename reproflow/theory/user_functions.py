@@ -48,7 +48,10 @@ def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: An
     nothing = user_function_results.of_nothing(kind, arguments)
     if nothing is not None:
         return nothing
-    value = call(functools.partial(function, **params), kind, spec, *arguments)
+    body = functools.partial(function, **params)
+    # Layers draw their first weights from torch's global generator.
+    body = functools.partial(seeded, body) if kind == "network" else body
+    value = call(body, kind, spec, *arguments)
     return user_function_results.checked(value, kind, arguments, spec)
 
 
@@ -79,6 +82,13 @@ def call(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any) -
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
         )
     return value
+
+
+def seeded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The value of a function that may draw from torch's global generator: seeded for it, and put back after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return function(*arguments)
 
 
 def _copy(argument: Any) -> Any:

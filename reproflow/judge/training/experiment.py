@@ -31,7 +31,7 @@ from reproflow.judge.training.arms import Arm, Outcome, arms, told
 from reproflow.judge.training.plan import Plan
 from reproflow.judge.training.trials import TRIALS
 from reproflow.learning.data import ImageData, ToyData, get_dataset, tensor_files
-from reproflow.learning.networks import stacked_mlp
+from reproflow.learning.networks import builders
 from reproflow.learning.networks.denoiser import DENOISERS, Denoiser
 from reproflow.learning.networks.heads import Head, head_for
 from reproflow.learning.training.batches import LOSSES, Batches, TrainingLoss
@@ -132,7 +132,7 @@ def _train(trained: Sequence[Arm], experiment: Experiment, plan: Plan) -> list[O
     cells = grid.expand_experiment(experiment)
     members = [(place, cell) for place in range(len(trained)) for cell in cells]
     head = head_for(data, experiment.process, cells[0].target, experiment.model)
-    network = stacked_mlp.initialise(head.architecture, [(head.kind, data.name, cell.seed) for _, cell in members])
+    network = builders.initialise(head.architecture, [(head.kind, data.name, cell.seed) for _, cell in members])
     stack = StackedTrainer(head, experiment.training, fresh(network, experiment.training.steps), torch.device("cpu"))
     losses = [_training_loss(arm.objective, experiment, data) for arm in trained]
     outcomes = [Outcome() for _ in trained]
@@ -182,7 +182,7 @@ def _training_loss(subject: Objective, experiment: Experiment, data: Data) -> Tr
 def _denoiser(subject: Objective, cell: Cell, state: Mapping[str, Tensor], head: Head) -> Denoiser:
     """The network of a state, with its averaged weights."""
     weights = {name.removeprefix("ema."): tensor for name, tensor in state.items() if name.startswith("ema.")}
-    network = stacked_mlp.stack(head.architecture, [weights]).eval().requires_grad_(False)
+    network = builders.stack(head.architecture, [weights]).eval().requires_grad_(False)
     return DENOISERS[subject.process](network, head, subject.path, cell.target)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.specs import Spec
+from reproflow.learning.networks.builders import StackedNetwork
 from reproflow.learning.networks.heads import Head, mean_level
-from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.paths import Path
 from reproflow.theory.targets import Target, convert, get_target
@@ -26,7 +26,7 @@ from reproflow.theory.targets import Target, convert, get_target
 class GaussianDenoiser:
     """One network of a Gaussian cell."""
 
-    network: StackedMLP
+    network: StackedNetwork
     head: Head
     path: Path
     target: Target
@@ -90,7 +90,7 @@ def coefficients_at(path: Path, t: float) -> Coefficients:
 class MaskedDenoiser:
     """One network of a masked cell."""
 
-    network: StackedMLP
+    network: StackedNetwork
     head: Head
     path: Path
 
@@ -108,5 +108,5 @@ class MaskedDenoiser:
 
 Denoiser = GaussianDenoiser | MaskedDenoiser
 
-DENOISERS: ByProcess[Callable[[StackedMLP, Head, Path, str | Spec], Denoiser]] = ByProcess("denoiser", __name__)
+DENOISERS: ByProcess[Callable[[StackedNetwork, Head, Path, str | Spec], Denoiser]] = ByProcess("denoiser", __name__)
 """By process: the denoiser of a network with this head, path and target."""

@@ -18,7 +18,8 @@ from torch.nn import functional
 from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.config import Model
 from reproflow.learning.data import ImageData, ToyData
-from reproflow.learning.networks.stacked_mlp import Architecture, StackedMLP
+from reproflow.learning.networks.base import Network
+from reproflow.learning.networks.builders import Architecture, get_network
 from reproflow.theory.divergences import Divergence
 from reproflow.theory.processes.gaussian import level_logits
 
@@ -33,7 +34,7 @@ class Head:
     kind: str
     architecture: Architecture
     dim: int
-    loss: Callable[[Head, StackedMLP, dict[str, Tensor], Divergence | None], Tensor]
+    loss: Callable[[Head, Network, dict[str, Tensor], Divergence | None], Tensor]
     levels: Tensor | None = None
 
     @property
@@ -41,19 +42,19 @@ class Head:
         assert self.levels is not None
         return len(self.levels)
 
-    def gaussian(self, network: StackedMLP, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+    def gaussian(self, network: Network, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
         """The network's own target at x (K, B, D), t (K, B): (K, B, D)."""
         return network(x, t, y)
 
     def level_logits(
-        self, network: StackedMLP, x: Tensor, t: Tensor, y: Tensor | None, alpha: Tensor, sigma: Tensor
+        self, network: Network, x: Tensor, t: Tensor, y: Tensor | None, alpha: Tensor, sigma: Tensor
     ) -> Tensor:
         """Logits of the posterior over levels at x (K, B, D), t, alpha, sigma (K, B): (K, B, D, V)."""
         assert self.levels is not None
         own = network(x, t, y).unflatten(-1, (self.dim, self.vocabulary))
         return own + level_logits(x, alpha, sigma, self.levels.to(x))
 
-    def masked_logits(self, network: StackedMLP, tokens: Tensor, y: Tensor | None) -> Tensor:
+    def masked_logits(self, network: Network, tokens: Tensor, y: Tensor | None) -> Tensor:
         """Logits at tokens (K, B, D) in 0..V, V the mask: (K, B, D, V)."""
         assert self.levels is not None
         shown = tokens < self.vocabulary
@@ -72,9 +73,15 @@ def head_for(data: ToyData | ImageData, process: str, target: str, model: Model)
     return HEADS[process](data, target, model)
 
 
-def architecture(data: ToyData | ImageData, model: Model, *, inputs: int, outputs: int, timed: bool) -> Architecture:
-    """The network of a head with so many inputs and outputs, with the data's classes; points come with their waves."""
+def architecture(
+    data: ToyData | ImageData, model: Model, process: str, *, inputs: int, outputs: int, timed: bool
+) -> Architecture:
+    """The network of a head with so many inputs and outputs, with the data's classes; points come with their waves.
+
+    Raises `UsageError` for a network that cannot be trained.
+    """
     return Architecture(
+        build=get_network(model.network_spec, process),
         inputs=inputs,
         outputs=outputs,
         width=model.width,

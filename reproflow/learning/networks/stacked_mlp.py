@@ -9,56 +9,38 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from reproflow.foundation import seeds
+from reproflow.learning.networks.builders import Architecture, StackedNetwork, network
 
 FREQUENCIES = 8
 WAVES = 4
 LANES = 16
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """A multi-layer perceptron of `depth` hidden layers.
+def layer_sizes(architecture: Architecture) -> list[int]:
+    """Numbers into the first layer, out of each hidden one, and out of the last, which is padded.
 
-    Its input is `inputs` numbers, then sin and cos of 1, 2, 3 and 4 times each of them where `waves`, then 2 x 8
+    Into the first go the inputs, then sin and cos of 1, 2, 3 and 4 times each of them where `waves`, then 2 x 8
     sinusoids of t where `timed`, then a one-hot class where `classes` > 0. From two coordinates alone a small network
     learns the edges of modes slowly (Tancik et al. 2020): without the waves eight modes on a circle come out as a ring.
     """
-
-    inputs: int
-    outputs: int
-    width: int
-    depth: int
-    classes: int = 0
-    timed: bool = True
-    waves: bool = False
-
-    @property
-    def sizes(self) -> list[int]:
-        waves = 2 * WAVES * self.inputs if self.waves else 0
-        first = self.inputs + waves + (2 * FREQUENCIES if self.timed else 0) + self.classes
-        return [first, *[self.width] * self.depth, math.ceil(self.outputs / LANES) * LANES]
+    waves = 2 * WAVES * architecture.inputs if architecture.waves else 0
+    first = architecture.inputs + waves + (2 * FREQUENCIES if architecture.timed else 0) + architecture.classes
+    return [first, *[architecture.width] * architecture.depth, math.ceil(architecture.outputs / LANES) * LANES]
 
 
-class StackedMLP(nn.Module):
+class StackedMLP(StackedNetwork):
     """K multi-layer perceptrons with SiLU: weights (K, in, out), biases (K, 1, out)."""
 
     def __init__(self, architecture: Architecture, members: int) -> None:
         super().__init__()
         self.architecture = architecture
-        sizes = architecture.sizes
+        sizes = layer_sizes(architecture)
         self.weights = nn.ParameterList(torch.zeros(members, i, o) for i, o in itertools.pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(members, 1, o) for o in sizes[1:])
-
-    @property
-    def device(self) -> torch.device:
-        return self.weights[0].device
 
     def forward(self, x: Tensor, t: Tensor | None = None, y: Tensor | None = None) -> Tensor:
         """x (K, B, inputs), t (K, B) in [0, 1], y (K, B) class labels -> (K, B, outputs)."""
@@ -85,28 +67,14 @@ class StackedMLP(nn.Module):
             parts.append(nn.functional.one_hot(y, self.architecture.classes).to(dtype))
         return parts
 
-
-def initialise(architecture: Architecture, names: Sequence[tuple[str | int, ...]]) -> StackedMLP:
-    """One network for each name, drawn from the seed of that name: uniform in ±sqrt(6/fan_in), the last layer zero.
-
-    The bound keeps the scale of activations through rectifier-like units (He et al. 2015).
-    """
-    network = StackedMLP(architecture, len(names))
-    for member, name in enumerate(names):
-        generator = seeds.generator("weights", *name)
-        for weight in list(network.weights)[:-1]:
+    def initialise(self, member: int, generator: Generator) -> None:
+        """Uniform in ±sqrt(6/fan_in), the last layer zero: activations keep their scale (He et al. 2015)."""
+        for weight in list(self.weights)[:-1]:
             bound = math.sqrt(6 / weight.shape[1])
             weight.data[member].uniform_(-bound, bound, generator=generator)
-    return network
 
 
-def member_state(network: StackedMLP, member: int) -> dict[str, Tensor]:
-    """The tensors of one network, without the leading dimension."""
-    return {name: tensor[member] for name, tensor in network.state_dict().items()}
-
-
-def stack(architecture: Architecture, states: Sequence[dict[str, Tensor]]) -> StackedMLP:
-    """The networks of these states as one module."""
-    network = StackedMLP(architecture, len(states))
-    network.load_state_dict({name: torch.stack([state[name] for state in states]) for name in states[0]})
-    return network
+@network("stacked_mlp", process=("gaussian", "masked"))
+def stacked_mlp(architecture: Architecture, members: int) -> StackedMLP:
+    """Perceptrons of `depth` hidden layers of `width` SiLU units, fed with sinusoids of t and one-hot classes."""
+    return StackedMLP(architecture, members)

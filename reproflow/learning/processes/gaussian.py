@@ -16,9 +16,10 @@ from torch import Generator, Tensor
 from reproflow.foundation.config import Model, Sampling
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ImageData, ToyData
+from reproflow.learning.networks.base import Network
+from reproflow.learning.networks.builders import StackedNetwork
 from reproflow.learning.networks.denoiser import DENOISERS, GaussianDenoiser
 from reproflow.learning.networks.heads import HEADS, Head, architecture, mean_level
-from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.learning.sampling.ode import sample_gaussian
 from reproflow.learning.sampling.samples import SAMPLERS, Rows, finite, nearest_level
 from reproflow.learning.sampling.sde import sample_sde
@@ -37,13 +38,13 @@ def head(data: ToyData | ImageData, target: str, model: Model) -> Head:
     """The target itself, or on image data with target x1 a posterior over the levels."""
     levels = data.values if isinstance(data, ImageData) else None
     if levels is not None and target == "x1":
-        shape = architecture(data, model, inputs=data.dim, outputs=data.dim * len(levels), timed=True)
+        shape = architecture(data, model, "gaussian", inputs=data.dim, outputs=data.dim * len(levels), timed=True)
         return Head("levels", shape, data.dim, levels_loss, levels)
-    shape = architecture(data, model, inputs=data.dim, outputs=data.dim, timed=True)
+    shape = architecture(data, model, "gaussian", inputs=data.dim, outputs=data.dim, timed=True)
     return Head("gaussian", shape, data.dim, target_loss, levels)
 
 
-def levels_loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
+def levels_loss(head: Head, network: Network, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
     """The squared error of the posterior's mean, (K,). Raises `TypeError` for another divergence."""
     if divergence is not None:
         raise TypeError(f"a {head.kind!r} head has no divergence but its own.")
@@ -53,7 +54,7 @@ def levels_loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], diver
     return gaussian.loss(batch["coefficient"], batch["x1"], mean_level(logits, head.levels))
 
 
-def target_loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
+def target_loss(head: Head, network: Network, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
     """The squared error of the target, or the divergence that takes its place, (K,)."""
     x = gaussian.blend(batch["alpha"], batch["x1"], batch["sigma"], batch["eps"])
     target = gaussian.blend(batch["a"], batch["x1"], batch["b"], batch["eps"])
@@ -116,7 +117,7 @@ def noise(
 
 
 @DENOISERS.register("gaussian")
-def denoiser(network: StackedMLP, head: Head, path: Path, target: str | Spec) -> GaussianDenoiser:
+def denoiser(network: StackedNetwork, head: Head, path: Path, target: str | Spec) -> GaussianDenoiser:
     """One network as samplers and measures see it."""
     return GaussianDenoiser(network, head, path, get_target(target))
 

@@ -13,9 +13,10 @@ from torch import Generator, Tensor
 from reproflow.foundation.config import Model, Sampling
 from reproflow.foundation.specs import Spec
 from reproflow.learning.data import ImageData, ToyData
+from reproflow.learning.networks.base import Network
+from reproflow.learning.networks.builders import StackedNetwork
 from reproflow.learning.networks.denoiser import DENOISERS, MaskedDenoiser
 from reproflow.learning.networks.heads import HEADS, Head, architecture
-from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.learning.sampling.ancestral import sample_masked
 from reproflow.learning.sampling.samples import SAMPLERS, Rows
 from reproflow.learning.training.batches import ENCODINGS, LOSSES, NOISES
@@ -32,11 +33,11 @@ def head(data: ToyData | ImageData, target: str, model: Model) -> Head:
     """The levels' values and which are shown in, logits out; no time (BIL-10)."""
     levels = data.values if isinstance(data, ImageData) else None
     vocabulary = len(levels) if levels is not None else 0
-    shape = architecture(data, model, inputs=2 * data.dim, outputs=data.dim * vocabulary, timed=False)
+    shape = architecture(data, model, "masked", inputs=2 * data.dim, outputs=data.dim * vocabulary, timed=False)
     return Head("masked", shape, data.dim, loss, levels)
 
 
-def loss(head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
+def loss(head: Head, network: Network, batch: dict[str, Tensor], divergence: Divergence | None) -> Tensor:
     """The cross-entropy of the hidden tokens of each cell, (K,). Raises `TypeError` for a divergence."""
     if divergence is not None:
         raise TypeError(f"a {head.kind!r} head has no divergence but its own.")
@@ -91,7 +92,7 @@ def noise(
 
 
 @DENOISERS.register("masked")
-def denoiser(network: StackedMLP, head: Head, path: Path, target: str | Spec) -> MaskedDenoiser:
+def denoiser(network: StackedNetwork, head: Head, path: Path, target: str | Spec) -> MaskedDenoiser:
     """One network as samplers and measures see it."""
     return MaskedDenoiser(network, head, path)
 

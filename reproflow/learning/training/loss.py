@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from reproflow.learning.networks.base import Network
 from reproflow.learning.networks.heads import Head
-from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.divergences import Divergence
 
 
-def batch_loss(
-    head: Head, network: StackedMLP, batch: dict[str, Tensor], divergence: Divergence | None = None
-) -> Tensor:
+def batch_loss(head: Head, network: Network, batch: dict[str, Tensor], divergence: Divergence | None = None) -> Tensor:
     """The loss of each cell, (K,), in units of its objective's scale; the divergence is the squared error if None.
 
     Raises `TypeError` for another one on a head that is a posterior over levels or tokens.

@@ -23,8 +23,8 @@ from reproflow.foundation.errors import CellsFailed, InterruptedRun, ReproflowEr
 from reproflow.foundation.grid import Cell
 from reproflow.foundation.store import Slot
 from reproflow.learning.data import ImageData, ToyData, tensor_files
+from reproflow.learning.networks.builders import initialise
 from reproflow.learning.networks.heads import Head, head_for
-from reproflow.learning.networks.stacked_mlp import initialise
 from reproflow.learning.training import checkpoint
 from reproflow.learning.training.batches import Batches
 from reproflow.learning.training.checkpoint import Checkpoint

@@ -15,8 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reproflow.foundation.config import Training
 from reproflow.foundation.errors import CellsFailed, UserFunctionError
+from reproflow.learning.networks.builders import StackedNetwork, member_state, stack
 from reproflow.learning.networks.heads import Head
-from reproflow.learning.networks.stacked_mlp import StackedMLP, stack
 from reproflow.learning.training.checkpoint import Checkpoint
 from reproflow.learning.training.loss import batch_loss
 from reproflow.learning.training.schedule import learning_rate
@@ -129,11 +129,11 @@ class StackedTrainer:
         self._build([states[member].tensors for member in members])
 
 
-def fresh(network: StackedMLP, steps: int) -> list[Checkpoint]:
+def fresh(network: StackedNetwork, steps: int) -> list[Checkpoint]:
     """The state of each network before its first step."""
     states = []
-    for member in range(len(network.weights[0])):
-        weights = {name: tensor[member] for name, tensor in network.state_dict().items()}
+    for member in range(len(next(network.parameters()))):
+        weights = member_state(network, member)
         tensors = {f"{part}.{name}": tensor.clone() for part in ("weights", "ema") for name, tensor in weights.items()}
         tensors |= {f"{part}.{name}": torch.zeros_like(tensor) for part in MOMENTS for name, tensor in weights.items()}
         states.append(Checkpoint(0, tensors | {"history": torch.full((steps, 2), torch.nan)}))

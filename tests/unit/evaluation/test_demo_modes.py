@@ -10,9 +10,9 @@ from reproflow.evaluation.modes import modes
 from reproflow.foundation import config, grid
 from reproflow.foundation.config import Experiment
 from reproflow.learning import data
+from reproflow.learning.networks.builders import initialise, stack
 from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import initialise, stack
 from reproflow.learning.sampling.samples import draw
 from reproflow.learning.training.batches import Batches
 from reproflow.learning.training.stacked import StackedTrainer, fresh

@@ -68,7 +68,7 @@ def edit(package: Path, file: str, old: str, new: str) -> None:
 
 def used_as_module_and_alone(package: Path) -> None:
     """A call by `module.f` becomes one by `package.module.f`, or by `f` under another name."""
-    draws, stacked = "learning/training/batches.py", "learning/networks/stacked_mlp.py"
+    draws, builders = "learning/training/batches.py", "learning/networks/builders.py"
     edit(
         package,
         draws,
@@ -78,11 +78,11 @@ def used_as_module_and_alone(package: Path) -> None:
     edit(package, draws, "seeds.generator", "reproflow.foundation.seeds.generator")
     edit(
         package,
-        stacked,
-        "from reproflow.foundation import seeds\n",
-        "from reproflow.foundation.seeds import generator as g\n",
+        builders,
+        "from reproflow.foundation import registry, seeds\n",
+        "from reproflow.foundation import registry\nfrom reproflow.foundation.seeds import generator as g\n",
     )
-    edit(package, stacked, "generator = seeds.generator(", "generator = g(")
+    edit(package, builders, "seeds.generator(", "g(")
 
 
 GAUSSIAN = {f"{stage} gaussian" for stage in STAGES}

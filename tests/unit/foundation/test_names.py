@@ -13,7 +13,7 @@ from reproflow.foundation.errors import UsageError
 
 def test_the_committed_list_is_fresh() -> None:
     code = (
-        "import json, reproflow.theory, reproflow.learning.data\n"
+        "import json, reproflow.theory, reproflow.learning.data, reproflow.learning.networks\n"
         "from reproflow.claims import ledger; ledger.load()\n"
         "from reproflow.evaluation import measures; measures.load()\n"
         "from reproflow.reporting import figures; figures.load()\n"

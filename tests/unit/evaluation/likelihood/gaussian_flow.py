@@ -13,9 +13,9 @@ from torch import Tensor
 from reproflow.foundation import names
 from reproflow.foundation.config import Model
 from reproflow.learning import data
+from reproflow.learning.networks.builders import initialise
 from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import initialise
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 

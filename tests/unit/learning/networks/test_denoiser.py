@@ -7,9 +7,10 @@ import torch
 
 from reproflow.foundation.config import Model
 from reproflow.learning import data
+from reproflow.learning.networks.builders import initialise
 from reproflow.learning.networks.denoiser import GaussianDenoiser, MaskedDenoiser
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import StackedMLP, initialise
+from reproflow.learning.networks.stacked_mlp import StackedMLP
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
 
@@ -19,6 +20,7 @@ T = torch.linspace(0.05, 0.95, 16)
 def network(head, scale: float = 0.1) -> StackedMLP:
     """Random weights in every layer (a fresh network's last one is zero)."""
     made = initialise(head.architecture, [("test",)])
+    assert isinstance(made, StackedMLP)
     generator = torch.Generator().manual_seed(0)
     made.weights[-1].data.normal_(0, scale, generator=generator)
     return made.requires_grad_(False)

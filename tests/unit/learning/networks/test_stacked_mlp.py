@@ -10,16 +10,18 @@ from torch import Tensor
 
 from reproflow.foundation.config import Model
 from reproflow.learning import data
+from reproflow.learning.networks.builders import Architecture, StackedNetwork, initialise, member_state, stack
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import Architecture, StackedMLP, initialise, member_state, stack
+from reproflow.learning.networks.stacked_mlp import StackedMLP, layer_sizes, stacked_mlp
 
-SEEN = Architecture(inputs=2, outputs=2, width=32, depth=1, waves=True)
-BLIND = Architecture(inputs=2, outputs=2, width=32, depth=1)
+SEEN = Architecture(stacked_mlp, inputs=2, outputs=2, width=32, depth=1, waves=True)
+BLIND = Architecture(stacked_mlp, inputs=2, outputs=2, width=32, depth=1)
 
 
 def made(architecture: Architecture, members: int) -> StackedMLP:
     """Networks with random weights in the last layer too."""
     network = initialise(architecture, [("test", member) for member in range(members)])
+    assert isinstance(network, StackedMLP)
     network.weights[-1].data.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
     return network
 
@@ -29,7 +31,7 @@ def points(members: int, batch: int = 48) -> tuple[Tensor, Tensor]:
     return 1.5 * torch.randn(members, batch, 2, generator=generator), torch.rand(members, batch, generator=generator)
 
 
-def gradients(network: StackedMLP, x: Tensor, t: Tensor) -> list[Tensor]:
+def gradients(network: StackedNetwork, x: Tensor, t: Tensor) -> list[Tensor]:
     x = x.clone().requires_grad_()
     out = network(x, t)
     return [out, *torch.autograd.grad(out.square().sum(), [x, *network.parameters()])]
@@ -88,4 +90,6 @@ def test_time_and_class_come_after_the_waves() -> None:
 def test_points_come_with_waves_and_images_without(name: str, process: str, target: str, waves: bool) -> None:
     architecture = head_for(data.get_dataset(name, process), process, target, Model(width=16, depth=1)).architecture
     assert architecture.waves == waves
-    assert architecture.sizes[0] == {"eight_gaussians": 34, "pinwheel": 34}.get(name, architecture.sizes[0])
+    assert layer_sizes(architecture)[0] == {"eight_gaussians": 34, "pinwheel": 34}.get(
+        name, layer_sizes(architecture)[0]
+    )

@@ -12,9 +12,9 @@ from reproflow.foundation.config import Model
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.grid import expand_experiment
 from reproflow.learning import data
+from reproflow.learning.networks.builders import initialise
 from reproflow.learning.networks.denoiser import GaussianDenoiser
 from reproflow.learning.networks.heads import head_for
-from reproflow.learning.networks.stacked_mlp import initialise
 from reproflow.learning.sampling import ancestral, samples
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
