@@ -124,9 +124,11 @@ def claim(
     controls: tuple[str, ...] | Callable[[str], tuple[str, ...]] = (),
     cases: tuple[str, ...] | Callable[[], tuple[str, ...]] = ("",),
     expected: Mapping[str, str] | None = None,
+    process: str = "any",
 ) -> Callable[..., Any]:
     """Decorator: registers `function(case, variant, context) -> Measurement` as a claim of one tier.
 
+    With `process` its cases are those that a process adds to the claim of the same id, in a file of that process.
     Raises `UsageError` for an unknown kind or tier, a computed claim without tolerance or without a control.
     """
     if kind not in KINDS or tier not in TIERS:
@@ -140,7 +142,7 @@ def claim(
             _always(cases), function, expected or {},
         )  # fmt: skip
         name = id if tier == "exact" else f"{id}@{tier}"
-        return registry.register("claim", name, process="any", cite=source, claim=entry)(function)
+        return registry.register("claim", name, process=process, cite=source, claim=entry)(function)
 
     return enter
 

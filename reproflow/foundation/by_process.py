@@ -42,17 +42,20 @@ class ByProcess(Generic[Part]):
 
         return enter
 
-    def __getitem__(self, process: str) -> Part:
-        """The part for a process. Raises `UsageError` for a process that has none."""
+    def __contains__(self, process: str) -> bool:
+        """Whether a process has the part; where it may be, its module is imported."""
         if process not in self._parts:
             module = module_of(self.declared_in, process)
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module)
-        try:
-            return self._parts[process]
-        except KeyError:
+        return process in self._parts
+
+    def __getitem__(self, process: str) -> Part:
+        """The part for a process. Raises `UsageError` for a process that has none."""
+        if process not in self:
             module = module_of(self.declared_in, process)
-            raise UsageError(f"a {process} process has no {self.what}; {module} enters none.") from None
+            raise UsageError(f"a {process} process has no {self.what}; {module} enters none.")
+        return self._parts[process]
 
 
 def module_of(declared_in: str, process: str) -> str:

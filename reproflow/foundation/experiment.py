@@ -86,6 +86,11 @@ class Experiment(Closed):
             "network": [self.model.network],
         }
         facts = self.facts
+        if not facts.solvers:
+            raise ValueError(
+                f"process {self.process!r} cannot be trained: no sampler, loss or noise is declared for it; "
+                f"trained are {', '.join(processes.trained())}"
+            )
         if facts.other_targets:
             kinds |= {"target": self.targets or self.output_targets}
         elif self.output_targets != [facts.prediction]:

@@ -73,6 +73,11 @@ def solvers() -> tuple[str, ...]:
     return tuple(dict.fromkeys(solver for process in known() for solver in facts(process).solvers))
 
 
+def trained() -> tuple[str, ...]:
+    """The processes that experiments may have: those with a sampler; of others there is theory, and exact examples."""
+    return tuple(process for process in known() if facts(process).solvers)
+
+
 def check(process: str) -> str:
     """The name itself. Raises `ValueError` naming the closest and all listed ones."""
     try:

@@ -33,7 +33,8 @@ def groups(rows: Iterable[Mapping[str, Any]], folder: Path | None = None) -> lis
     Keys: id, tier, title, source, sources, family, kind, status, verdict, expected, controls, statement (pairs of
     heading and text), code (text and href), cases (rows with `ok`, `lane`, `said`).
     """
-    entries = {(claim.id, claim.tier): entry for entry in ledger.find() for claim in [entry.meta["claim"]]}
+    general = [entry for entry in ledger.find() if entry.process == "any"]
+    entries = {(claim.id, claim.tier): entry for entry in general for claim in [entry.meta["claim"]]}
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["id"], row["tier"]), []).append(

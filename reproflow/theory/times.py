@@ -25,6 +25,7 @@ from reproflow.numerics import derivatives
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory.components import Component, resolve
+from reproflow.theory.processes.base import registered
 
 GAP = 1e-9
 LOGITS = (-700.0, 37.0)
@@ -32,8 +33,11 @@ LOGITS = (-700.0, 37.0)
 
 
 def time_law(name: str, *, cite: str, **meta: Any) -> Callable[..., Any]:
-    """Decorator: registers the quantile map `u -> t`; `density`, `cdf` may give closed forms in t (same parameters)."""
-    return registry.register("time", name, process=("gaussian", "masked"), cite=cite, **meta)
+    """Decorator: registers the quantile map `u -> t`; `density`, `cdf` may give closed forms in t (same parameters).
+
+    A time law serves every process.
+    """
+    return registry.register("time", name, process=registered(), cite=cite, **meta)
 
 
 @dataclass(frozen=True, eq=False)

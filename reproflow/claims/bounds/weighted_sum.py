@@ -40,7 +40,9 @@ _law = functools.cache(get_time_law)
 
 
 def _weightings() -> tuple[str, ...]:
-    return tuple(f"{p} {entry.name}" for p in processes.known() for entry in registry.entries("weighting", p))
+    """Every weighting of the processes that have an exact chain."""
+    known = [process for process in processes.known() if process in EXAMPLES]
+    return tuple(f"{process} {entry.name}" for process in known for entry in registry.entries("weighting", process))
 
 
 def _laws(process: str) -> tuple[str, ...]:

@@ -69,6 +69,12 @@ def facts(name: str) -> Facts:
     return declared
 
 
+def registered() -> tuple[str, ...]:
+    """Every process, by name."""
+    load()
+    return tuple(entry.name for entry in registry.entries("process"))
+
+
 def with_prediction(prediction: str) -> tuple[str, ...]:
     """The processes in which a weighting may multiply a prediction; all of them for `canonical`."""
     load()
