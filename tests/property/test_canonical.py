@@ -41,7 +41,7 @@ def difference(f: Callable[[Tensor], Tensor], x: Tensor, h: Tensor | float = 1e-
 
 def own_lam(path: Path, t: Tensor) -> Tensor:
     alpha, sigma = path(t)
-    return torch.log(alpha / sigma) * (1 if path.process == "masked" else 2)
+    return torch.log(alpha / sigma) * (2 if path.process == "gaussian" else 1)
 
 
 def own_density(law: TimeLaw) -> Tensor:
@@ -59,9 +59,9 @@ DENSITIES = {name: own_density(law) for name, law in LAWS.items()}
 
 
 def own_factors(path: Path) -> dict[str, Tensor]:
-    """|change of the target|² when eps moves by one and x stays, by the targets' definitions; 1 for cross-entropy."""
-    if path.process == "masked":
-        return {"ce": torch.ones_like(T)}
+    """|change of the target|² when eps moves by one and x stays, as targets are defined; 1 for losses of tokens."""
+    if path.process != "gaussian":
+        return {prediction: torch.ones_like(T) for prediction in processes.facts(path.process).predictions}
     alpha, sigma = path(T)
     eps, x1 = torch.ones_like(T), -sigma / alpha
 
@@ -74,8 +74,8 @@ def own_factors(path: Path) -> dict[str, Tensor]:
 
 
 def own_elbo(path: Path) -> Tensor:
-    """The coefficient of the ELBO integrand, |lam'|/2, masked alpha'/(1 - alpha)."""
-    if path.process == "masked":
+    """The coefficient of the ELBO integrand, |lam'|/2, of tokens alpha'/(1 - alpha)."""
+    if path.process != "gaussian":
         return difference(lambda t: path(t)[0], T) / path(T)[1]
     return 0.5 * difference(lambda t: own_lam(path, t), T).abs()
 
@@ -168,8 +168,8 @@ def test_expectation_is_the_integral_over_log_snr(process: str, name: str) -> No
         def by_lam(lam: np.ndarray, law: TimeLaw = law, noun: Weighting = noun) -> np.ndarray:
             at = torch.from_numpy(lam)
             t = log_snr.invert_lam(path, at)
-            # Masked: d lam = d alpha / (alpha (1 - alpha)), so d alpha / (1 - alpha) = alpha d lam.
-            unit = path(t)[0] if process == "masked" else 0.5
+            # Of tokens: d lam = d alpha / (alpha (1 - alpha)), so d alpha / (1 - alpha) = alpha d lam.
+            unit = 0.5 if process == "gaussian" else path(t)[0]
             return (Objective(path, law, noun).at_log_snr(at) * unit * torch.cos(t)).numpy()
 
         lams = own_lam(path, law.quantile(torch.tensor(ends, dtype=torch.float64)))

@@ -133,8 +133,8 @@ class TestTargets:
 
 
 def own_elbo(path) -> torch.Tensor:
-    """The ELBO's coefficient by finite differences: |lam'|/2 on the eps error, masked alpha'/(1 - alpha) on the CE."""
-    if path.process == "masked":
+    """The ELBO's coefficient by finite differences: |lam'|/2 on the eps error, of tokens alpha'/(1 - alpha)."""
+    if path.process != "gaussian":
         return central(lambda t: path(t)[0], T) / path(T)[1]
     return central(lambda t: torch.log(path(t)[0] / path(t)[1]), T)
 

@@ -50,8 +50,8 @@ def _of_rates(bregman: bool) -> tuple[str, ...]:
 def equal_gradients(case: str, variant: str, context: Context) -> Measurement:
     """grad E w D_tx(u^z, v) = grad E w D_tx(E[u^z|x], v) for the rates u of tokens under uniform noise.
 
-    Statement: BIL-2 for two chains with the law p_t(x|z) of tokens that are kept with probability alpha, else uniform: the
-        mixture path, on which a token jumps to its clean value, and the reversed noise. z is the clean sequence.
+    Statement: BIL-2 for two chains with the law p_t(x|z) of tokens that are kept with probability alpha, else uniform:
+        the mixture path, on which a token jumps to its clean value, and the reversed noise. z is the clean sequence.
     Assumptions: those of BIL-2.
     Computed: two dependent tokens of three values, enumerated (`exact.processes.uniform_tokens`), the rates of the four
         jumps of one token at eight times; 0.1 is added to rates of the mixture path, which may be zero. One random
