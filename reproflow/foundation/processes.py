@@ -24,7 +24,7 @@ class Facts:
     put out unless asked otherwise. `path_values` are the values that a user's path gives. `loss` is its own loss in
     words. `other_targets`, `other_divergences` and `coupling`: whether a configuration may choose them. `flow`: whether
     it has a probability flow. `timed`: whether its networks see the time. `usual_weighting` is what the field trains it
-    with most.
+    with most. Without `solvers` it is not trained.
     """
 
     prediction: str

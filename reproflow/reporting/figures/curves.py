@@ -88,8 +88,8 @@ def panels(read: Results, unplaced: list[str]) -> list[Panel]:
 
 
 def registered() -> Iterable[Curve]:
-    """Every registered weighting of each process, with uniform time on its own path."""
-    for process in processes.known():
+    """Every registered weighting of each process that is trained, with uniform time on its own path."""
+    for process in processes.trained():
         for entry in registry.entries("weighting", process):
             path = HOME.get(entry.name, "linear") if processes.facts(process).other_targets else "linear"
             yield curve_of(get_objective(path, "uniform", entry.name, process, mode=Mode.FORWARD))

@@ -23,8 +23,8 @@ HEADS = {True: "Registered weightings", False: "Further objectives of these resu
 CAPTION = (
     "The canonical weight w(λ) of every registered weighting, and of every further objective in these results, "
     "relative to the ELBO integrand and divided by its value at λ = 0. One panel a curve: the names above it are one "
-    "objective up to a factor within a process, and one function of the log-SNR across processes (tokens: λ = "
-    "log(α/(1-α))); processes before the word 'too' have the same names. A weighting on a prediction stands "
+    "objective up to a factor within a process, and one function of the log-SNR across processes (masked: λ = "
+    "log(α/(1-α))); 'masked too' says that the masked ones have the same names. A weighting on a prediction stands "
     "with its path in brackets, and its time law where that is not uniform: that is where it was proposed, or where "
     "the results have it. Noise is on the left. A weight that never rises with λ is a sum of bounds with positive "
     "coefficients; where one rises (shaded) it is not."
@@ -79,7 +79,7 @@ def verdict(panel: Panel) -> str:
 
 def members(panel: Panel) -> list[str]:
     """The names of a panel, by process, as lines that fit its width."""
-    own = {p: _places(panel, p) for p in processes.known()}
+    own = {p: _places(panel, p) for p in processes.trained()}
     shown = {process: " = ".join(_placed(*each) for each in names.items()) for process, names in own.items() if names}
     first, *others = own
     if all(own[other].keys() == own[first].keys() for other in others):

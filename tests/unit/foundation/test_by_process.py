@@ -34,6 +34,14 @@ def test_a_process_without_the_part_is_named_with_the_module_that_would_enter_it
         PARTS[process]
 
 
+def test_whether_a_process_has_the_part_is_known_without_an_error() -> None:
+    from reproflow.exact.witness import FAMILIES
+
+    known = [process for process in processes.known() if process in FAMILIES]
+    assert known == ["gaussian", "masked"]
+    assert "unheard" not in FAMILIES
+
+
 def test_the_module_is_the_layers() -> None:
     assert module_of("reproflow.learning.sampling.samples", "masked") == "reproflow.learning.processes.masked"
 
