@@ -17,7 +17,7 @@ from reproflow.foundation.errors import UsageError
 from reproflow.foundation.files import refusals
 from reproflow.learning.data.tensor_files import read_tensors, write_tensors
 
-CHANGES_NO_NUMBER = "a state is loaded with the bits it was saved with (tests/faults/test_training.py)"
+CHANGES_NO_NUMBER = "a state is loaded with the bits it was saved with (tests/faults/test_stopped_training.py)"
 
 FORMAT = 1
 CURRENT = "state.safetensors"
