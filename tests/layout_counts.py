@@ -45,8 +45,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from layout_sources import Source, circles_of, imports, names_of, signatures, sources, strings
+from layout_sources import Source, circles_of, imports, names_of, registered, signatures, sources, strings
 
+# Besides these two, the processes that the files register with `@process`; of METRICS, the measures with `@measure`.
 PROCESSES = {"gaussian", "masked"}
 # Metric columns of cells.csv, the prefix that FID's have in common, and names that a table of metrics may use beside.
 METRICS = {
@@ -118,11 +119,12 @@ def process_tables(files: list[Source]) -> list[str]:
     return _outside_declarations(files, _table)
 
 
-def _outside_declarations(files: list[Source], what_is: Callable[[ast.AST], str]) -> list[str]:
+def _outside_declarations(files: list[Source], what_is: Callable[[ast.AST, set[str]], str]) -> list[str]:
     found = []
+    known = PROCESSES | registered(files, "process")
     for source in files:
         if "/theory/processes/" not in f"/{source.path}" and not _generates_names(source):
-            found += [source.line(node, what) for node in ast.walk(source.tree) if (what := what_is(node))]
+            found += [source.line(node, what) for node in ast.walk(source.tree) if (what := what_is(node, known))]
     return found
 
 
@@ -131,24 +133,24 @@ def _generates_names(source: Source) -> bool:
     return "names.json" in source.text and "snapshot" in functions
 
 
-def _comparison(node: ast.AST) -> str:
+def _comparison(node: ast.AST, known: set[str]) -> str:
     """The comparison with a process's name that a node is, or nothing."""
     if isinstance(node, ast.Compare):
-        return ast.unparse(node) if any(strings(each) & PROCESSES for each in [node.left, *node.comparators]) else ""
+        return ast.unparse(node) if any(strings(each) & known for each in [node.left, *node.comparators]) else ""
     if isinstance(node, ast.MatchValue):
-        return f"case {ast.unparse(node)}" if strings(node.value) & PROCESSES else ""
+        return f"case {ast.unparse(node)}" if strings(node.value) & known else ""
     return ""
 
 
-def _table(node: ast.AST) -> str:
+def _table(node: ast.AST, known: set[str]) -> str:
     """The dict by process, or the lookup by a process's name, that a node is, or nothing."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         type_of = ast.unparse(node.value).endswith("Literal")
-        return ast.unparse(node) if strings(node.slice) & PROCESSES and not type_of else ""
+        return ast.unparse(node) if strings(node.slice) & known and not type_of else ""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
-        return ast.unparse(node) if len(node.args) in (1, 2) and strings(node.args[0]) & PROCESSES else ""
+        return ast.unparse(node) if len(node.args) in (1, 2) and strings(node.args[0]) & known else ""
     if isinstance(node, ast.Dict):
-        keys = [ast.unparse(key) for key in node.keys if key and strings(key) & PROCESSES]
+        keys = [ast.unparse(key) for key in node.keys if key and strings(key) & known]
         return f"a dict by {', '.join(keys)}" if keys else ""
     return ""
 
@@ -177,24 +179,25 @@ def head_kinds(files: list[Source]) -> list[str]:
 
 def metric_lists(files: list[Source]) -> list[str]:
     found = []
+    known = METRICS | registered(files, "measure")
     for source in files:
         if source.path.endswith("evaluation/measures.py"):
             continue
         for node in ast.walk(source.tree):
-            names = _metrics(node)
+            names = _metrics(node, known)
             found += [source.line(node, ", ".join(sorted(names)))] if len(names) > 1 else []
     return found
 
 
-def _metrics(node: ast.AST) -> set[str]:
+def _metrics(node: ast.AST, known: set[str]) -> set[str]:
     """The metrics that a literal collection names."""
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        return strings(node) & METRICS
+        return strings(node) & known
     if isinstance(node, ast.Dict):
-        pairs = [(strings(key) & METRICS, value) for key, value in zip(node.keys, node.values, strict=True) if key]
+        pairs = [(strings(key) & known, value) for key, value in zip(node.keys, node.values, strict=True) if key]
         keys = {name for names, _ in pairs for name in names}
         switches = all(isinstance(value, ast.Constant) and isinstance(value.value, bool) for k, value in pairs if k)
-        values = {name for value in node.values for name in strings(value) & METRICS if isinstance(value, ast.Constant)}
+        values = {name for value in node.values for name in strings(value) & known if isinstance(value, ast.Constant)}
         return values if switches or len(values) > len(keys) else keys
     return set()
 

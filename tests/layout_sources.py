@@ -42,6 +42,23 @@ def strings(node: ast.AST) -> set[str]:
     return {each.value for each in nodes if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 
 
+def registered(files: list[Source], decorator: str) -> set[str]:
+    """The names that a decorator registers: "a" of `@decorator("a", ..)`."""
+    calls = (
+        call
+        for source in files
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.FunctionDef)
+        for call in node.decorator_list
+    )
+    return {
+        name
+        for call in calls
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator and call.args
+        for name in strings(call.args[0])
+    }
+
+
 def names_of(node: ast.AST | None) -> set[str]:
     """Every name in an annotation, quoted annotations read too; metadata of Annotated is left out."""
     if node is None:

@@ -106,6 +106,23 @@ def test_is_not_counted(rule: str, text: str) -> None:
     assert count(rule, text) == 0
 
 
+MEASURES = (("measure", "wet"), ("measure", "dry"))
+
+
+def test_what_is_registered_counts_as_well() -> None:
+    """A process and a measure that came later: their names are read from the decorators."""
+    texts = [
+        "@process('waves', FACTS)\ndef waves(): ...",
+        "@measure('wet')\ndef wet(): ...",
+        "@measure('dry')\ndef dry(): ...",
+    ]
+    declared = [Source(f"reproflow/declared{i}.py", text) for i, text in enumerate(texts)]
+    for rule, text in (("process_strings", "name == 'waves'"), ("metric_lists", "BOTH = ('wet', 'dry')")):
+        use = Source("reproflow/use.py", text)
+        assert PACKAGE_RULES[rule]([use]) == []
+        assert len(PACKAGE_RULES[rule]([*declared, use])) == 1
+
+
 def test_every_rule_has_both() -> None:
     rules = PACKAGE_RULES.keys() - {"circles"}
     assert COUNTED.keys() == NOT_COUNTED.keys() == rules
