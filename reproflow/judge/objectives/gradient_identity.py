@@ -9,8 +9,8 @@ for every W of time alone (LOSS-1, LOSS-2; 000, Theorem 4.8), and likewise for c
 in float64 by routes of their own, at a random network and the same times. Gaussian: three Gaussians on a line, the left
 side by Gauss-Hermite over (component, z, eps), where no posterior occurs, the right one by the trapezoid rule over x
 with the closed posterior mean (`exact.conditional_losses`). Masked: four tokens, the left side summed over data and
-masks, the right one over states with their posterior (`judge.tokens`). As a control the weight depends on the data too,
-and a gap must show.
+masks, the right one over states with their posterior (`exact.four_tokens`). As a control the weight depends on the data
+too, and a gap must show.
 
 The state is divided by sqrt(alpha² + sigma²) and the target y = a z + b eps by sqrt(a² + b²), whose square goes into
 the weight: so the network sees and gives numbers of order one, whatever the path and the prediction.
@@ -21,21 +21,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.exact import conditional_losses, four_tokens, three_gaussians
-from reproflow.foundation import seeds
 from reproflow.foundation.by_process import ByProcess
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import gauss_rules
 from reproflow.numerics.intervals import Interval
-from reproflow.theory.coefficients import Coefficients
-from reproflow.theory.targets import get_target
 
 TOLERANCE = 1e-8
 POWER = 1e-6
@@ -135,87 +129,3 @@ def _gap(at: Sample, theta: Tensor, conditional: Tensor, marginal: Tensor) -> fl
 
 def _gradient(losses: Tensor, weight: Tensor, step: Tensor, theta: Tensor) -> Tensor:
     return torch.autograd.grad((losses * weight * step).sum(), theta, retain_graph=True)[0]
-
-
-# -- Gaussian ----------------------------------------------------------------------------------------------------------
-
-
-def gaussian_sides(subject: NumericObjective, at: Sample) -> Sides:
-    """Parameters, and the two losses at every time (N,) under the weight and under the control's."""
-    c, size = _scaled(subject.objective.path.at(at.t), subject.output)
-    theta = three_gaussians.parameters(0).requires_grad_()
-    f = partial(three_gaussians.network, theta)
-    problems = [
-        conditional_losses.Regression(get_target("velocity"), weight=weight)
-        for weight in (conditional_losses.ONE, _of_data())
-    ]
-    return theta, [(size * each.conditional(f, c), size * each.marginal(f, c)) for each in problems]
-
-
-def _scaled(c: Coefficients, output: str) -> tuple[Coefficients, Tensor]:
-    """Coefficients of unit size whose velocity is the target over k = sqrt(a² + b²), and k² (N,)."""
-    a, b = get_target(output).coefficients(c)
-    state, size = torch.hypot(c.alpha, c.sigma), torch.hypot(a, b)
-    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size, c.process), size.square()
-
-
-def _of_data() -> conditional_losses.Weight:
-    """The control's weight, of component m and noise: w_m + (1 + eps)², with its posterior mean."""
-    by_component = conditional_losses.of_component()
-
-    def mean(x: Tensor, c: Coefficients) -> Tensor:
-        zero, one = torch.zeros_like(c.t), torch.ones_like(c.t)
-        first = three_gaussians.MIXTURE.target_mean(x, c, zero, one)[:, 0]
-        return by_component.mean(x, c) + (1 + first).square() + three_gaussians.MIXTURE.target_variance(x, c, zero, one)
-
-    return conditional_losses.Weight(lambda nodes: by_component.at(nodes) + (1 + nodes.eps).square(), mean)
-
-
-# -- masked ------------------------------------------------------------------------------------------------------------
-
-
-def masked_sides(subject: NumericObjective, at: Sample) -> Sides:
-    """The same for the cross-entropy of the hidden tokens."""
-    c, theta = subject.objective.path.at(at.t), _token_parameters().requires_grad_()
-    weights = torch.ones(len(four_tokens.data()[0]), dtype=torch.float64), _data_weight()
-    return theta, [(_conditional(theta, c, each), _marginal(theta, c, each)) for each in weights]
-
-
-def _conditional(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
-    """E[w CE] at each time, over data and masks: (N,)."""
-    x, z, index, q = four_tokens.pairs()
-    chosen = _log_mu(theta, z, c.t).gather(-1, x[..., None].expand(len(c.t), -1, -1, 1))[..., 0]
-    entropy = -(chosen * (z == four_tokens.LETTERS)).sum(-1)
-    return (four_tokens.seen(z, c.alpha, c.sigma) * q * of_data[index] * entropy).sum(1)
-
-
-def _marginal(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
-    """E[E[w|z] CE(posterior, network)] at each time, over states: (N,)."""
-    z, shown, posterior = four_tokens.states()
-    x, q = four_tokens.data()
-    agrees = ((z[:, None] == x) | (z[:, None] == four_tokens.LETTERS)).all(-1)
-    mean = (agrees * q * of_data).sum(1) / shown
-    cross = -(posterior * _log_mu(theta, z, c.t)).sum(-1)
-    entropy = (cross * (z == four_tokens.LETTERS)).sum(-1)
-    return (four_tokens.seen(z, c.alpha, c.sigma) * shown * mean * entropy).sum(1)
-
-
-def _log_mu(theta: Tensor, z: Tensor, t: Tensor) -> Tensor:
-    """Log probabilities of a network that sees z (S, L) and t (N,): (N, S, L, V)."""
-    features = four_tokens.features(z)
-    by_state, by_time = theta.split([features.shape[1], 2])
-    shift = t[:, None] * by_time[0] + t[:, None].square() * by_time[1]
-    logits = (features @ by_state) + shift[:, None]
-    return logits.unflatten(-1, (four_tokens.LENGTH, four_tokens.LETTERS)).log_softmax(-1)
-
-
-def _token_parameters() -> Tensor:
-    generator = seeds.generator("token network")
-    return torch.randn(
-        four_tokens.HIDDEN + 3, four_tokens.LENGTH * four_tokens.LETTERS, generator=generator, dtype=torch.float64
-    )
-
-
-def _data_weight() -> Tensor:
-    """The control's weight of every sequence, from 1/4 to 2."""
-    return torch.from_numpy(np.linspace(0.25, 2.0, len(four_tokens.data()[0])) ** 2)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
 
-from reproflow.judge.objectives import gradient_identity, gradient_variance
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.exact import conditional_losses, three_gaussians
+from reproflow.exact.mixture import Mixture
+from reproflow.judge.objectives import gradient_variance
 from reproflow.judge.objectives.gradient_identity import SIDES, Sample, Sides
 from reproflow.judge.objectives.gradient_variance import FEATURES, MODELS, Model
 from reproflow.judge.objectives.integrability import BOUND_CONSTANTS, OWN, BoundConstant
 from reproflow.judge.objectives.numeric_objective import NumericObjective
-from reproflow.judge.paths import continuity
-from reproflow.judge.paths.continuity import RESIDUALS
+from reproflow.judge.paths.continuity import ACROSS, RESIDUALS
 from reproflow.judge.paths.derivatives import SPEEDS, Speed
 from reproflow.judge.paths.path_values import Course
 from reproflow.judge.training.trials import TRIALS, Trial
+from reproflow.numerics.differences import derivative
 from reproflow.numerics.quadrature import integral
-
-
-@SIDES.register("gaussian")
-def sides(subject: NumericObjective, at: Sample) -> Sides:
-    """The squared error, given x and noise and given the state."""
-    return gradient_identity.gaussian_sides(subject, at)
+from reproflow.theory.coefficients import Coefficients
+from reproflow.theory.targets import get_target
 
 
 @MODELS.register("gaussian")
@@ -45,12 +47,6 @@ def bound_constant() -> BoundConstant:
     )
 
 
-@RESIDUALS.register("gaussian")
-def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """The continuity equation of a mixture on the line."""
-    return continuity.gaussian_residual(course, t, steps)
-
-
 @SPEEDS.register("gaussian")
 def speed() -> Speed:
     """The size of the velocity target for standardised data."""
@@ -71,3 +67,78 @@ def trial() -> Trial:
         "likelihood": {"points": 500, "steps": 16},
     }
     return Trial(1500, settings, "a small network on eight_gaussians")
+
+
+@SIDES.register("gaussian")
+def sides(subject: NumericObjective, at: Sample) -> Sides:
+    """Parameters, and the two losses at every time (N,) under the weight and under the control's."""
+    c, size = _scaled(subject.objective.path.at(at.t), subject.output)
+    theta = three_gaussians.parameters(0).requires_grad_()
+    f = partial(three_gaussians.network, theta)
+    problems = [
+        conditional_losses.Regression(get_target("velocity"), weight=weight)
+        for weight in (conditional_losses.ONE, _of_data())
+    ]
+    return theta, [(size * each.conditional(f, c), size * each.marginal(f, c)) for each in problems]
+
+
+def _scaled(c: Coefficients, output: str) -> tuple[Coefficients, Tensor]:
+    """Coefficients of unit size whose velocity is the target over k = sqrt(a² + b²), and k² (N,)."""
+    a, b = get_target(output).coefficients(c)
+    state, size = torch.hypot(c.alpha, c.sigma), torch.hypot(a, b)
+    return Coefficients(c.t, c.alpha / state, c.sigma / state, a / size, b / size, c.process), size.square()
+
+
+def _of_data() -> conditional_losses.Weight:
+    """The control's weight, of component m and noise: w_m + (1 + eps)², with its posterior mean."""
+    by_component = conditional_losses.of_component()
+
+    def mean(x: Tensor, c: Coefficients) -> Tensor:
+        zero, one = torch.zeros_like(c.t), torch.ones_like(c.t)
+        first = three_gaussians.MIXTURE.target_mean(x, c, zero, one)[:, 0]
+        return by_component.mean(x, c) + (1 + first).square() + three_gaussians.MIXTURE.target_variance(x, c, zero, one)
+
+    return conditional_losses.Weight(lambda nodes: by_component.at(nodes) + (1 + nodes.eps).square(), mean)
+
+
+MIXTURE = Mixture(
+    torch.tensor([0.35, 0.4, 0.25], dtype=torch.float64),
+    torch.tensor([[-1.25], [0.5], [1.5]], dtype=torch.float64),
+    torch.tensor([0.5, 0.25, 0.375], dtype=torch.float64),
+)
+
+
+@RESIDUALS.register("gaussian")
+def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """|dp/dt + d(p u)/dx| over x from end to end of the mixture, largest at each of the times (T,), and its error."""
+    alpha, sigma = course.values(t)
+    variance = alpha**2 * MIXTURE.stds.numpy()[:, None] ** 2 + sigma**2
+    if (bad := ~((variance > 0) & np.isfinite(variance)).all(0)).any():
+        return np.full(len(t), np.nan), np.full(len(t), np.inf), f"x_t has no density at t = {t[bad][0]:.4g}"
+    means, reach = alpha * MIXTURE.means.numpy(), 4 * np.sqrt(variance.max(0))
+    x = np.linspace(means.min(0) - reach, means.max(0) + reach, ACROSS).ravel()
+    values, slopes = np.tile(course.values(t), ACROSS), np.tile(course.slopes(t), ACROSS)
+    widths = np.tile(np.sqrt(variance.min(0)), ACROSS)
+    change, first = derivative(lambda t: _density(course.values(t), x), np.tile(t, ACROSS), np.tile(steps, ACROSS))
+    moved, second = derivative(lambda x: _flux(values, slopes, x), x, widths / 2)
+    change, moved, error, p = (
+        each.reshape(ACROSS, len(t)) for each in (change, moved, first + second, _density(values, x))
+    )
+    scale = np.abs(change).max(0) + np.abs(moved).max(0) + p.max(0)
+    return np.abs(change + moved).max(0) / scale, error.max(0) / scale, ""
+
+
+def _density(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return MIXTURE.log_density(torch.from_numpy(x)[:, None], _coefficients(values, values)).exp().numpy()
+
+
+def _flux(values: np.ndarray, slopes: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """p u with u the posterior average of alpha' x1 + sigma' eps."""
+    column = torch.from_numpy(x)[:, None]
+    velocity = MIXTURE.marginal_velocity(column, _coefficients(values, slopes))[:, 0]
+    return _density(values, x) * velocity.numpy()
+
+
+def _coefficients(values: np.ndarray, slopes: np.ndarray) -> Coefficients:
+    alpha, sigma, dalpha, dsigma = (torch.from_numpy(np.array(row)) for row in (*values, *slopes))
+    return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma, "gaussian")

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from reproflow.exact import four_tokens
-from reproflow.judge.objectives import gradient_identity, gradient_variance
+from reproflow.foundation import seeds
+from reproflow.judge.objectives import gradient_variance
 from reproflow.judge.objectives.gradient_identity import SIDES, Sample, Sides
 from reproflow.judge.objectives.gradient_variance import MODELS, Model
 from reproflow.judge.objectives.integrability import BOUND_CONSTANTS, BoundConstant
 from reproflow.judge.objectives.numeric_objective import NumericObjective
-from reproflow.judge.paths import continuity
-from reproflow.judge.paths.continuity import RESIDUALS
+from reproflow.judge.paths.continuity import RESIDUALS, TOKENS
 from reproflow.judge.paths.derivatives import SPEEDS, Speed
 from reproflow.judge.paths.path_values import Course
 from reproflow.judge.training.trials import TRIALS, Trial
+from reproflow.numerics.differences import derivative
 from reproflow.numerics.quadrature import integral
-
-
-@SIDES.register("masked")
-def sides(subject: NumericObjective, at: Sample) -> Sides:
-    """The cross-entropy of hidden tokens, given x and given the state."""
-    return gradient_identity.masked_sides(subject, at)
+from reproflow.theory.coefficients import Coefficients
 
 
 @MODELS.register("masked")
@@ -42,12 +40,6 @@ def bound_constant() -> BoundConstant:
     )
 
 
-@RESIDUALS.register("masked")
-def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """The master equation of one token."""
-    return continuity.masked_residual(course, t, steps)
-
-
 @SPEEDS.register("masked")
 def speed() -> Speed:
     """The rate at which tokens are shown."""
@@ -66,3 +58,73 @@ def trial() -> Trial:
     }
     caution = "a small network on digits8, measured by the bound that the ELBO's weighting minimises"
     return Trial(400, settings, caution)
+
+
+@SIDES.register("masked")
+def sides(subject: NumericObjective, at: Sample) -> Sides:
+    """The same for the cross-entropy of the hidden tokens."""
+    c, theta = subject.objective.path.at(at.t), _token_parameters().requires_grad_()
+    weights = torch.ones(len(four_tokens.data()[0]), dtype=torch.float64), _data_weight()
+    return theta, [(_conditional(theta, c, each), _marginal(theta, c, each)) for each in weights]
+
+
+def _conditional(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
+    """E[w CE] at each time, over data and masks: (N,)."""
+    x, z, index, q = four_tokens.pairs()
+    chosen = _log_mu(theta, z, c.t).gather(-1, x[..., None].expand(len(c.t), -1, -1, 1))[..., 0]
+    entropy = -(chosen * (z == four_tokens.LETTERS)).sum(-1)
+    return (four_tokens.seen(z, c.alpha, c.sigma) * q * of_data[index] * entropy).sum(1)
+
+
+def _marginal(theta: Tensor, c: Coefficients, of_data: Tensor) -> Tensor:
+    """E[E[w|z] CE(posterior, network)] at each time, over states: (N,)."""
+    z, shown, posterior = four_tokens.states()
+    x, q = four_tokens.data()
+    agrees = ((z[:, None] == x) | (z[:, None] == four_tokens.LETTERS)).all(-1)
+    mean = (agrees * q * of_data).sum(1) / shown
+    cross = -(posterior * _log_mu(theta, z, c.t)).sum(-1)
+    entropy = (cross * (z == four_tokens.LETTERS)).sum(-1)
+    return (four_tokens.seen(z, c.alpha, c.sigma) * shown * mean * entropy).sum(1)
+
+
+def _log_mu(theta: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    """Log probabilities of a network that sees z (S, L) and t (N,): (N, S, L, V)."""
+    features = four_tokens.features(z)
+    by_state, by_time = theta.split([features.shape[1], 2])
+    shift = t[:, None] * by_time[0] + t[:, None].square() * by_time[1]
+    logits = (features @ by_state) + shift[:, None]
+    return logits.unflatten(-1, (four_tokens.LENGTH, four_tokens.LETTERS)).log_softmax(-1)
+
+
+def _token_parameters() -> Tensor:
+    generator = seeds.generator("token network")
+    return torch.randn(
+        four_tokens.HIDDEN + 3, four_tokens.LENGTH * four_tokens.LETTERS, generator=generator, dtype=torch.float64
+    )
+
+
+def _data_weight() -> Tensor:
+    """The control's weight of every sequence, from 1/4 to 2."""
+    return torch.from_numpy(np.linspace(0.25, 2.0, len(four_tokens.data()[0])) ** 2)
+
+
+@RESIDUALS.register("masked")
+def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """|dp/dt - what the rates move| over the states, largest at each of the times (T,), and its error."""
+    (alpha, sigma), (dalpha, _) = course.values(t), course.slopes(t)
+    change, error = derivative(lambda t: _law(course.values(t)), t, steps)
+    with np.errstate(all="ignore"):
+        rates = np.where(dalpha == 0, 0.0, dalpha / sigma) * TOKENS
+        gain = np.concatenate([sigma * rates, -(sigma * rates).sum(0, keepdims=True)])
+    scale = 1 + np.abs(gain).max(0)
+    fault = ""
+    if (bad := ~(rates >= 0).all(0)).any():
+        fault = f"the rate alpha'/sigma at which tokens are shown is negative at t = {t[bad].min():.4g}"
+    if (bad := ~((alpha >= 0) & (sigma >= 0))).any():
+        fault = f"alpha and sigma are no probabilities at t = {t[bad].min():.4g}"
+    return np.abs(change - gain).max(0) / scale, error.max(0) / scale, fault
+
+
+def _law(values: np.ndarray) -> np.ndarray:
+    """The probabilities of three values and the mask, (4, N)."""
+    return np.concatenate([TOKENS * values[0], values[1:]])

@@ -12,7 +12,7 @@ from reproflow.numerics.differences import derivative
 
 @RESIDUALS.register("uniform_tokens")
 def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """The master equation of one token on the mixture path, as `continuity.masked_residual` has that of a masked one.
+    """The master equation of one token on the mixture path, as `judge.processes.masked` has that of a masked one.
 
     From every value the token jumps to each other value k at alpha'/sigma times the probability that k is clean.
     """

@@ -9,13 +9,10 @@ from matplotlib.figure import Figure
 from reproflow.analysis.formatting import label
 from reproflow.analysis.results import records
 from reproflow.foundation import measures
-from reproflow.reporting.figures import Source, figure, style
+from reproflow.reporting.figures import Source, figure, pairs, style
 
 X = measures.primary("images")[0]
 Y = measures.family("FID")[0]
-NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]
-POINT = ["dataset", "process", *NOUNS, "weighting"]
-COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
 CAPTION = (
     "FID against the training images over the bound on the negative log-likelihood; lower is better in both. Mean "
     "over seeds, bars one standard deviation between seeds (none for a single seed). Bars show spread, not the "
@@ -28,7 +25,7 @@ LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "alpha": 0.5
 def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from the cells that have both numbers: one panel a (dataset, process)."""
     read = source.results
-    frame = points(read.cells)
+    frame = pairs.means(read.cells, X, Y)
     if frame.empty:
         why = read.why_missing("cells.csv") or "no cell has both an FID and a bound"
         return style.placeholder(why), frame, CAPTION
@@ -49,17 +46,6 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     return figure, frame, CAPTION
 
 
-def points(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of both metrics, over the cells that have both."""
-    both = cells[(cells["status"] == "ok") & cells[X].notna() & cells[Y].notna()]
-    if both.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    named = {"seeds": ("seed", "size")}
-    for metric in (X, Y):
-        named |= {metric: (metric, "mean"), f"{metric}_sd": (metric, "std")}
-    return both.groupby(POINT, sort=True).agg(**named).reset_index()
-
-
 def _panel(axes: Axes, group: pd.DataFrame, looks: dict, marker: str) -> None:
     for row in group.to_dict("records"):
         colour = looks[row["weighting"]]["color"]
@@ -73,7 +59,7 @@ def _panel(axes: Axes, group: pd.DataFrame, looks: dict, marker: str) -> None:
 
 def _label(axes: Axes, group: pd.DataFrame, looks: dict) -> None:
     """A name at the right for each point, joined by a thin line; and what tells equal names apart."""
-    varies = [key for key in NOUNS if group[key].nunique() > 1]
+    varies = [key for key in pairs.COMPONENTS if group[key].nunique() > 1]
     rows = sorted(records(group), key=lambda row: (row[Y], row["weighting"]))
     _, spread = style.heights(axes, [row[Y] for row in rows])
     for row, y in zip(rows, spread, strict=True):

@@ -7,13 +7,10 @@ from matplotlib.figure import Figure
 
 from reproflow.analysis.formatting import label
 from reproflow.analysis.results import records
-from reproflow.reporting.figures import Source, figure, style
+from reproflow.reporting.figures import Source, figure, pairs, style
 
 X = "recall"
 Y = "precision"
-NOUNS = ["path", "time", "target", "coupling", "divergence", "setup", "steps"]
-POINT = ["dataset", "process", *NOUNS, "weighting"]
-COLUMNS = [*POINT, "seeds", X, f"{X}_sd", Y, f"{Y}_sd"]
 CAPTION = (
     "Precision, the fraction of samples that lie among the training images, over recall, the fraction of training "
     "images that lie among the samples (Kynkäänniemi et al. 2019: three nearest neighbours in the features that FID "
@@ -26,7 +23,7 @@ CAPTION = (
 def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     """The figure, from the cells that have both numbers: one panel a (dataset, process)."""
     read = source.results
-    frame = points(read.cells)
+    frame = pairs.means(read.cells, X, Y)
     if frame.empty:
         why = read.why_missing("cells.csv") or "no cell has both (`measures: [precision, recall]` asks for them)"
         return style.placeholder(why), frame, CAPTION
@@ -34,7 +31,7 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
     groups = list(frame.groupby(["dataset", "process"], sort=True))
     canvas, grid = style.panels(1, len(groups), 3.5)
     for axes, ((dataset, process), group) in zip(grid[0], groups, strict=True):
-        varies = [key for key in NOUNS if group[key].nunique() > 1]
+        varies = [key for key in pairs.COMPONENTS if group[key].nunique() > 1]
         for row in records(group):
             colour = looks[row["weighting"]]["color"]
             axes.errorbar(
@@ -45,16 +42,3 @@ def draw(source: Source) -> tuple[Figure, pd.DataFrame, str]:
         axes.margins(x=0.12, y=0.14)
         axes.legend(fontsize=7, frameon=False)
     return canvas, frame, CAPTION
-
-
-def points(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of both numbers, over the cells that have both."""
-    if not {X, Y} <= set(cells.columns):
-        return pd.DataFrame(columns=COLUMNS)
-    both = cells[(cells["status"] == "ok") & cells[X].notna() & cells[Y].notna()]
-    if both.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    named = {"seeds": ("seed", "size")}
-    for metric in (X, Y):
-        named |= {metric: (metric, "mean"), f"{metric}_sd": (metric, "std")}
-    return both.groupby(POINT, sort=True).agg(**named).reset_index()

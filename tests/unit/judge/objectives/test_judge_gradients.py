@@ -16,6 +16,7 @@ from scipy import integrate
 from reproflow import judge
 from reproflow.exact import conditional_losses, four_tokens
 from reproflow.judge.objectives import gradient_identity, gradient_variance
+from reproflow.judge.processes import gaussian
 from reproflow.learning.data import get_dataset
 from reproflow.theory.paths import get_path
 from reproflow.theory.targets import get_target
@@ -83,7 +84,7 @@ class TestGradient:
         assert gradient_identity.judge(quick_objective("simple", "masked"))["verdict"] == "refuted"
 
     def test_a_control_without_effect_is_no_power(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gradient_identity, "_of_data", lambda: conditional_losses.ONE)
+        monkeypatch.setattr(gaussian, "_of_data", lambda: conditional_losses.ONE)
         found = gradient_identity.judge(quick_objective("uniform"))
         assert found["verdict"] == "inconclusive"
         assert "no power" in found["reason"]

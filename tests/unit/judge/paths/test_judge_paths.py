@@ -16,6 +16,7 @@ from reproflow.foundation.errors import UsageError
 from reproflow.judge.paths import continuity
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
+from reproflow.judge.processes import gaussian
 from reproflow.numerics.differences import derivative
 from reproflow.theory.paths import get_path
 
@@ -250,25 +251,25 @@ class TestMeans:
 
     def test_a_wrong_field_is_refuted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """PATH-5's controls: u + 0.05 sin x and -u."""
-        course, flux = Course(get_path("linear")), continuity._flux
+        course, flux = Course(get_path("linear")), gaussian._flux
         assert continuity.continuity(course, NONE)["verdict"] == "supported"
         for wrong in (
-            lambda values, slopes, x: flux(values, slopes, x) + 0.05 * np.sin(x) * continuity._density(values, x),
+            lambda values, slopes, x: flux(values, slopes, x) + 0.05 * np.sin(x) * gaussian._density(values, x),
             lambda values, slopes, x: -flux(values, slopes, x),
         ):
-            monkeypatch.setattr(continuity, "_flux", wrong)
+            monkeypatch.setattr(gaussian, "_flux", wrong)
             found = continuity.continuity(course, NONE)
             assert found["verdict"] == "refuted"
             assert found["residual"] > 1e-3
 
     def test_the_density_is_that_of_the_mixture(self) -> None:
         """By scipy, and by sampling nothing: weights, means and widths of alpha x1 + sigma eps."""
-        mixture, alpha, sigma = continuity.MIXTURE, 0.3, 0.8
+        mixture, alpha, sigma = gaussian.MIXTURE, 0.3, 0.8
         x = np.linspace(-3, 3, 13)
         scales = np.sqrt(alpha**2 * mixture.stds.numpy() ** 2 + sigma**2)
         wanted = stats.norm.pdf(x[:, None], alpha * mixture.means.numpy()[:, 0], scales) @ mixture.weights.numpy()
         values = np.array([[alpha] * 13, [sigma] * 13])
-        assert continuity._density(values, x) == pytest.approx(wanted, rel=1e-12)
+        assert gaussian._density(values, x) == pytest.approx(wanted, rel=1e-12)
 
     @pytest.mark.parametrize(("spec", "limit"), [("expr:3*t**0.1 + 0.25, 1 - t", 0.25), ("expr:t*log(t), 1 - t", 0)])
     def test_limits(self, spec: str, limit: float) -> None:
