@@ -31,13 +31,15 @@ from reproflow.analysis.snapshot import (
 )
 from reproflow.foundation import config as configuration
 from reproflow.foundation import files, provenance
-from reproflow.foundation.config import Config
+from reproflow.foundation.config import Config, Model
 from reproflow.foundation.errors import UndecidedError, UsageError, did_you_mean
 
 NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,59}")
 FOLDER = Path("results/baselines")
 # What a configuration may change and its numbers stay the same: repetition, cutting into shards, saving.
 INERT = {"seeds", "shard_size", "save_every", "log_every", "invariant", "controls", "measures"}
+LATER: dict[str, Any] = {"network": Model().network}
+"""Keys that configurations got after baselines had been made, with the value that changes nothing."""
 COLUMNS = [
     *SETTING, *GROUP, "metric", "features", "margin", "mean", "sd", "n", "seeds", "values", "missing", "fingerprints",
 ]  # fmt: skip
@@ -162,7 +164,8 @@ def experiments_digest(config: dict[str, Any]) -> str:
 
 def _telling(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _telling(inner) for key, inner in value.items() if key not in INERT}
+        counted = {key: inner for key, inner in value.items() if key not in INERT and LATER.get(key, ...) != inner}
+        return {key: _telling(inner) for key, inner in counted.items()}
     return [_telling(inner) for inner in value] if isinstance(value, list) else value
 
 

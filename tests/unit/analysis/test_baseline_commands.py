@@ -187,6 +187,22 @@ ENLARGED = {
 }
 
 
+def test_a_key_that_came_later_changes_no_digest_at_its_default(tmp_path: Path) -> None:
+    """Baselines made before `model.network` came are of the same experiments; another network is another experiment."""
+    file = tmp_path / "demo.yaml"
+    file.write_text(yaml.safe_dump(ENLARGED))
+    now = json.loads(configuration.dump(configuration.load(file)))
+    models = [experiment["model"] for experiment in now["experiments"]]
+    digests = [baselines.experiments_digest(now)]
+    for model in models:
+        model["network"] = {"name": "mine", "spec": "own.py:network"}
+    digests.append(baselines.experiments_digest(now))
+    for model in models:
+        del model["network"]
+    digests.append(baselines.experiments_digest(now))
+    assert digests[0] == digests[2] != digests[1]
+
+
 def test_the_configuration_of_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = tmp_path / "demo.yaml", tmp_path / "many.json"
     file.write_text(yaml.safe_dump(ENLARGED))
