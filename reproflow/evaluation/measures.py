@@ -1,6 +1,6 @@
 """Measures of a trained cell: a decorator that registers one, what it is given, and what it gives back.
 
-    @measure("precision", process=("gaussian", "masked"), facts=Facts(heading="Precision", unit="", ..))
+    @measure("precision", process=processes.trained(), facts=Facts(heading="Precision", unit="", ..))
     def precision(subject: Subject) -> Measured | None: ...
 
 A measure is a function of a `Subject`: a trained network with its data and its samples. One file registers one, found

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from reproflow.evaluation.measures import Measured, Subject, measure
+from reproflow.foundation import processes
 from reproflow.foundation.measures import Facts
 
-BOTH = ("gaussian", "masked")
 NEIGHBOURS = 3
 CHUNK = 512
 """Points whose distances to all others are held at a time."""
@@ -28,7 +28,7 @@ CITE = "Kynkäänniemi et al. 2019"
 
 @measure(
     "precision",
-    process=BOTH,
+    process=processes.trained(),
     cite=CITE,
     facts=Facts(
         heading="Precision", unit="", decimals=3, margin=0.01, of="samples", data="images", family="precision",
@@ -44,7 +44,7 @@ def precision(subject: Subject) -> Measured | None:
 
 @measure(
     "recall",
-    process=BOTH,
+    process=processes.trained(),
     cite=CITE,
     facts=Facts(
         heading="Recall", unit="", decimals=3, margin=0.01, of="samples", data="images", family="recall",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from reproflow.evaluation.features import fid_kid
 from reproflow.evaluation.measures import Measured, Subject, measure
+from reproflow.foundation import processes
 from reproflow.foundation.measures import Facts
-
-BOTH = ("gaussian", "masked")
 
 
 @measure(
     "fid_train",
-    process=BOTH,
+    process=processes.trained(),
     cite="Heusel et al. 2017",
     facts=Facts(
         heading="FID, train", unit="", decimals=2, margin=0.05, relative=True, of="samples", data="images",
@@ -25,7 +24,7 @@ def fid_train(subject: Subject) -> Measured | None:
 
 @measure(
     "fid_test",
-    process=BOTH,
+    process=processes.trained(),
     cite="Heusel et al. 2017",
     facts=Facts(
         heading="FID, held out", unit="", decimals=2, margin=0.05, relative=True, of="samples", data="images",
@@ -39,7 +38,7 @@ def fid_test(subject: Subject) -> Measured | None:
 
 @measure(
     "kid",
-    process=BOTH,
+    process=processes.trained(),
     cite="Binkowski et al. 2018",
     facts=Facts(
         heading="KID", unit="", decimals=4, margin=1e-3, of="samples", data="images", family="KID", features=True,
