@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 from synthetic_results import write_results
 
 if TYPE_CHECKING:
@@ -15,15 +17,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic results with all tables, figures and the page; to be read, not changed."""
+    """Synthetic results with all tables, figures and the page, made once for all processes of a run. Read only."""
     from reproflow.reporting.figures import write_figures
     from reproflow.reporting.html import write_report
     from reproflow.reporting.tables import write_tables
 
-    folder = write_results(tmp_path_factory.mktemp("reported") / "synthetic", tuple(range(8)))
-    write_tables(folder)
-    write_figures(folder)
-    write_report(folder)
+    ours = tmp_path_factory.getbasetemp()
+    run = ours.parent if "PYTEST_XDIST_WORKER" in os.environ else ours
+    folder, done = run / "reported" / "synthetic", run / "reported.done"
+    with FileLock(run / "reported.lock"):
+        if not done.exists():
+            write_results(folder, tuple(range(8)))
+            write_tables(folder)
+            write_figures(folder)
+            write_report(folder)
+            done.touch()
     return folder
 
 
