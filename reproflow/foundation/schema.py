@@ -62,12 +62,17 @@ class Cascade(Closed):
 
     @field_validator("steps", mode="before")
     @classmethod
-    def _rising(cls, value: Any) -> Any:
-        if isinstance(value, list) and (sorted(set(value)) != value or any(n % 4 for n in value) or value[-1] % 16):
-            raise ValueError(
-                f"steps {value} must be rising multiples of 4, the last of 16: bounds are told at parts of it"
-            )
+    def _numbers(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if tuple(sorted(set(value))) != value or any(n % 4 for n in value) or value[-1] % 16:
+            raise ValueError(
+                f"steps {list(value)} must be rising multiples of 4, the last of 16: bounds are told at parts of it"
+            )
+        return value
 
 
 class Config(Closed):

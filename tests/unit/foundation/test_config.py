@@ -63,6 +63,12 @@ def test_what_is_wrong_is_named(tiny_config: dict, where: str, value: object, wo
         assert word in message
 
 
+@pytest.mark.parametrize("steps", [[8, "16"], [8, None], [16, 8], [8, 12], [6, 16], [8, 8, 16], [8, [16]], []])
+def test_steps_of_the_cascade_are_rising_multiples(steps: list, tiny_config: dict) -> None:
+    with pytest.raises(ConfigError, match=r"cascade\.steps"):
+        config.check({**tiny_config, "cascade": {"steps": steps}})
+
+
 def test_invariance_may_be_given_up(tiny_config: dict) -> None:
     raw = change(change(tiny_config, "training.batch", 50), "training.invariant", False)
     assert config.check(raw).experiments[0].training.batch == 50
