@@ -6,6 +6,7 @@ relative are no pieces, nor is rounding, which is measured by moving t by a few 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Sampled:
     v: np.ndarray
     noise: np.ndarray
 
-    @property
+    @functools.cached_property
     def threshold(self) -> np.ndarray:
         """What a value must be passed by before it counts as passed."""
         return RELATIVE * np.abs(self.v) + 8 * self.noise
@@ -56,41 +57,50 @@ def sample(f: Function, t: np.ndarray) -> Sampled:
 def rises(f: Function, on: Sampled) -> list[tuple[float, float]]:
     """The pieces [t0, t1] on which f rises, in order; an upward step has t0 and t1 on its two sides.
 
-    Their ends are located, unless there are more than 500: then they are times of the grid.
+    Their ends are located, unless there are more than 500: then they are times of the grid. The time this takes is
+    linear in the grid and in the pieces.
     """
-    pieces = [piece for run in _runs(on) for piece in _telling(on, _without_plateaus(on, *run))]
+    short = PLATEAU * (on.t[-1] - on.t[0])
+    pieces = []
+    for first, last in _runs(on):
+        # What is shorter than a plateau holds none.
+        whole = on.t[last] - on.t[first] <= short
+        pieces += [(first, last)] if whole else _telling(on, _without_plateaus(on, first, last))
+    if not pieces:
+        return []
+    start, stop = np.array(pieces).T
     if len(pieces) > MANY:
-        return [(float(on.t[start]), float(on.t[stop])) for start, stop in pieces]
-    found = []
-    for start, stop in pieces:
-        low = _locate(f, on, start, -1)
-        found.append((low, max(low, _locate(f, on, stop, 1))))
-    return found
+        low, high = on.t[start], on.t[stop]
+    else:
+        low, high = _locate(f, on, start, -1), _locate(f, on, stop, 1)
+    return list(zip(low.tolist(), np.maximum(low, high).tolist(), strict=True))
 
 
 def _runs(on: Sampled) -> list[tuple[int, int]]:
     """Grid indices (lowest, highest) of each rise, by a zigzag with the sampled function's threshold as hysteresis."""
-    v, threshold = on.v, on.threshold
+    turns = _extrema(on.v)
+    v, threshold, noise = (each[turns].tolist() for each in (on.v, on.threshold, 8 * on.noise))
     found, rising, low, high = [], False, 0, 0
-    for i in _extrema(v):
+    for i, value in enumerate(v):
         if rising:
-            if v[i] > v[high]:
+            if value > v[high]:
                 high = i
-            elif v[i] < v[high] - threshold[high]:
+            elif value < v[high] - threshold[high]:
                 found.append((low, high))
                 rising, low = False, i
-        elif v[i] <= v[low]:
+        elif value <= v[low]:
             low = i
-        elif v[i] > v[low] + max(threshold[low], 8 * on.noise[i]):
+        elif value > v[low] + max(threshold[low], noise[i]):
             rising, high = True, i
-    return [*found, (low, high)] if rising else found
+    found += [(low, high)] if rising else []
+    return [(int(turns[low]), int(turns[high])) for low, high in found]
 
 
-def _extrema(v: np.ndarray) -> list[int]:
+def _extrema(v: np.ndarray) -> np.ndarray:
     """The indices of both ends, and of every value at which f turns, or begins or ceases to be constant."""
     step = np.sign(np.diff(v))
     inner = np.flatnonzero(step[1:] != step[:-1]) + 1
-    return [0, *inner.tolist(), len(v) - 1]
+    return np.concatenate([[0], inner, [len(v) - 1]])
 
 
 def _without_plateaus(on: Sampled, first: int, last: int) -> list[tuple[int, int]]:
@@ -113,19 +123,23 @@ def _telling(on: Sampled, pieces: list[tuple[int, int]]) -> list[tuple[int, int]
     return [piece for piece, each in zip(pieces, small, strict=True) if not each]
 
 
-def _locate(f: Function, on: Sampled, index: int, sign: int) -> float:
-    """The time of the extremum at a grid index: the last lowest (sign -1), or the first highest (sign +1)."""
-    low, high = on.t[max(index - 1, 0)], on.t[min(index + 1, len(on.t) - 1)]
-    slack = 4 * on.noise[index] + 4 * np.spacing(abs(on.v[index]))
+def _locate(f: Function, on: Sampled, index: np.ndarray, sign: int) -> np.ndarray:
+    """The times of the extrema at grid indices (P,): the last lowest (sign -1), or the first highest (sign +1)."""
+    low, high = on.t[np.maximum(index - 1, 0)], on.t[np.minimum(index + 1, len(on.t) - 1)]
+    slack = 4 * on.noise[index] + 4 * np.spacing(np.abs(on.v[index]))
     best = on.t[index]
     for _ in range(14):
-        t = np.unique(np.concatenate([np.linspace(low, high, 33), [best]]))
-        v = sign * f(t)
-        tied = np.flatnonzero(v >= v.max() - slack)
-        i = int(tied[-1] if sign < 0 else tied[0])
-        best, low, high = t[i], t[max(i - 1, 0)], t[min(i + 1, len(t) - 1)]
-    ends = [end for end in (on.t[0], on.t[-1]) if abs(best - end) < SNAP]
-    return float(ends[0] if ends else best)
+        inner = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, 33)
+        t = np.sort(np.concatenate([inner, best[:, None]], axis=1), axis=1)
+        v = sign * f(t.ravel()).reshape(t.shape)
+        tied = v >= v.max(1, keepdims=True) - slack[:, None]
+        place = t.shape[1] - 1 - tied[:, ::-1].argmax(1) if sign < 0 else tied.argmax(1)
+        best = np.take_along_axis(t, place[:, None], axis=1)[:, 0]
+        low = np.where(t < best[:, None], t, low[:, None]).max(1)
+        high = np.where(t > best[:, None], t, high[:, None]).min(1)
+    for end in (on.t[0], on.t[-1]):
+        best = np.where(np.abs(best - end) < SNAP, end, best)
+    return best
 
 
 def _bent(t: np.ndarray, v: np.ndarray) -> np.ndarray:

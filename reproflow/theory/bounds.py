@@ -25,6 +25,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 DEFAULT_RANGE = (1e-4, 1 - 1e-4)
 POINTS = 100_101
+CLOSEST = 8
+"""How many times looked at there are from one rise to the next, at the least, for each of them to be counted."""
 CERTIFIED = "certified"
 NOT_REPRESENTABLE = "not_representable"
 
@@ -71,10 +73,10 @@ def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_R
     uniform in lam, and is refined where w bends.
     """
     on = monotonicity.sample(w, grid(lam, t_range, points))
-    rises = [Rise((low, high), _pair(lam, low, high)) for low, high in monotonicity.rises(w, _finite(on))]
+    rises = _rises(lam, monotonicity.rises(w, _finite(on)))
     on = _with_ends(w, on, rises)
     fault = _fault(on)
-    reason = fault or _risen(rises) if fault or rises else "w is finite, not negative and nowhere rises with lam"
+    reason = fault or _risen(rises, on.t) if fault or rises else "w is finite, not negative and nowhere rises with lam"
     finite = _finite(on).v
     return Bound(
         NOT_REPRESENTABLE if fault or rises else CERTIFIED,
@@ -98,9 +100,11 @@ def grid(lam: Function, t_range: tuple[float, float], points: int) -> np.ndarray
     return np.unique(np.concatenate([uniform, np.interp(np.linspace(at[0], at[-1], points), at, known)]))
 
 
-def _pair(lam: Function, low: float, high: float) -> tuple[float, float]:
-    at = lam(np.array([low, high]))
-    return float(at[0]), float(at[1])
+def _rises(lam: Function, pieces: list[tuple[float, float]]) -> list[Rise]:
+    if not pieces:
+        return []
+    at = lam(np.array(pieces).ravel()).reshape(-1, 2).tolist()
+    return [Rise(piece, (low, high)) for piece, (low, high) in zip(pieces, at, strict=True)]
 
 
 def _finite(on: Sampled) -> Sampled:
@@ -129,11 +133,13 @@ def _fault(on: Sampled) -> str:
     return "" if (on.v > 0).any() else "zero objective: w is zero everywhere, there is nothing to bound"
 
 
-def _risen(rises: list[Rise]) -> str:
-    """What rises, in words."""
+def _risen(rises: list[Rise], t: np.ndarray) -> str:
+    """What rises, in words; whether there may be more than the times show."""
     low, high = rises[0], rises[-1]
     where = f"lam from {low.lam[0]:.4g} to {high.lam[1]:.4g} (t from {low.t[0]:.4g} to {high.t[1]:.4g})"
     pieces = "" if len(rises) == 1 else f" in {len(rises)} pieces"
+    if len(rises) > 1 and np.median(np.diff(np.searchsorted(t, [rise.t[0] for rise in rises]))) <= CLOSEST:
+        pieces += " or more (they follow each other as closely as the times looked at)"
     kind = "steps up" if all(rise.t[1] - rise.t[0] < 1e-12 for rise in rises) else "rises"
     return f"w {kind} with lam{pieces}: {where}; as a sum of bounds it would need negative coefficients there"
 

@@ -18,6 +18,8 @@ from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 
 FALSIFIED = "falsified"
+SHOWN = 1000
+"""The most pieces of a rise that are listed."""
 
 
 def admissible(
@@ -86,7 +88,8 @@ def bound_property(
         reason += f"; no witness against the inequality was found among {witnesses.families(subject.objective.process)}"
     violation = hull and {
         **_ends(hull),
-        "intervals": [_ends(each) for each in bound.rises],
+        "intervals": [_ends(each) for each in bound.rises[:SHOWN]],
+        "count": len(bound.rises),
     }
     return {
         "verdict": bound.verdict if witness is None else FALSIFIED,
