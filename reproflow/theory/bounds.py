@@ -14,7 +14,7 @@ below it that never rises; its running maximum from the data end is the smallest
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Bound:
 
     `rises` are the pieces on which it rises; `minorant` is the share of the integral of w dlam that its running minimum
     holds, None where w is not a weight; `resolution` is the number of times looked at. `lam`, `w` and `majorant` are
-    the weight as sampled and its running maximum from the data end.
+    the weight as sampled and its running maximum from the data end, `t` the times.
     """
 
     verdict: str
@@ -56,6 +56,7 @@ class Bound:
     lam: np.ndarray
     w: np.ndarray
     majorant: np.ndarray
+    t: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def hull(self) -> Rise | None:
@@ -66,13 +67,19 @@ class Bound:
         return Rise((first.t[0], last.t[1]), (first.lam[0], last.lam[1]))
 
 
-def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_RANGE, points: int = POINTS) -> Bound:
+def analyse(
+    w: Function,
+    lam: Function,
+    t_range: tuple[float, float] = DEFAULT_RANGE,
+    points: int = POINTS,
+    times: np.ndarray | None = None,
+) -> Bound:
     """The bound property of w(t) on a range of t.
 
     w and lam are callables on float64 arrays of t, lam increasing. The grid has `points` times uniform in t and as many
-    uniform in lam, and is refined where w bends.
+    uniform in lam, or it is `times`, in order from end to end of the range; it is refined where w bends.
     """
-    on = monotonicity.sample(w, grid(lam, t_range, points))
+    on = monotonicity.sample(w, grid(lam, t_range, points) if times is None else times)
     rises = _rises(lam, monotonicity.rises(w, _finite(on)))
     on = _with_ends(w, on, rises)
     fault = _fault(on)
@@ -87,6 +94,7 @@ def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_R
         lam(on.t),
         on.v,
         np.maximum.accumulate(finite[::-1])[::-1],
+        on.t,
     )
 
 

@@ -36,7 +36,6 @@ from reproflow.theory.objective import Objective, get_objective
 
 LAM = tuple(float(lam) for lam in range(-6, 7))
 CURVE = np.linspace(-10, 10, 201)
-POINTS = 100_001
 DEFAULT_PATH = "linear"
 
 
@@ -172,16 +171,17 @@ def _facts(
     subject: NumericObjective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
 ) -> dict[str, Any]:
     t_range = given or WHOLE
-    t = _times(subject, t_range)
+    span = _span(subject, bound_range)
+    t = _times(subject, t_range, span)
     negative = _widened(on_intervals.where(lambda t: subject.value(t) < 0, t), t, t_range)
     infinite = _widened(on_intervals.where(lambda t: np.isinf(subject.value(t)), t), t, t_range)
     zero = on_intervals.joined(
         on_intervals.clipped([*_widened(on_intervals.zeros(subject.value, t), t, t_range), *subject.gaps], t_range)
     )
-    low, high = (min(max(end, 1e-12), 1 - 1e-12) for end in bound_range)
-    bound = bounds.analyse(subject.w, subject.lam, (low, max(min(high, subject.resolved), 0.5 * (low + high))))
-    mean = mass(subject, t_range)
-    law, halves = restatements.replacement(subject, mean, negative, t_range)
+    bound = bounds.analyse(subject.w, subject.lam, span, times=t[(t >= span[0]) & (t <= span[1])])
+    times = np.union1d(t, bound.t)
+    mean = mass(subject, t_range, times)
+    law, halves = restatements.replacement(subject, mean, negative, t_range, times)
     return {
         "admissible": verdicts.admissible(subject, mean, negative, zero, t_range),
         "identified": verdicts.identified(negative, zero, infinite),
@@ -214,9 +214,17 @@ def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str,
     }
 
 
-def _times(subject: NumericObjective, t_range: Interval) -> np.ndarray:
-    """Where zeros and negative values are looked for: uniform in t, and closer and closer to both ends."""
-    t = np.concatenate([np.linspace(*t_range, POINTS), subject.ladder])
+def _span(subject: NumericObjective, bound_range: Interval) -> Interval:
+    """The range of the bound, as far as numbers go."""
+    low, high = (min(max(end, 1e-12), 1 - 1e-12) for end in bound_range)
+    return low, max(min(high, subject.resolved), 0.5 * (low + high))
+
+
+def _times(subject: NumericObjective, t_range: Interval, span: Interval) -> np.ndarray:
+    """The times at which everything is looked at: the bound's, uniform ones beyond, and ever closer to both ends."""
+    uniform = np.linspace(*t_range, bounds.POINTS)
+    beyond = uniform[(uniform < span[0]) | (uniform > span[1])]
+    t = np.concatenate([bounds.grid(subject.lam, span, bounds.POINTS), beyond, subject.ladder])
     first, last = max(t_range[0], subject.ladder[0]), min(t_range[1], subject.ladder[-1])
     return np.unique(t[(t >= first) & (t <= last)])
 

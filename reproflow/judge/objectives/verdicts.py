@@ -39,14 +39,24 @@ def admissible(
     if broken:
         verdict, reason = REFUTED, "; ".join(broken)
     elif mean.verdict == "inconclusive":
-        verdict, reason = INCONCLUSIVE, f"E[w] may be infinite: {_pole(mean)}, too close to t^-1 to tell"
+        verdict, reason = INCONCLUSIVE, _doubt(mean)
     else:
-        verdict, reason = SUPPORTED, f"w > 0 almost everywhere, and {what} has the mean {mean.value:.6g}"
+        about = f" to {mean.error:.2g}" if mean.error > 1e-6 * abs(mean.value) else ""
+        verdict, reason = SUPPORTED, f"w > 0 almost everywhere, and {what} has the mean {mean.value:.6g}{about}"
     return {"verdict": verdict, "mass": number(mean.value), "reason": reason}
 
 
 def _over(t_range: Interval) -> str:
     return "" if t_range == WHOLE else f" on t in [{t_range[0]:g}, {t_range[1]:g}]"
+
+
+def _doubt(mean: Integral) -> str:
+    reasons = []
+    if any(pole.verdict == INCONCLUSIVE for pole in mean.poles):
+        reasons.append(f"E[w] may be infinite: {_pole(mean)}, too close to t^-1 to tell")
+    if mean.unresolved is not None:
+        reasons.append(f"around {mean.unresolved:.6g} w pi changes faster than the quadrature can follow")
+    return "; ".join(reasons)
 
 
 def _pole(mean: Integral) -> str:
