@@ -22,7 +22,8 @@ ROUNDS = 3
 PLATEAU = 1e-3
 SNAP = 1e-10
 MANY = 500
-UNDERFLOW = 1e-300
+UNDERFLOW = 1e-310
+"""The least noise of a function whose largest value is 1: below it numbers lose their digits."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def sample(f: Function, t: np.ndarray) -> Sampled:
         more = _between(t, _bent(t, v))
         at = np.searchsorted(t, more)
         t, v = np.insert(t, at, more), np.insert(v, at, f(more))
-    return Sampled(t, v, _noise(f, t))
+    return Sampled(t, v, _noise(f, t, _floor(v)))
 
 
 def rises(f: Function, on: Sampled) -> list[tuple[float, float]]:
@@ -146,7 +147,7 @@ def _bent(t: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The inner grid indices where linear interpolation from both neighbours errs most, relative to the values."""
     share = (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
     between = v[:-2] * (1 - share) + v[2:] * share
-    scale = np.maximum(np.maximum(np.abs(v[:-2]), np.abs(v[2:])), 1e-300)
+    scale = np.maximum(np.maximum(np.abs(v[:-2]), np.abs(v[2:])), np.finfo(float).tiny)
     with np.errstate(invalid="ignore"):
         error = np.nan_to_num(np.abs(v[1:-1] - between) / scale, nan=np.inf)
     wide = t[2:] - t[:-2] > 1e-12
@@ -175,7 +176,14 @@ def _isolated(f: Function, t: np.ndarray, v: np.ndarray) -> np.ndarray:
     return found
 
 
-def _noise(f: Function, t: np.ndarray) -> np.ndarray:
+def _floor(v: np.ndarray) -> float:
+    """The noise below which no value is known: that of the least numbers, in units of the largest value up to 1."""
+    finite = np.abs(v[np.isfinite(v)])
+    largest = float(finite.max()) if len(finite) else 1.0
+    return max(UNDERFLOW * min(1.0, largest), 4 * float(np.finfo(float).smallest_subnormal))
+
+
+def _noise(f: Function, t: np.ndarray, floor: float) -> np.ndarray:
     """The rounding error of f on the grid, measured at 512 of its times and taken to be the larger one in between."""
     some = np.unique(np.linspace(0, len(t) - 1, 512).astype(int))
     near = t[some, None] + ULPS * np.spacing(t[some])[:, None]
@@ -183,4 +191,4 @@ def _noise(f: Function, t: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = np.nan_to_num(np.median(np.abs(np.diff(values, axis=1)), axis=1) * 2, nan=0.0, posinf=0.0)
     place = np.searchsorted(some, np.arange(len(t))).clip(1, len(some) - 1)
-    return np.maximum(np.maximum(spread[place - 1], spread[place]), UNDERFLOW)
+    return np.maximum(np.maximum(spread[place - 1], spread[place]), floor)

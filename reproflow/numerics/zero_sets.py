@@ -7,10 +7,10 @@ continuously, as max(x, 0) does, or by a step that is no rounding error, as x > 
 stretch of zeros the function
 
 - steps up at once, to 1e-30 of its median or less, as numbers near the least one do, or
-- steps up at once, to 1e-6 of its median or less, stays there for a while, and goes on to further levels. (Beside an end
-  of the grid, and on less than 1e-6, the step may be a twentieth of the median: differences have a root there.)
+- steps up at once, to 1e-6 of its median or less, stays there for a while, and goes on to further levels. (Beside an
+  end of the grid, and on less than 1e-6, the step may be a twentieth of the median: differences have a root there.)
 
-A set on which both is the case, by different ends, is not told from zero either.
+One end of a stretch at which that is so is enough: how far the zeros go is not known then.
 """
 
 from __future__ import annotations

@@ -29,6 +29,10 @@ CLOSEST = 8
 """How many times looked at there are from one rise to the next, at the least, for each of them to be counted."""
 CERTIFIED = "certified"
 NOT_REPRESENTABLE = "not_representable"
+TOO_SMALL = "inconclusive"
+"""The verdict on a weight that is too small for float64 to tell whether it rises."""
+LEAST = 1e-315
+SMALL = 1e-300
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,13 @@ def analyse(
     on = _with_ends(w, on, rises)
     fault = _fault(on)
     reason = fault or _risen(rises, on.t) if fault or rises else "w is finite, not negative and nowhere rises with lam"
+    verdict = NOT_REPRESENTABLE if fault or rises else CERTIFIED
+    if verdict == CERTIFIED and np.median(on.v) < LEAST and on.v.max() < SMALL:
+        verdict = TOO_SMALL
+        reason = f"w underflows: at most {on.v.max():.3g}, it has too few digits in float64; multiply it by a constant"
     finite = _finite(on).v
     return Bound(
-        NOT_REPRESENTABLE if fault or rises else CERTIFIED,
+        verdict,
         reason,
         tuple(rises),
         _minorant(lam(on.t), on.v, bool(rises)),

@@ -66,7 +66,8 @@ class Resolution:
         within = (self.places >= t_range[0]) & (self.places <= t_range[1]) & np.isinf(self.lengths)
         lost = self.places[within & self.starved]
         if 2 * len(lost) > within.sum():
-            return f"u has too few digits for {100 * below:.3g} % of t, from {lost.min():.4g} to {lost.max():.4g}"
+            where = f"from {lost.min():.4g} to {lost.max():.4g}"
+            return f"u has too few digits for {100 * below:.3g} % of t, {where} (a stated density has them)"
         return f"for {100 * below:.3g} % of t the probability is not spread evenly at any length down to {FINEST:.2g}"
 
 

@@ -26,9 +26,11 @@ from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
 from reproflow.judge.objectives.integrability import mass
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
+from reproflow.judge.objectives.unseen import Unseen
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
+from reproflow.numerics.zero_sets import zero_sets
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
@@ -175,16 +177,18 @@ def _facts(
     t = _times(subject, t_range, span)
     negative = _widened(on_intervals.where(lambda t: subject.value(t) < 0, t), t, t_range)
     infinite = _widened(on_intervals.where(lambda t: np.isinf(subject.value(t)), t), t, t_range)
+    sets = zero_sets(subject.value, t)
     zero = on_intervals.joined(
-        on_intervals.clipped([*_widened(on_intervals.zeros(subject.value, t), t, t_range), *subject.gaps], t_range)
+        on_intervals.clipped([*_widened(sets.zero, t, t_range), *subject.gaps], t_range),
     )
+    unseen = Unseen.of(subject, _widened(sets.lost, t, t_range), sets.single, t, t_range)
     bound = bounds.analyse(subject.w, subject.lam, span, times=t[(t >= span[0]) & (t <= span[1])])
     times = np.union1d(t, bound.t)
     mean = mass(subject, t_range, times)
     law, halves = restatements.replacement(subject, mean, negative, t_range, times)
     return {
-        "admissible": verdicts.admissible(subject, mean, negative, zero, t_range),
-        "identified": verdicts.identified(negative, zero, infinite),
+        "admissible": verdicts.admissible(subject, mean, negative, zero, unseen, t_range),
+        "identified": verdicts.identified(negative, zero, infinite, unseen),
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),
@@ -201,8 +205,8 @@ def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str,
     law, halves = restatements.nothing(fault)
     bound = {"violation": None, "witness": None, "minorant": None, "resolution": 0, "advice": None, "flags": None}
     return {
-        "admissible": {"verdict": REFUTED, "mass": None, "reason": fault},
-        "identified": {"verdict": REFUTED, "zero_set": [], "reason": fault},
+        "admissible": {"verdict": REFUTED, "mass": None, "resolution": None, "reason": fault},
+        "identified": {"verdict": REFUTED, "zero_set": [], "unresolved": [], "reason": fault},
         "bound": {"verdict": NOT_REPRESENTABLE, **bound, "reason": fault},
         "canonical": {"lam": list(lam), "w": [None] * len(lam)},
         "curve": (CURVE, np.full(len(CURVE), np.nan)),
