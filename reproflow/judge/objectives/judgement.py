@@ -188,7 +188,9 @@ def _facts(
     law, halves = restatements.replacement(subject, mean, negative, t_range, times)
     return {
         "admissible": verdicts.admissible(subject, mean, negative, zero, unseen, t_range),
-        "identified": verdicts.identified(negative, zero, infinite, unseen),
+        "identified": moments.identified(subject, tokens, t_range, negative)
+        if tokens
+        else verdicts.identified(negative, zero, infinite, unseen),
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),

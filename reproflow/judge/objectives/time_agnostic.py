@@ -22,6 +22,7 @@ from scipy import special
 
 from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError
+from reproflow.foundation.verdicts import REFUTED, SUPPORTED
 from reproflow.judge.objectives.integrability import Mean, mean_of
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import cumulative, quadrature
@@ -78,6 +79,33 @@ def time_agnostic(
         return answer(tokens, NOT_REPRESENTABLE, "zero objective" if zero else f"a mean is not positive{note}")
     fit = nearest(k, y, tokens, m)
     return _judged(tokens, fit, note)
+
+
+def identified(subject: NumericObjective, tokens: int, span: Interval, negative: list[Interval]) -> dict[str, Any]:
+    """Whether such a network has one minimiser: it is trained at numbers of masked tokens k = 1..L, not at times.
+
+    Wherever t lies between noise and data all k occur, so a weight that is not negative trains each of them unless it
+    is zero, or the law never goes there. One that is negative somewhere has to have positive means y_k.
+    """
+    counts = np.arange(1, tokens + 1)
+    if negative:
+        k, y, _ = means(subject, tokens, span)
+        bad, why = k[y <= 0].tolist(), "the mean of w is not positive: the loss has no unique minimum there"
+    else:
+        # Of two tokens one is masked with the density 2 (1 - m), which is positive inside; of one, at m = 1 too.
+        inside, somewhere = (means(subject, length, span)[1] for length in (2, 1))
+        trained = counts > 0 if inside[:1].sum() > 0 else (counts == tokens) & (somewhere.sum() > 0)
+        bad, why = counts[~trained].tolist(), "w is zero wherever the time law goes: the network may do anything there"
+    all_of_them = f"every number of masked tokens, k = 1..{tokens} of {tokens},"
+    shown = all_of_them if len(bad) == tokens else f"k = {', '.join(map(str, bad[:6]))}{', ..' if len(bad) > 6 else ''}"
+    sound = f"{all_of_them} is trained, at whatever times, which the network is not told: the minimiser is unique"
+    return {
+        "verdict": REFUTED if bad else SUPPORTED,
+        "zero_set": [],
+        "unresolved": [],
+        "counts": {"tokens": tokens, "untrained": bad},
+        "reason": f"for {shown} {why}" if bad else sound,
+    }
 
 
 def _judged(tokens: int, fit: Fit, note: str) -> dict[str, Any]:
@@ -157,6 +185,9 @@ def means(subject: NumericObjective, tokens: int, span: Interval) -> tuple[np.nd
         return k, np.zeros(len(k)), m_range
     inside = () if form.by_quantile else tuple(end for gap in subject.gaps for end in gap if span[0] < end < span[1])
     ends = cumulative.resolved(form.f, cumulative.edges(*form.span, form.octaves, inside))
+    if form.by_quantile:
+        some = np.unique([1, (tokens + 1) // 2, tokens])
+        ends = cumulative.resolved(lambda x: _seen(subject, form, x, tokens, some).sum(0), ends)
     x = cumulative.nodes(ends[:-1], ends[1:]).ravel()
     rate = np.nan_to_num(form.f(x), posinf=0.0) * (0.5 * np.diff(ends)[:, None] * KRONROD_WEIGHTS).ravel()
     total = np.concatenate(
