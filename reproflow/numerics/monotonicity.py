@@ -136,8 +136,12 @@ def _locate(f: Function, on: Sampled, index: np.ndarray, sign: int) -> np.ndarra
         tied = v >= v.max(1, keepdims=True) - slack[:, None]
         place = t.shape[1] - 1 - tied[:, ::-1].argmax(1) if sign < 0 else tied.argmax(1)
         best = np.take_along_axis(t, place[:, None], axis=1)[:, 0]
-        low = np.where(t < best[:, None], t, low[:, None]).max(1)
-        high = np.where(t > best[:, None], t, high[:, None]).min(1)
+        # A node that rounding alone keeps apart from the best one is no neighbour.
+        apart = 1e-3 * (high - low)[:, None]
+        low, high = (
+            np.where(t < best[:, None] - apart, t, low[:, None]).max(1),
+            np.where(t > best[:, None] + apart, t, high[:, None]).min(1),
+        )
     for end in (on.t[0], on.t[-1]):
         best = np.where(np.abs(best - end) < SNAP, end, best)
     return best

@@ -18,7 +18,7 @@ f on a grid of its own passes that grid, and wherever f bends between its times,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,9 +29,10 @@ Function = Callable[[np.ndarray], np.ndarray]
 OCTAVES = (50, 40)  # towards 0 numbers keep their digits, towards 1 they do not
 NEAR = 34  # a pole's place inside is known to 1e-16: nearer than 1e-11, distances to it have too few digits
 RUNGS = 20  # for the slope of a ladder
+PATTERN = np.mod((np.arange(16) + 0.5) * 0.6180339887498949, 1)  # places between two rungs, as logarithms
 PIECES = 2048  # at least, so that no feature wider than 5e-4 is passed over
 MARGIN = 0.01
-NOISY = 0.01  # the standard error of a slope above which it is no power's
+NOISY = 1e-3  # the standard error of a slope above which it is no power's
 ROUNDING = 1e-5
 TOLERANCE = 1e-10
 UNRESOLVED = 1e-3
@@ -55,8 +56,9 @@ class Pole:
 class Integral:
     """Its value (infinite where it diverges), the verdict of its worst pole, and the exponents at ends and poles.
 
-    `error` is how much of it halving has left unresolved, and `unresolved` a place where, None where that is too little
-    to matter: where it is set the verdict is inconclusive, unless a pole is infinite.
+    `error` is how much of it is not known: what halving has left unresolved, and what lies beyond the ladders where f
+    swings. `unresolved` is a place where halving broke off, None where too little was left there to matter: where it is
+    set the verdict is inconclusive, unless a pole is infinite.
     """
 
     value: float
@@ -100,6 +102,7 @@ def integral(
     verdicts = [pole.verdict for pole in poles] + ["inconclusive"] * (unresolved is not None)
     verdict = next((v for v in ("infinite", "inconclusive") if v in verdicts), "finite")
     value = np.inf if verdict == "infinite" else float(sum(part.value for part in parts))
+    error += sum(part.tail_error for part in parts)
     return Integral(value, "infinite" if np.isinf(value) else verdict, poles, float(error), unresolved)
 
 
@@ -121,7 +124,10 @@ def bends(f: Function, t: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Part:
-    """The integral over one interval: `error` of its `size` is not resolved, at `rough`."""
+    """The integral over one interval: `error` of its `size` is not resolved, at `rough`.
+
+    `tail_error` is how far what lies beyond the ladders may be off.
+    """
 
     value: float
     poles: tuple[Pole, ...]
@@ -129,6 +135,7 @@ class _Part:
     error: float = 0.0
     rough: float | None = None
     poles_inside: tuple[float, ...] = ()
+    tail_error: float = 0.0
 
 
 def _part(f: Function, low: float, high: float, octaves: tuple[int, int], seen: np.ndarray) -> _Part:
@@ -137,12 +144,16 @@ def _part(f: Function, low: float, high: float, octaves: tuple[int, int], seen: 
     left = low + width * _ladder(_depth(low, width, octaves[0]))
     right = high - width * _ladder(_depth(high, width, octaves[1]))
     with np.errstate(all="ignore"):
-        poles, tails = zip(*(_end(f, x, end) for x, end in ((left, low), (right, high))), strict=True)
+        ends = [_end(f, x, end) for x, end in ((left, low), (right, high))]
+        poles = tuple(pole for pole, _, _ in ends)
         if any(pole.verdict == "infinite" for pole in poles):
             return _Part(np.inf, poles)
         middle = np.concatenate([np.linspace(low, high, PIECES + 1), seen])
         middle = middle[(middle > left[-1]) & (middle < right[-1])]
-        return _adaptive(f, np.unique(np.concatenate([left, middle, right])), (low, high), poles, sum(tails))
+        found = _adaptive(f, np.unique(np.concatenate([left, middle, right])), (low, high), poles)
+    return replace(
+        found, value=found.value + sum(tail for _, tail, _ in ends), tail_error=sum(error for _, _, error in ends)
+    )
 
 
 def _depth(end: float, width: float, octaves: int) -> int:
@@ -155,18 +166,32 @@ def _ladder(octaves: int) -> np.ndarray:
     return 2.0 ** -np.linspace(1, octaves, max(octaves, RUNGS))
 
 
-def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float]:
-    """The pole at an end, and the integral from the ladder's last step to the end (0 unless it is finite)."""
-    values, steps = np.abs(f(ladder)), np.abs(ladder - end)
-    exponent, limit, doubt = _exponents(np.log2(steps), np.log2(values))
+def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float, float]:
+    """The pole at an end, and the integral from the ladder's last step to the end (0 unless it is finite) to an error.
+
+    f goes by its mean between two rungs, at places of one pattern, in which an oscillation faster than the ladder is
+    averaged; a power has the same slope at any.
+    """
+    steps = np.abs(ladder - end)
+    between = np.exp2(np.log2(steps[:-1, None]) + (np.log2(steps[1:]) - np.log2(steps[:-1]))[:, None] * PATTERN)
+    sign = 1.0 if ladder[0] > end else -1.0
+    values = f((end + sign * between).ravel()).reshape(between.shape)
+    finite = np.isfinite(values)
+    size = np.where(finite, np.abs(values), 0.0).sum(1) / np.maximum(finite.sum(1), 1)
+    size[~finite.any(1)] = np.inf
+    exponent, limit, doubt = _exponents(np.log2(steps[:-1]), np.log2(size))
     powers = doubt <= NOISY and exponent <= -1 + ROUNDING and limit <= -1 + MARGIN / 5
-    if powers or exponent + 3 * doubt <= -1:
-        return Pole(end, exponent, "infinite"), 0.0
+    if powers or max(exponent, limit) + 3 * doubt <= -1 - MARGIN:
+        return Pole(end, exponent, "infinite"), 0.0, 0.0
     if min(exponent, limit) - 3 * doubt < -1 + MARGIN:
-        return Pole(end, exponent, "inconclusive"), 0.0
+        return Pole(end, exponent, "inconclusive"), 0.0, 0.0
     if not np.isfinite(exponent):
-        return Pole(end, exponent, "finite"), 0.0
-    return Pole(end, exponent, "finite"), float(f(ladder[-1:])[0] * steps[-1] / (1 + exponent))
+        return Pole(end, exponent, "finite"), 0.0, 0.0
+    last = values[-1] * (steps[-1] / between[-1]) ** exponent
+    last = last[np.isfinite(last)]
+    tail = float(last.mean() * steps[-1] / (1 + exponent)) if len(last) else 0.0
+    error = 3 * doubt / (1 + exponent) + (float(last.std() / abs(last.mean())) if tail else 0.0)
+    return Pole(end, exponent, "finite"), tail, abs(tail) * min(error, 1.0)
 
 
 def _exponents(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
@@ -183,7 +208,7 @@ def _exponents(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     late = _median_slope(x_late, y_late)
     early = _median_slope(x[last // 5 : last * 3 // 5], y[last // 5 : last * 3 // 5])
     whole = np.isfinite(y_late)
-    doubt = float(np.std(y_late[whole] - late * x_late[whole]) / (np.std(x_late) * np.sqrt(whole.sum())))
+    doubt = float(np.std((y_late - late * x_late)[whole]) / (np.std(x_late) * np.sqrt(whole.sum())))
     return late, 2 * late - early, doubt
 
 
@@ -194,9 +219,7 @@ def _median_slope(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.median(slopes)) if len(slopes) else 0.0
 
 
-def _adaptive(
-    f: Function, edges: np.ndarray, ends: tuple[float, float], poles: tuple[Pole, ...], tails: float
-) -> _Part:
+def _adaptive(f: Function, edges: np.ndarray, ends: tuple[float, float], poles: tuple[Pole, ...]) -> _Part:
     """The integral over the edges' span, and the place of a pole if halving does not resolve the function."""
     low, high = edges[:-1], edges[1:]
     value, error, peak, infinite = _rule(f, low, high)
@@ -214,16 +237,16 @@ def _adaptive(
         tiny = high - low <= 8 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
         if tiny.any():
             place = float(peak[tiny][np.argmax(np.abs(f(peak[tiny])))])
-            return _Part(done + tails, poles, size, np.inf, place, (place,))
+            return _Part(done, poles, size, np.inf, place, (place,))
         if not len(low):
-            return _Part(float(done + tails), poles, size)
+            return _Part(float(done), poles, size)
         if 2 * len(low) > LARGEST:
             break
         middle = 0.5 * (low + high)
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
         value, error, peak, infinite = _rule(f, low, high)
     left = np.where(np.isfinite(error), error, np.inf)
-    total = float(done + tails + value[np.isfinite(value)].sum())
+    total = float(done + value[np.isfinite(value)].sum())
     return _Part(total, poles, size, float(left.sum()), float(peak[left.argmax()]))
 
 

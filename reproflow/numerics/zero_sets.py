@@ -95,4 +95,5 @@ def _steps(
 def _single(positive: np.ndarray) -> bool:
     """Whether these numbers have no more digits than single precision, and are no mere constants."""
     some = positive[:: max(1, len(positive) // SAMPLES)]
-    return bool(len(np.unique(some)) >= FEWEST and (some == some.astype(np.float32)).all())
+    with np.errstate(over="ignore"):
+        return bool(len(np.unique(some)) >= FEWEST and (some == some.astype(np.float32)).all())
