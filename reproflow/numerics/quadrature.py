@@ -169,17 +169,13 @@ def _ladder(octaves: int) -> np.ndarray:
 def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float, float]:
     """The pole at an end, and the integral from the ladder's last step to the end (0 unless it is finite) to an error.
 
-    f goes by its mean between two rungs, at places of one pattern, in which an oscillation faster than the ladder is
-    averaged; a power has the same slope at any.
+    Where the values on the ladder are no power's, f goes by its means between rungs.
     """
-    steps = np.abs(ladder - end)
-    between = np.exp2(np.log2(steps[:-1, None]) + (np.log2(steps[1:]) - np.log2(steps[:-1]))[:, None] * PATTERN)
-    sign = 1.0 if ladder[0] > end else -1.0
-    values = f((end + sign * between).ravel()).reshape(between.shape)
-    finite = np.isfinite(values)
-    size = np.where(finite, np.abs(values), 0.0).sum(1) / np.maximum(finite.sum(1), 1)
-    size[~finite.any(1)] = np.inf
-    exponent, limit, doubt = _exponents(np.log2(steps[:-1]), np.log2(size))
+    values, steps = f(ladder), np.abs(ladder - end)
+    exponent, limit, doubt = _exponents(np.log2(steps), np.log2(np.abs(values)))
+    last, away = values[-1:], steps[-1:]
+    if doubt > NOISY:
+        (exponent, limit, doubt), last, away = _by_means(f, ladder, end)
     powers = doubt <= NOISY and exponent <= -1 + ROUNDING and limit <= -1 + MARGIN / 5
     if powers or max(exponent, limit) + 3 * doubt <= -1 - MARGIN:
         return Pole(end, exponent, "infinite"), 0.0, 0.0
@@ -187,11 +183,27 @@ def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float, floa
         return Pole(end, exponent, "inconclusive"), 0.0, 0.0
     if not np.isfinite(exponent):
         return Pole(end, exponent, "finite"), 0.0, 0.0
-    last = values[-1] * (steps[-1] / between[-1]) ** exponent
-    last = last[np.isfinite(last)]
-    tail = float(last.mean() * steps[-1] / (1 + exponent)) if len(last) else 0.0
-    error = 3 * doubt / (1 + exponent) + (float(last.std() / abs(last.mean())) if tail else 0.0)
-    return Pole(end, exponent, "finite"), tail, abs(tail) * min(error, 1.0)
+    beyond = last * (steps[-1] / away) ** exponent * steps[-1] / (1 + exponent)
+    beyond = beyond[np.isfinite(beyond)] if len(last) > 1 else beyond
+    tail = float(beyond.mean()) if len(beyond) else 0.0
+    error = float(beyond.std()) if len(beyond) else 0.0
+    return Pole(end, exponent, "finite"), tail, min(error + 3 * doubt / (1 + exponent) * abs(tail), abs(tail))
+
+
+def _by_means(
+    f: Function, ladder: np.ndarray, end: float
+) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
+    """The exponents of the means of |f| between rungs, and f and the distances from the end between the last two.
+
+    The places between two rungs are of one pattern, so that a power has its slope, and an oscillation is averaged.
+    """
+    logs = np.log2(np.abs(ladder - end))
+    t = end + np.sign(ladder[0] - end) * np.exp2(logs[:-1, None] + np.diff(logs)[:, None] * PATTERN)
+    values, away = f(t.ravel()).reshape(t.shape), np.abs(t - end)
+    finite = np.isfinite(values)
+    size = np.where(finite, np.abs(values), 0.0).sum(1) / np.maximum(finite.sum(1), 1)
+    size[~finite.any(1)] = np.inf
+    return _exponents(np.log2(away).mean(1), np.log2(size)), values[-1], away[-1]
 
 
 def _exponents(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
