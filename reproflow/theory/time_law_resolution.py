@@ -32,7 +32,6 @@ UNSEEN = 0.01
 EVEN = 4e-3
 PLENTY = 4096.0
 FEWEST = 64.0
-GOLDEN = 0.5 * (5**0.5 - 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,8 @@ class Resolution:
 @functools.lru_cache(maxsize=256)
 def resolution(law: TimeLaw) -> Resolution:
     """How fine a law has been seen outside of its gaps, which are no question of resolution."""
-    places = (np.arange(PLACES) + GOLDEN) / PLACES
+    # At random in equal parts: places in step with a comb would all lie in its teeth.
+    places = (np.arange(PLACES) + np.random.default_rng(0).uniform(size=PLACES)) / PLACES
     if law.entry.meta.get("density") and bool((law.density(torch.from_numpy(places)) > 0).all()):
         return Resolution(places, np.full(PLACES, 1.0 / POINTS), np.zeros(PLACES, dtype=bool), True)
     places = places[~inside(gaps(law), torch.from_numpy(places)).numpy()]
