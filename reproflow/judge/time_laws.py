@@ -2,8 +2,9 @@ r"""Judging a time law: is its quantile map one, and does the law reach every ti
 
 `valid` asks whether the map Q from u in (0, 1) to t is non-decreasing, into [0, 1]. `dominates_lebesgue` asks whether
 every set of times of positive length has positive probability, as Lemma 4.7 of 000 wants: atoms (flat pieces of Q) do
-no harm, a gap (a jump of Q, or what it leaves out at an end) refutes it, and a law of atoms alone is all gap. The
-density is :math:`\pi(t) = 1/Q'(Q^{-1}(t))`.
+no harm, a gap (a jump of Q, or what it leaves out at an end) refutes it, and a law of atoms alone is all gap. Without a
+gap it is supported at the resolution at which the probability was seen to be spread evenly
+(`theory.time_law_resolution`). The density is :math:`\pi(t) = 1/Q'(Q^{-1}(t))`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import time_law_gaps
+from reproflow.theory import time_law_gaps, time_law_resolution
+from reproflow.theory.time_law_resolution import Resolution
 from reproflow.theory.times import GAP, TimeLaw, get_time_law
 
 AT = tuple(k / 10 for k in range(1, 10))
@@ -75,7 +77,7 @@ def time(spec: str | Spec) -> TimeJudgement:
     return TimeJudgement(
         spec=str(spec),
         valid=valid,
-        dominates_lebesgue=_dominates(gaps, atoms, sampled) if good else _undefined(valid),
+        dominates_lebesgue=_dominates(law, gaps, atoms, sampled) if good else _undefined(valid),
         atoms=[{"t": place, "mass": mass} for place, mass in atoms],
         density_at={"t": list(AT), "pi": pi},
         seconds=round(clock.monotonic() - started, 3),
@@ -176,24 +178,50 @@ def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:
 
 
 def _dominates(
-    gaps: tuple[Interval, ...], atoms: list[tuple[float, float]], sampled: monotonicity.Sampled
+    law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]], sampled: monotonicity.Sampled
 ) -> dict[str, Any]:
     """The verdict on the gaps: `gap` is the longest, `gaps` all of them."""
     beside = f"; {_atom_words(atoms)}" if atoms else ""
     if not gaps:
-        words = "no gap longer than 1e-9: every set of times of positive length has positive probability"
-        return {"verdict": SUPPORTED, "gap": None, "gaps": [], "reason": words + beside}
+        return _seen(time_law_resolution.resolution(law), beside)
     if not atoms and bool((sampled.v == sampled.v.astype(np.float32)).all()):
         words = "the map is computed in single precision, whose steps are gaps themselves; u is float64, keep it so"
-        return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], "reason": words}
+        return _answer(INCONCLUSIVE, words)
     length = sum(high - low for low, high in gaps)
     shown = ", ".join(_told(*gap) for gap in gaps[:3])
     shown += f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
     words = f"never draws t in {shown} (length {length:.4g})"
     if math.isclose(length, 1.0, abs_tol=1e-6):
         words = "a law of atoms alone: it is all gap"
-    longest = max(gaps, key=lambda gap: gap[1] - gap[0])
-    return {"verdict": REFUTED, "gap": list(longest), "gaps": [list(gap) for gap in gaps], "reason": words + beside}
+    return _answer(REFUTED, words + beside, gaps)
+
+
+def _seen(seen: Resolution, beside: str) -> dict[str, Any]:
+    """The verdict on a law without gaps: as fine as it has been seen."""
+    length, below = seen.within((0.0, 1.0))
+    if length is None:
+        words = f"no gap longer than 1e-9, but {seen.text((0.0, 1.0))}: sets that are never drawn may lie there"
+        return _answer(INCONCLUSIVE, words + beside, (), None, below)
+    words = f"every set of positive length has positive probability, {seen.text((0.0, 1.0))}: no gap longer than 1e-9"
+    return _answer(SUPPORTED, words + beside, (), length, below)
+
+
+def _answer(
+    verdict: str | None,
+    reason: str,
+    gaps: tuple[Interval, ...] = (),
+    resolution: float | None = None,
+    below: float | None = None,
+) -> dict[str, Any]:
+    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
+    return {
+        "verdict": verdict,
+        "gap": longest and list(longest),
+        "gaps": [list(gap) for gap in gaps],
+        "resolution": resolution,
+        "below_resolution": below,
+        "reason": reason,
+    }
 
 
 def _told(low: float, high: float) -> str:
@@ -208,7 +236,7 @@ def _atom_words(atoms: list[tuple[float, float]]) -> str:
 
 
 def _undefined(valid: dict[str, Any]) -> dict[str, Any]:
-    return {"verdict": None, "gap": None, "gaps": [], "reason": f"no time law: {valid['reason']}"}
+    return _answer(None, f"no time law: {valid['reason']}")
 
 
 def _density(law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]]) -> list[float | str | None]:

@@ -26,9 +26,11 @@ from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
 from reproflow.judge.objectives.integrability import mass
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
+from reproflow.judge.objectives.unseen import Unseen
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
+from reproflow.numerics.zero_sets import zero_sets
 from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
@@ -36,7 +38,6 @@ from reproflow.theory.objective import Objective, get_objective
 
 LAM = tuple(float(lam) for lam in range(-6, 7))
 CURVE = np.linspace(-10, 10, 201)
-POINTS = 100_001
 DEFAULT_PATH = "linear"
 
 
@@ -172,19 +173,24 @@ def _facts(
     subject: NumericObjective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
 ) -> dict[str, Any]:
     t_range = given or WHOLE
-    t = _times(subject, t_range)
+    span = _span(subject, bound_range)
+    t = _times(subject, t_range, span)
     negative = _widened(on_intervals.where(lambda t: subject.value(t) < 0, t), t, t_range)
     infinite = _widened(on_intervals.where(lambda t: np.isinf(subject.value(t)), t), t, t_range)
+    sets = zero_sets(subject.value, t)
     zero = on_intervals.joined(
-        on_intervals.clipped([*_widened(on_intervals.zeros(subject.value, t), t, t_range), *subject.gaps], t_range)
+        on_intervals.clipped([*_widened(sets.zero, t, t_range), *subject.gaps], t_range),
     )
-    low, high = (min(max(end, 1e-12), 1 - 1e-12) for end in bound_range)
-    bound = bounds.analyse(subject.w, subject.lam, (low, max(min(high, subject.resolved), 0.5 * (low + high))))
-    mean = mass(subject, t_range)
-    law, halves = restatements.replacement(subject, mean, negative, t_range)
+    unseen = Unseen.of(subject, _widened(sets.lost, t, t_range), sets.single, t, t_range)
+    bound = bounds.analyse(subject.w, subject.lam, span, times=t[(t >= span[0]) & (t <= span[1])])
+    times = np.union1d(t, bound.t)
+    mean = mass(subject, t_range, times)
+    law, halves = restatements.replacement(subject, mean, negative, t_range, times)
     return {
-        "admissible": verdicts.admissible(subject, mean, negative, zero, t_range),
-        "identified": verdicts.identified(negative, zero, infinite),
+        "admissible": verdicts.admissible(subject, mean, negative, zero, unseen, t_range),
+        "identified": moments.identified(subject, tokens, t_range, negative)
+        if tokens
+        else verdicts.identified(negative, zero, infinite, unseen),
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),
@@ -201,8 +207,8 @@ def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str,
     law, halves = restatements.nothing(fault)
     bound = {"violation": None, "witness": None, "minorant": None, "resolution": 0, "advice": None, "flags": None}
     return {
-        "admissible": {"verdict": REFUTED, "mass": None, "reason": fault},
-        "identified": {"verdict": REFUTED, "zero_set": [], "reason": fault},
+        "admissible": {"verdict": REFUTED, "mass": None, "resolution": None, "reason": fault},
+        "identified": {"verdict": REFUTED, "zero_set": [], "unresolved": [], "reason": fault},
         "bound": {"verdict": NOT_REPRESENTABLE, **bound, "reason": fault},
         "canonical": {"lam": list(lam), "w": [None] * len(lam)},
         "curve": (CURVE, np.full(len(CURVE), np.nan)),
@@ -214,9 +220,17 @@ def _no_facts(fault: str, lam: Sequence[float], tokens: int | None) -> dict[str,
     }
 
 
-def _times(subject: NumericObjective, t_range: Interval) -> np.ndarray:
-    """Where zeros and negative values are looked for: uniform in t, and closer and closer to both ends."""
-    t = np.concatenate([np.linspace(*t_range, POINTS), subject.ladder])
+def _span(subject: NumericObjective, bound_range: Interval) -> Interval:
+    """The range of the bound, as far as numbers go."""
+    low, high = (min(max(end, 1e-12), 1 - 1e-12) for end in bound_range)
+    return low, max(min(high, subject.resolved), 0.5 * (low + high))
+
+
+def _times(subject: NumericObjective, t_range: Interval, span: Interval) -> np.ndarray:
+    """The times at which everything is looked at: the bound's, uniform ones beyond, and ever closer to both ends."""
+    uniform = np.linspace(*t_range, bounds.POINTS)
+    beyond = uniform[(uniform < span[0]) | (uniform > span[1])]
+    t = np.concatenate([bounds.grid(subject.lam, span, bounds.POINTS), beyond, subject.ladder])
     first, last = max(t_range[0], subject.ladder[0]), min(t_range[1], subject.ladder[-1])
     return np.unique(t[(t >= first) & (t <= last)])
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from reproflow.foundation import registry
-from reproflow.judge.objectives.integrability import mean_of
+from reproflow.judge.objectives.integrability import looked_at, mean_of
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import cumulative
 from reproflow.numerics.cumulative import Cumulative
@@ -35,11 +35,16 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 
 def replacement(
-    subject: NumericObjective, mean: Integral, negative: list[Interval], t_range: Interval
+    subject: NumericObjective,
+    mean: Integral,
+    negative: list[Interval],
+    t_range: Interval,
+    times: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The time law that would replace the weight, and the shares of E[c] on both halves of time.
 
-    Where there is none, K, t, density and quantiles are None, and `reason` says why.
+    `times` are those that have been looked at. Where there is no such law, K, t, density and quantiles are None, and
+    `reason` says why.
     """
     why = _hindrance(mean, negative)
     if why:
@@ -47,7 +52,8 @@ def replacement(
     form = mean_of(subject, t_range)
     inner = tuple(pole.place for pole in mean.poles[1:-1])
     exponents = mean.poles[0].exponent, mean.poles[-1].exponent
-    below = cumulative.cumulative(form.f, form.span, form.octaves, exponents, inner)
+    seen = looked_at(subject, form, times)
+    below = cumulative.cumulative(form.f, form.span, form.octaves, exponents, inner, seen)
     quantiles = below.quantile(SHARES)
     if form.by_quantile:
         quantiles = subject.quantile(quantiles)
