@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from reproflow.cli import check_levels_terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
 ROWS = 9
 COLUMNS = 61
 STYLES = {
-    "supported": "bold green", "certified": "bold green", "inconclusive": "bold yellow",
+    "supported": "bold green", "certified": "bold green", "same": "bold green", "inconclusive": "bold yellow",
     "refuted": "bold red", "not_representable": "bold red", "falsified": "bold red",
+    "different": "bold red",
 }  # fmt: skip
 DECADES = 6.0
 BAR = "▇"
@@ -175,12 +178,18 @@ def _more_on_divergence(found: DivergenceJudgement) -> list[tuple[str, str]]:
 # By the name of the judgement's class: the line beside the spec, the plot, and what stands below it.
 _ABOUT: dict[str, Callable[[Any], str]] = {
     "Judgement": _about_weighting,
+    "LevelsJudgement": check_levels_terminal.about,
     "PathJudgement": lambda found: f"{found.process} path",
     "TimeJudgement": lambda found: "time law",
     "DivergenceJudgement": lambda found: "divergence",
 }
-_PLOTS: dict[str, Callable[[Any], list[Text]]] = {"Judgement": _plot, "TimeJudgement": _density_plot}
+_PLOTS: dict[str, Callable[[Any], list[Text]]] = {
+    "Judgement": _plot,
+    "LevelsJudgement": check_levels_terminal.plot,
+    "TimeJudgement": _density_plot,
+}
 _MORE: dict[str, Callable[[Any], list[tuple[str, str]]]] = {
     "Judgement": _more_on_weighting,
+    "LevelsJudgement": check_levels_terminal.more,
     "DivergenceJudgement": _more_on_divergence,
 }

@@ -69,6 +69,24 @@ def _laws(axes: Axes, found: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _levels(found: Any) -> tuple[Figure, str]:
+    figure, [[left, right]] = panels(1, 2, 2.9)
+    index = np.array(found.canonical["index"])
+    w = np.array([value if isinstance(value, float) else np.nan for value in found.canonical["w"]])
+    for piece in (found.bound["violation"] or {"intervals": []})["intervals"]:
+        left.axvspan(min(piece["levels"]), max(piece["levels"]), color=RISES, alpha=0.15, lw=0)
+    left.plot(index, np.where(w > 0, w, np.nan), color=FALLS, marker=".", ms=3, lw=0.8)
+    left.set(title="canonical weight of a level", xlabel="index", yscale="log" if (w > 0).any() else "linear")
+    if found.replacement["probability"]:
+        right.plot(found.replacement["index"], found.replacement["probability"], color=FALLS, lw=1)
+    right.set(title="law in place of the weight", xlabel="index")
+    right.set_ylim(bottom=0)
+    return figure, (
+        "Left: the weight of every level relative to its term of the discrete ELBO, by the table's index; shaded where "
+        "it rises towards the data. Right: the law over levels that would replace the weight by Lemma 4.7."
+    )
+
+
 def _path(found: Any) -> tuple[Figure, str]:
     figure, [[left, right]] = panels(1, 2, 2.7)
     path = get_path(found.spec, found.process)
@@ -119,6 +137,7 @@ def _values(function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
 
 _FIGURES: dict[str, Callable[[Any], tuple[Figure, str]]] = {
     "Judgement": _weighting,
+    "LevelsJudgement": _levels,
     "PathJudgement": _path,
     "TimeJudgement": _time,
     "DivergenceJudgement": _divergence,
