@@ -47,7 +47,8 @@ def show(found: Any) -> None:
 
 def about(found: Any) -> str:
     """What kind of thing was judged, and with what beside it."""
-    return _ABOUT.get(type(found).__name__, lambda _: "")(found)
+    direction = f"; your functions run {found.time_runs}" if getattr(found, "time_runs", "")[:4] == "data" else ""
+    return _ABOUT.get(type(found).__name__, lambda _: "")(found) + direction
 
 
 def more(found: Any) -> list[tuple[str, str]]:
@@ -79,13 +80,16 @@ def _columns() -> Table:
 def _more_on_weighting(found: Judgement) -> list[tuple[str, str]]:
     equal = [" ".join(dict.fromkeys(_named(each))) for each in found.equivalent]
     shown = "; ".join(equal[:6]) + (f"; and {len(equal) - 6} more (see --json)" if len(equal) > 6 else "")
-    rows = [("same as", shown or "none of the registered combinations"), *_restated(found)]
+    rows = [("warning", each) for each in found.warnings]
+    rows += [("same as", shown or "none of the registered combinations"), *_restated(found)]
     if found.bound["advice"]:
         rows.append(("to certify", found.bound["advice"]["text"]))
     if found.bound["flags"]:
         constant = found.bound["flags"]["c_w"]
         rows.append(("constant", constant["reason"]))
         rows.append(("noise end", found.bound["flags"]["noise_end"]["reason"]))
+    if found.sigma_data:
+        rows.append(("data", found.sigma_data["reason"]))
     return [*rows, ("variance", found.variance["reason"]), *_trained(found)]
 
 
@@ -191,5 +195,6 @@ _PLOTS: dict[str, Callable[[Any], list[Text]]] = {
 _MORE: dict[str, Callable[[Any], list[tuple[str, str]]]] = {
     "Judgement": _more_on_weighting,
     "LevelsJudgement": check_levels_terminal.more,
+    "PathJudgement": lambda found: [("warning", each) for each in found.warnings],
     "DivergenceJudgement": _more_on_divergence,
 }

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reproflow.judge.divergences.judgement import DivergenceJudgement, divergence
     from reproflow.judge.levels.judgement import LevelsJudgement, chain
+    from reproflow.judge.objectives.asked import Against
     from reproflow.judge.objectives.judgement import Judgement, objective, weighting
     from reproflow.judge.paths.judgement import PathJudgement, path
     from reproflow.judge.time_laws import TimeJudgement, time
     from reproflow.judge.training.plan import SEEDS, Plan
 
 _HOMES = {
+    "Against": "objectives.asked",
     "DivergenceJudgement": "divergences.judgement",
     "Judgement": "objectives.judgement",
     "LevelsJudgement": "levels.judgement",
@@ -38,6 +40,7 @@ _HOMES = {
 
 __all__ = [
     "SEEDS",
+    "Against",
     "DivergenceJudgement",
     "Judgement",
     "LevelsJudgement",

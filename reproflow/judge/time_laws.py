@@ -26,7 +26,7 @@ from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import time_law_gaps
+from reproflow.theory import time_direction, time_law_gaps
 from reproflow.theory.times import GAP, TimeLaw, get_time_law
 
 AT = tuple(k / 10 for k in range(1, 10))
@@ -46,6 +46,7 @@ class TimeJudgement:
     atoms: list[dict[str, float]]
     density_at: dict[str, Any]
     seconds: float
+    time_runs: str = time_direction.NOISE_TO_DATA
 
     def as_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can hold: an infinite density is "inf", one that does not exist is null."""
@@ -60,13 +61,16 @@ class TimeJudgement:
         return 5 if INCONCLUSIVE in verdicts else 3
 
 
-def time(spec: str | Spec) -> TimeJudgement:
+def time(spec: str | Spec, time_runs: str | None = None) -> TimeJudgement:
     """The judgement on a time law: a registered name, `FILE.py:FUNCTION` or an expression in u.
+
+    With `time_runs` "data-to-noise" a function or an expression has the data at t = 0; the answer has it at t = 1.
 
     Raises `UsageError` for a spec that cannot be used, and for a map that is NaN, of another shape, random, or raises.
     """
     started = clock.monotonic()
-    law = get_time_law(spec, fine=True)
+    law, turn = get_time_law(spec, fine=True), time_direction.is_turned(time_runs)
+    law = time_direction.turned_law(law) if turn and not law.is_registered else law
     sampled = _sampled(law)
     valid = _valid(sampled)
     good = valid["verdict"] == SUPPORTED
@@ -79,6 +83,7 @@ def time(spec: str | Spec) -> TimeJudgement:
         atoms=[{"t": place, "mass": mass} for place, mass in atoms],
         density_at={"t": list(AT), "pi": pi},
         seconds=round(clock.monotonic() - started, 3),
+        time_runs=time_runs or time_direction.NOISE_TO_DATA,
     )
 
 
