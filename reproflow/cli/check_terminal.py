@@ -196,5 +196,6 @@ _MORE: dict[str, Callable[[Any], list[tuple[str, str]]]] = {
     "Judgement": _more_on_weighting,
     "LevelsJudgement": check_levels_terminal.more,
     "PathJudgement": lambda found: [("warning", each) for each in found.warnings],
+    "TimeJudgement": lambda found: [("known from", found.source["reason"])] if found.source else [],
     "DivergenceJudgement": _more_on_divergence,
 }

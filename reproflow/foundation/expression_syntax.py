@@ -23,6 +23,7 @@ VARIABLES = {
     "time": ("u",),
     "path": ("t",),
     "snr": ("t",),
+    "density": ("t",),
     "divergence": ("a", "b", "t", "x"),
 }
 # Function -> the numbers of arguments it takes.

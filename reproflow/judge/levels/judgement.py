@@ -18,13 +18,13 @@ import torch
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.tables import Table, table
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.laws import time_law
 from reproflow.judge.levels import equal, restatements, schedule, verdicts
 from reproflow.judge.levels.schedule import Levels
 from reproflow.judge.levels.weights import CHAINS, LevelWeights, level_weights
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes.base import facts
-from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import check_prediction, get_weighting
 
 PLAIN = "eps"
@@ -185,7 +185,7 @@ def _probability(time: str | Table, levels: Levels) -> np.ndarray:
         if not (np.isfinite(value).all() and (value >= 0).all() and value.sum() > 0):
             raise UsageError(f"table {time.name!r} is no law over the levels: numbers from 0 on are needed, not all 0.")
         return value / value.sum()
-    law = get_time_law(time, fine=True)
+    law = time_law(time, fine=True)
     edges = torch.from_numpy(np.concatenate([[1.0], levels.t]).clip(0.0, 1.0))
     below = np.ones(len(edges))
     inner = (edges > 0) & (edges < 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reproflow.foundation.specs import Spec
+from reproflow.judge.laws import time_law
 from reproflow.theory import time_direction
-from reproflow.theory.objective import Objective, get_objective
+from reproflow.theory.objective import Objective
+from reproflow.theory.paths import get_path
+from reproflow.theory.weightings import get_weighting
 
 DEFAULT_PATH = "linear"
 
@@ -30,5 +33,7 @@ def of_specs(
     time_runs: str | None,
 ) -> Objective:
     """The objective of these specs, in this package's time. Raises `UsageError` for one that cannot be used."""
-    found = get_objective(path or DEFAULT_PATH, time, weighting, process, target or "")
-    return time_direction.turned(found) if time_direction.is_turned(time_runs) else found
+    turn = time_direction.is_turned(time_runs)
+    law = time_law(time, turned=turn)
+    found = Objective(get_path(path or DEFAULT_PATH, process), law, get_weighting(weighting, process, target or ""))
+    return replace(time_direction.turned(found), time=law) if turn else found

@@ -21,7 +21,8 @@ import torch
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
-from reproflow.judge.objectives import data_scale, gradient_identity, restatements, sameness, verdicts
+from reproflow.judge import drawn_laws
+from reproflow.judge.objectives import data_scale, drawn_verdicts, gradient_identity, restatements, sameness, verdicts
 from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
 from reproflow.judge.objectives.asked import Against, of_specs
@@ -168,6 +169,8 @@ def objective(
     moments.check_tokens(tokens, time_agnostic, subject.process)
     fault = numeric.fault()
     facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens, sigma_data)
+    if not fault and (drawn := drawn_verdicts.draws_of(numeric)):
+        facts |= drawn_verdicts.revised(numeric, drawn, facts)
     compared = None if against is None else sameness.compare(numeric, _numeric(against))
     if compared and compared["verdict"] == sameness.SAME:
         named = {key: compared[key] for key in ("path", "time", "factor")}
@@ -200,6 +203,8 @@ def _numeric(subject: Objective) -> NumericObjective:
 def _trained(subject: Objective, fault: str, plan: Plan) -> dict[str, Any]:
     from reproflow.judge.training import experiment  # seconds to import
 
+    if drawn_laws.DRAWN in subject.time.entry.meta:
+        fault = "a law that is known by draws has no quantile map of its own; give its density"
     if fault:
         return experiment.refused(subject, fault, plan)
     return experiment.compare(subject, [dict(vars(each)) for each in equivalents(subject)], plan)

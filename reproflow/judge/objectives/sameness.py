@@ -15,6 +15,7 @@ import torch
 
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.verdicts import INCONCLUSIVE, number
+from reproflow.judge.drawn_laws import DRAWN
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.theory.equivalence import SAME as TOLERANCE
 from reproflow.theory.log_snr import invert_lam
@@ -48,6 +49,9 @@ def compare(one: NumericObjective, other: NumericObjective) -> dict[str, Any]:
     base = _named(other.objective)
     if one.objective.process != other.objective.process:
         raise UsageError("--against compares two objectives of one process.")
+    if any(DRAWN in each.objective.time.entry.meta for each in (one, other)):
+        reason = "a law that is known by draws alone is the same as no other to 1e-8: give its density"
+        return {**base, "verdict": INCONCLUSIVE, **_NOTHING, "reason": reason}
     if fault := one.fault() or other.fault():
         return {**base, "verdict": INCONCLUSIVE, **_NOTHING, "reason": fault}
     on = _grid(one, other)

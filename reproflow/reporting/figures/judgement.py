@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.foundation.errors import UsageError
+from reproflow.judge.laws import time_law
 from reproflow.reporting.figures.style import GREY, INK, panels
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.log_snr import log_snr
-from reproflow.theory.paths import Path, get_path
-from reproflow.theory.time_direction import is_turned, turned_law, turned_path
-from reproflow.theory.times import TimeLaw, get_time_law
+from reproflow.theory.paths import get_path
+from reproflow.theory.time_direction import is_turned, turned_path
 
 FALLS = "#0173b2"
 RISES = "#c44e00"
 T = np.linspace(0.005, 0.995, 397)
 TARGETS = (0.5, 1.0, 2.0)
-Of = TypeVar("Of", Path, TimeLaw)
 
 
 def draw(found: Any) -> tuple[Figure, str]:
@@ -60,7 +60,7 @@ def _weight(axes: Axes, found: Any) -> None:
 
 
 def _laws(axes: Axes, found: Any) -> None:
-    law = _turned(get_time_law(found.time), found, turned_law)
+    law = time_law(found.time, turned=is_turned(found.time_runs))
     axes.plot(T, _values(law.density), color=INK, label=f"{found.time} (drawn)")
     if found.replacement["density"]:
         t = np.array(found.replacement["t"])
@@ -91,7 +91,8 @@ def _levels(found: Any) -> tuple[Figure, str]:
 
 def _path(found: Any) -> tuple[Figure, str]:
     figure, [[left, right]] = panels(1, 2, 2.7)
-    path = _turned(get_path(found.spec, found.process), found, turned_path)
+    path = get_path(found.spec, found.process)
+    path = turned_path(path) if is_turned(found.time_runs) and not path.is_registered else path
     alpha, sigma = _values(lambda t: path(t)[0]), _values(lambda t: path(t)[1])
     for values, name, colour in ((alpha, "alpha", FALLS), (sigma, "sigma", RISES)):
         left.plot(T, values, color=colour, label=name)
@@ -107,7 +108,12 @@ def _path(found: Any) -> tuple[Figure, str]:
 
 def _time(found: Any) -> tuple[Figure, str]:
     figure, [[left, right]] = panels(1, 2, 2.7)
-    law = _turned(get_time_law(found.spec), found, turned_law)
+    try:
+        law = time_law(found.spec, turned=is_turned(found.time_runs))
+    except UsageError as error:  # no density, or draws without one
+        left.set_axis_off()
+        right.set_axis_off()
+        return figure, f"Nothing to draw: {error}"
     left.plot(T, _values(law.quantile), color=FALLS)
     left.set(title="quantile map", xlabel="u", ylabel="t")
     if found.valid["verdict"] != "refuted":
@@ -129,11 +135,6 @@ def _divergence(found: Any) -> tuple[Figure, str]:
     axes.set(title="l(a, b) at t = 1/2, x = 1", xlabel="prediction b")
     axes.legend(frameon=False)
     return figure, "The loss of one coordinate over the prediction, for three targets; dotted where they are."
-
-
-def _turned(component: Of, found: Any, turn: Callable[[Of], Of]) -> Of:
-    """The component as it was judged: one's own is turned round where it has the data at t = 0."""
-    return turn(component) if is_turned(found.time_runs) and not component.is_registered else component
 
 
 def _values(function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
