@@ -2,8 +2,8 @@ r"""Time laws that are known by their draws alone: what draws can tell, and what
 
 `sampler:FILE.py:f` is asked for n = 2^18 times, with a generator of fixed seed. Of the 1000 cells of length 1/1000
 those that no draw has met have a probability below log(20 * 1000)/n each, at confidence 95 % for all at once; it may be
-zero and may not. So what draws have not met stays open. A law is refuted where a draw lies outside [0, 1], or where next to
-all draws repeat each other, as on a grid of steps.
+zero and may not. So what draws have not met stays open. A law is refuted where a draw lies outside [0, 1], or where
+next to all draws repeat each other, as on a grid of steps.
 
 For an objective the law is the monotone cubic through 64 empirical quantiles in the logit of t.
 """
