@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-CHANGES_NO_NUMBER = "words in error messages"
-
 LEVEL = frozenset({"t", "lam", "u", "snr", "sigma", "alpha", "logsnr", "log_snr", "lambda_"})
 """Names for the noise level itself, in one form or another: what a function of them wants is another call."""
 
