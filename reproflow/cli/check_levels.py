@@ -122,11 +122,14 @@ class _Request:
         count = chain.levels or next((len(each) for each in (first, law) if each is not None), None)
         if given is None and options["path"] is None and chain.levels is None:
             raise UsageError(_NO_LEVELS.format(self.spec))
-        noise_first = options["time-runs"] == "noise-to-data"
         path = options["path"] or judgement.DEFAULT_PATH
-        levels = judgement.levels_of(options["process"], path, count, given, kind, noise_first)
-        asked = judgement.Asked(weight, usual, options["time"] if law is None else law)
+        levels = judgement.levels_of(options["process"], path, count, given, kind, options["time-runs"])
+        asked = judgement.Asked(weight, usual, options["time"] if law is None else law, self._turned)
         return replace(judgement.judge(asked, levels, self._against(asked)), spec=self.spec)
+
+    @property
+    def _turned(self) -> bool:
+        return bool(self.options["time-runs"] == "data-to-noise")
 
     def _against(self, asked: Any) -> Any:
         from reproflow.judge.levels import judgement
@@ -138,6 +141,7 @@ class _Request:
             self.options["against"] if weight is None else weight,
             self.options["against-target"] or "",
             law or self.options["against-time"] or asked.time,
+            self._turned,
         )
 
 

@@ -104,9 +104,11 @@ def row(entry: Entry, found: Judgement) -> dict[str, str]:
 
 
 def _registered(entry: Entry, found: Judgement) -> list[dict[str, Any]]:
-    """What is equivalent among the registered combinations, without those on a path that the field has named."""
-    known = {equivalence.ANY, *(each.name for each in registry.entries("path", entry.process))}
-    return [each for each in found.equivalent if each["path"] in known]
+    """What is equivalent among the registered combinations, without those on a path or under a law of its own."""
+    paths, laws = (
+        {equivalence.ANY, *(each.name for each in registry.entries(kind, entry.process))} for kind in ("path", "time")
+    )
+    return [each for each in found.equivalent if each["path"] in paths and each["time"] in laws]
 
 
 def same(entry: Entry) -> list[str]:

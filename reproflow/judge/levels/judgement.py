@@ -22,6 +22,7 @@ from reproflow.judge.laws import time_law
 from reproflow.judge.levels import equal, restatements, schedule, verdicts
 from reproflow.judge.levels.schedule import Levels
 from reproflow.judge.levels.weights import CHAINS, LevelWeights, level_weights
+from reproflow.theory import time_direction
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.paths import get_path
 from reproflow.theory.processes.base import facts
@@ -77,22 +78,33 @@ class LevelsJudgement:
 
 @dataclass(frozen=True)
 class Asked:
-    """One loss on a chain: a weight (a spec or a table), what it multiplies, and the law over levels (likewise)."""
+    """One loss on a chain: a weight (a spec or a table), what it multiplies, and the law over levels (likewise).
+
+    `turned` says that functions and expressions among them have the data at t = 0.
+    """
 
     weighting: str | Table
     target: str = ""
     time: str | Table = "uniform"
+    turned: bool = False
 
 
 def levels_of(
-    process: str, path: str, count: int | None, given: Table | None, kind: str, noise_first: bool = False
+    process: str, path: str, count: int | None, given: Table | None, kind: str, time_runs: str | None = None
 ) -> Levels:
-    """The levels of a table of one kind, or of a path at `count` times; `noise_first` is about the latter."""
+    """The levels of a table of one kind, or of a path at `count` times.
+
+    `time_runs` is about the latter: "noise-to-data" counts them from the noise, "data-to-noise" turns a path of one's
+    own round.
+    """
+    turn = time_direction.is_turned(time_runs)
     if given is not None:
         return schedule.from_table(given, kind, process)
     if count is None:
         raise UsageError("a chain needs its levels: give --schedule FILE --schedule-of betas (or alphas_cumprod, ..).")
-    return schedule.from_path(get_path(path, process), count, noise_first)
+    own = get_path(path, process)
+    own = time_direction.turned_path(own) if turn and not own.is_registered else own
+    return schedule.from_path(own, count, time_runs == time_direction.NOISE_TO_DATA)
 
 
 def chain(
@@ -167,8 +179,10 @@ def _loss(asked: Asked, levels: Levels) -> LevelWeights:
     if isinstance(asked.weighting, Table):
         value, rounding = _by_index(asked.weighting, levels), asked.weighting.rounding
     else:
-        value = equal.values(get_weighting(asked.weighting, levels.process, target), levels)
-    return level_weights(levels, value, target, _probability(asked.time, levels), rounding)
+        own = get_weighting(asked.weighting, levels.process, target)
+        own = time_direction.turned_weighting(own) if asked.turned and not own.is_registered else own
+        value = equal.values(own, levels)
+    return level_weights(levels, value, target, _probability(asked.time, levels, asked.turned), rounding)
 
 
 def _by_index(table: Table, levels: Levels) -> np.ndarray:
@@ -178,14 +192,14 @@ def _by_index(table: Table, levels: Levels) -> np.ndarray:
     return table.values[levels.index]
 
 
-def _probability(time: str | Table, levels: Levels) -> np.ndarray:
+def _probability(time: str | Table, levels: Levels, turned: bool) -> np.ndarray:
     """How likely each level is drawn: a table of such numbers, or what a law of t has in ((N - i - 1)/N, (N - i)/N)."""
     if isinstance(time, Table):
         value = _by_index(time, levels)
         if not (np.isfinite(value).all() and (value >= 0).all() and value.sum() > 0):
             raise UsageError(f"table {time.name!r} is no law over the levels: numbers from 0 on are needed, not all 0.")
         return value / value.sum()
-    law = time_law(time, fine=True)
+    law = time_law(time, fine=True, turned=turned)
     edges = torch.from_numpy(np.concatenate([[1.0], levels.t]).clip(0.0, 1.0))
     below = np.ones(len(edges))
     inner = (edges > 0) & (edges < 1)

@@ -113,6 +113,17 @@ def test_index_0_is_at_the_noise_where_time_runs_to_the_data(capfd: pytest.Captu
     assert plain["canonical"]["lam"] == turned["canonical"]["lam"]
 
 
+def test_functions_with_the_data_at_0_are_turned_round(capfd: pytest.CaptureFixture, folder: Path) -> None:
+    """The linear path and t on the velocity, said in either time; what they are without the option is another chain."""
+    ours = ["expr:t", "--path", "linear", "--levels", "50", "--time", "expr:1 - (1 - u)**2"]
+    theirs = ["expr:1 - t", "--path", "expr:1 - t, t", "--levels", "50", "--time", "expr:u**2"]
+    turned = answer(capfd, *theirs, "--time-runs", "data-to-noise", code=3)
+    expected = answer(capfd, *ours, code=3)
+    assert turned["canonical"]["w"][1:] == pytest.approx(expected["canonical"]["w"][1:], rel=1e-9)
+    assert answer(capfd, *theirs, code=3)["canonical"]["w"] == []
+    assert cli.run(["check", "weighting", *ours, "--time-runs", "backwards"]) == 2
+
+
 def test_against_another_on_the_same_levels(capfd: pytest.CaptureFixture, folder: Path) -> None:
     same = answer(capfd, "weights.csv", *SCHEDULE, "--against", "expr:3", "--against-target", "v")
     assert (same["against"]["verdict"], same["against"]["factor"]) == ("same", pytest.approx(3, rel=1e-9))
