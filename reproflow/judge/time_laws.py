@@ -23,13 +23,15 @@ from torch import Tensor
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge import law_sources
+from reproflow.judge.laws import time_law
 from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import time_law_gaps, time_law_resolution
+from reproflow.theory import time_direction, time_law_gaps, time_law_resolution
 from reproflow.theory.time_law_resolution import Resolution
-from reproflow.theory.times import GAP, TimeLaw, get_time_law
+from reproflow.theory.times import GAP, TimeLaw
 
 AT = tuple(k / 10 for k in range(1, 10))
 POINTS = 16384
@@ -48,6 +50,8 @@ class TimeJudgement:
     atoms: list[dict[str, float]]
     density_at: dict[str, Any]
     seconds: float
+    time_runs: str = time_direction.NOISE_TO_DATA
+    source: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can hold: an infinite density is "inf", one that does not exist is null."""
@@ -55,20 +59,27 @@ class TimeJudgement:
 
     @property
     def exit_code(self) -> int:
-        """0: valid, and no gap; 5: valid, in single precision; 3 otherwise."""
+        """0: valid, and no gap; 5: valid, in single precision, or from draws with stretches undrawn; 3 otherwise."""
         verdicts = {self.valid["verdict"], self.dominates_lebesgue["verdict"]}
         if verdicts == {SUPPORTED}:
             return 0
         return 5 if INCONCLUSIVE in verdicts else 3
 
 
-def time(spec: str | Spec) -> TimeJudgement:
-    """The judgement on a time law: a registered name, `FILE.py:FUNCTION` or an expression in u.
+def time(spec: str | Spec, time_runs: str | None = None) -> TimeJudgement:
+    """The judgement on a time law: a registered name, `FILE.py:FUNCTION` or an expression in u, or its other forms.
+
+    `density:..` gives an unnormalised density, `sampler:..` a function that draws (`law_forms`); `source` says how well
+    the law is known from it.
+    With `time_runs` "data-to-noise" a function or an expression has the data at t = 0; the answer has it at t = 1.
 
     Raises `UsageError` for a spec that cannot be used, and for a map that is NaN, of another shape, random, or raises.
     """
     started = clock.monotonic()
-    law = get_time_law(spec, fine=True)
+    turn, direction = time_direction.is_turned(time_runs), time_runs or time_direction.NOISE_TO_DATA
+    if parts := law_sources.without_map(str(spec), turn):
+        return TimeJudgement(str(spec), **parts, seconds=round(clock.monotonic() - started, 3), time_runs=direction)
+    law = time_law(spec, fine=True, turned=turn)
     sampled = _sampled(law)
     valid = _valid(sampled)
     good = valid["verdict"] == SUPPORTED
@@ -81,6 +92,8 @@ def time(spec: str | Spec) -> TimeJudgement:
         atoms=[{"t": place, "mass": mass} for place, mass in atoms],
         density_at={"t": list(AT), "pi": pi},
         seconds=round(clock.monotonic() - started, 3),
+        time_runs=direction,
+        source=law_sources.of_density(law),
     )
 
 

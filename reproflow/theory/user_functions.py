@@ -150,3 +150,8 @@ def _module(path: str, shown: str) -> ModuleType:
         _end_copies(process)
         sys.path.remove(str(Path(path).parent))
     return module
+
+
+def member(spec: Spec) -> Any:
+    """What a name in a user's file holds, be it a function or not; None where the file has no such name."""
+    return getattr(_module(str(Path(spec.file).resolve()), spec.file), spec.function, None)

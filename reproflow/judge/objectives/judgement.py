@@ -21,9 +21,11 @@ import torch
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
-from reproflow.judge.objectives import gradient_identity, restatements, verdicts
+from reproflow.judge import drawn_laws
+from reproflow.judge.objectives import data_scale, drawn_verdicts, gradient_identity, restatements, sameness, verdicts
 from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
+from reproflow.judge.objectives.asked import Against, of_specs
 from reproflow.judge.objectives.integrability import mass
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.judge.objectives.unseen import Unseen
@@ -31,14 +33,14 @@ from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.zero_sets import zero_sets
-from reproflow.theory import bounds
+from reproflow.theory import bounds, time_direction
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
-from reproflow.theory.objective import Objective, get_objective
+from reproflow.theory.objective import Objective
+from reproflow.theory.own_equivalents import all_equivalents
 
 LAM = tuple(float(lam) for lam in range(-6, 7))
 CURVE = np.linspace(-10, 10, 201)
-DEFAULT_PATH = "linear"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ class Judgement:
     targets: dict[str, Any] | None
     time_agnostic: dict[str, Any] | None
     train: dict[str, Any] | None
+    against: dict[str, Any] | None
+    sigma_data: dict[str, Any] | None
+    time_runs: str
+    warnings: list[str]
     curve: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,8 +83,11 @@ class Judgement:
     def exit_code(self) -> int:
         """0: supported, supported and certified; 3: something is refuted; 5: something is only inconclusive.
 
-        With `time_agnostic` its verdict counts, and that of `bound`, which is about other networks, does not.
+        With `time_agnostic` its verdict counts, and that of `bound`, which is about other networks, does not. With
+        `against` nothing else counts: 0 the same, 3 different.
         """
+        if self.against is not None:
+            return {sameness.SAME: 0, sameness.DIFFERENT: 3}.get(self.against["verdict"], 5)
         bound = (self.time_agnostic or self.bound)["verdict"]
         verdicts = {self.admissible["verdict"], self.identified["verdict"], bound, self.gradient["verdict"]}
         if verdicts <= {SUPPORTED, CERTIFIED}:
@@ -97,18 +106,35 @@ def weighting(
     tokens: int | None = None,
     time_agnostic: bool = False,
     train: Plan | None = None,
+    time_runs: str | None = None,
+    sigma_data: float | None = None,
+    against: Against | None = None,
 ) -> Judgement:
     """The judgement on a weighting: `objective` of what these specs name.
 
     The path is `linear` unless given, for a masked process too. `target` is what the weighting multiplies, in place of
-    what it says itself. The rest is as in `objective`.
+    what it says itself. With `time_runs` "data-to-noise" functions and expressions among them, and `t_range`, have the
+    data at t = 0; the answer does not. The rest is as in `objective`.
 
     Raises `UsageError` for a name, a file or an expression that cannot be used, and where a value is NaN.
     """
     started = clock.monotonic()
-    subject = get_objective(path or DEFAULT_PATH, time, spec, process, target or "")
-    found = objective(subject, t_range, lam, tokens, time_agnostic, train)
-    return replace(found, spec=str(spec), seconds=round(clock.monotonic() - started, 3))
+    subject = of_specs(spec, path, time, process, target, time_runs)
+    other = None
+    if against is not None:
+        parts = against.weighting, against.path or path, against.time or time
+        other = of_specs(*parts, process, against.target, time_runs)
+    turn = time_direction.is_turned(time_runs)
+    span = (1 - t_range[1], 1 - t_range[0]) if turn and t_range else t_range
+    found = objective(subject, span, lam, tokens, time_agnostic, train, sigma_data, other)
+    direction = time_direction.warnings(subject.path, time_runs)
+    return replace(
+        found,
+        spec=str(spec),
+        time_runs=time_runs or found.time_runs,
+        warnings=[*direction, *found.warnings],
+        seconds=round(clock.monotonic() - started, 3),
+    )
 
 
 def objective(
@@ -118,15 +144,19 @@ def objective(
     tokens: int | None = None,
     time_agnostic: bool = False,
     train: Plan | None = None,
+    sigma_data: float | None = None,
+    against: Objective | None = None,
 ) -> Judgement:
     """The judgement on an objective of squared errors or cross-entropies.
 
     `t_range` is the range of t, by default [1e-4, 1 - 1e-4] for the bound and (0, 1) for the rest. `lam` are the
     log-SNRs at which the canonical weight is evaluated. `time_agnostic` says that a masked network of `tokens` tokens
     has no time input: its moment test is then the verdict that counts. `train` asks for the paired experiment.
+    `sigma_data` is the standard deviation of the data (`data_scale`), 1 unless given; `against` is another objective:
+    are the two one?
 
-    Raises `UsageError` for an objective with another loss, for a range or a number of tokens that is none, and where a
-    value is NaN.
+    Raises `UsageError` for an objective with another loss, for a range, a number of tokens or a scale of data that is
+    none, and where a value is NaN.
     """
     started = clock.monotonic()
     if subject.loss is not None:
@@ -134,13 +164,18 @@ def objective(
             f"divergence {subject.loss.name!r}: an objective is judged by its canonical weight, which squared errors "
             "and cross-entropies alone have; judge.divergence judges the divergence itself."
         )
-    # However the objective was made, its derivatives are taken as a judgement takes them.
-    path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
-    numeric = NumericObjective(replace(subject, path=path, time=law))
+    data_scale.check(sigma_data, subject)
+    numeric = _numeric(subject)
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
     fault = numeric.fault()
-    facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens)
+    facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens, sigma_data)
+    if not fault and (drawn := drawn_verdicts.draws_of(numeric)):
+        facts |= drawn_verdicts.revised(numeric, drawn, facts)
+    compared = None if against is None else sameness.compare(numeric, _numeric(against))
+    if compared and compared["verdict"] == sameness.SAME:
+        named = {key: compared[key] for key in ("path", "time", "factor")}
+        facts["equivalent"].append({**named, "weighting": compared["spec"]})
     return Judgement(
         spec=subject.weighting.name,
         process=subject.process,
@@ -151,15 +186,29 @@ def objective(
         **facts,
         gradient=gradient_identity.undefined(fault) if fault else gradient_identity.judge(numeric, t_range),
         variance=variance.nothing(fault, subject.process) if fault else variance.measure(numeric, t_range),
-        train=None if train is None else _trained(numeric.objective, facts["equivalent"], fault, train),
+        train=None if train is None else _trained(numeric.objective, fault, train),
+        against=compared,
+        sigma_data=data_scale.facts(sigma_data),
+        time_runs=time_direction.NOISE_TO_DATA,
+        warnings=data_scale.warnings(sigma_data, subject),
         seconds=round(clock.monotonic() - started, 3),
     )
 
 
-def _trained(subject: Objective, equivalent: Sequence[dict[str, Any]], fault: str, plan: Plan) -> dict[str, Any]:
+def _numeric(subject: Objective) -> NumericObjective:
+    """However the objective was made, its derivatives are taken as a judgement takes them."""
+    path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
+    return NumericObjective(replace(subject, path=path, time=law))
+
+
+def _trained(subject: Objective, fault: str, plan: Plan) -> dict[str, Any]:
     from reproflow.judge.training import experiment  # seconds to import
 
-    return experiment.refused(subject, fault, plan) if fault else experiment.compare(subject, equivalent, plan)
+    if drawn_laws.DRAWN in subject.time.entry.meta:
+        fault = "a law that is known by draws has no quantile map of its own; give its density"
+    if fault:
+        return experiment.refused(subject, fault, plan)
+    return experiment.compare(subject, [dict(vars(each)) for each in equivalents(subject)], plan)
 
 
 def _checked_range(t_range: Interval) -> Interval:
@@ -170,7 +219,12 @@ def _checked_range(t_range: Interval) -> Interval:
 
 
 def _facts(
-    subject: NumericObjective, given: Interval | None, bound_range: Interval, lam: Sequence[float], tokens: int | None
+    subject: NumericObjective,
+    given: Interval | None,
+    bound_range: Interval,
+    lam: Sequence[float],
+    tokens: int | None,
+    sigma_data: float | None,
 ) -> dict[str, Any]:
     t_range = given or WHOLE
     span = _span(subject, bound_range)
@@ -194,10 +248,10 @@ def _facts(
         "bound": verdicts.bound_property(subject, bound, bound_range, lam, given is None),
         "canonical": {"lam": list(lam), "w": [None if math.isnan(w) else number(w) for w in _at(subject, lam)]},
         "curve": (CURVE, np.array(_at(subject, CURVE))),
-        "equivalent": [dict(vars(each)) for each in equivalents(subject.objective)],
+        "equivalent": [dict(vars(each)) for each in all_equivalents(subject.objective)],
         "replacement": law,
-        "per_log_snr": restatements.per_log_snr(subject, bound, halves),
-        "targets": restatements.on_targets(subject, lam),
+        "per_log_snr": restatements.per_log_snr(subject, bound, halves, sigma_data or 1.0),
+        "targets": data_scale.on_targets(subject, lam, sigma_data),
         "time_agnostic": tokens and moments.time_agnostic(subject, bound, tokens, given, bound_range),
     }
 

@@ -89,12 +89,14 @@ def _halves(subject: NumericObjective, below: Cumulative, by_quantile: bool) -> 
     return {"noise": noise, "data": 1 - noise, "reason": reason}
 
 
-def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any]) -> dict[str, Any]:
+def per_log_snr(
+    subject: NumericObjective, bound: Bound, halves: dict[str, Any], sigma_data: float = 1.0
+) -> dict[str, Any]:
     """What an objective stresses: how two integrals are spread over lam, in bands and by quartiles.
 
-    `share` is of the integral of w dlam, `loss` of the loss of the best denoiser of Gaussian data of unit variance, w
-    SNR/(1+SNR) dlam (masked: of the uniform guess, w dalpha), which falls off where there is nothing to learn. Both are
-    over the range of the bound; lists are empty where w is no weight.
+    `share` is of the integral of w dlam, `loss` of the loss of the best denoiser of Gaussian data of standard
+    deviation s = `sigma_data`, w s² SNR/(1 + s² SNR) dlam (masked: of the uniform guess, w dalpha), which falls off
+    where there is nothing to learn. Both are over the range of the bound; lists are empty where w is no weight.
     """
     keep = np.isfinite(bound.w)
     lam, w = bound.lam[keep], bound.w[keep]
@@ -103,7 +105,7 @@ def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any])
     if not (np.diff(lam) @ (w[1:] + w[:-1]) > 0):
         # Above zero at single times alone, as where the time law is all atoms.
         return {"bands": [], "quartiles": None, "halves": halves}
-    told = 1 / (1 + np.exp(-lam))
+    told = 1 / (1 + np.exp(-lam - 2 * np.log(sigma_data)))
     learnt = get_process(subject.objective.process).reference_error(told)
     ends = np.array([lam[0], *(each for each in BANDS if lam[0] < each < lam[-1]), lam[-1]])
     below = {"share": _below(lam, w), "loss": _below(lam, w * learnt)}
