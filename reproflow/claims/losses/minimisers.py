@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reproflow.claims.policy import Context, Measurement, claim
 from reproflow.exact import three_gaussians
+from reproflow.exact.minimiser import of_quadratic
 from reproflow.foundation import registry, seeds
 from reproflow.theory.coefficients import Coefficients
 from reproflow.theory.objective import Objective
@@ -106,18 +107,14 @@ def _velocity(name: str, nodes: Nodes, weights: Tensor, table: Tensor) -> Tensor
 
 
 def _newton(target: Target, nodes: Nodes, weights: Tensor, table: Tensor, start: Tensor) -> Tensor:
-    """The minimiser of each weight's loss, (W, N, D): from two gradients, since the loss is quadratic and separable."""
+    """The minimiser of each weight's loss, (W, N, D): the losses are quadratic and separable."""
 
-    def gradient(y: Tensor) -> Tensor:
-        y = y.expand(len(weights), -1, -1).clone().requires_grad_()
+    def total(y: Tensor) -> Tensor:
         implied = torch.stack([target.eps(each, nodes.x, nodes.c) for each in y])
         error = (implied[:, :, None] - nodes.eps).square().sum(-1)
-        loss = (weights[..., None] * nodes.posterior * table * error).sum()
-        return torch.autograd.grad(loss, y)[0]
+        return (weights[..., None] * nodes.posterior * table * error).sum()
 
-    first = gradient(start)
-    curvature = gradient(start + 1) - first
-    return torch.where(curvature > 0, start - first / curvature, start)
+    return of_quadratic(total, start.expand(len(weights), -1, -1))
 
 
 def linear_fit(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
