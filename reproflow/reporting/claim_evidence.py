@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def groups(rows: Iterable[Mapping[str, Any]], folder: Path | None = None) -> lis
 
 
 def _group(cases: list[dict[str, Any]], entry: registry.Entry | None, folder: Path | None) -> dict[str, Any]:
-    first = cases[0]
+    first = next((row for row in cases if row["kind"] != "textual"), cases[0])
     return {
         **{key: first[key] for key in ("id", "tier", "title", "source", "kind")},
         "sources": [word for number, word in SOURCES.items() if number in first["source"]],
@@ -59,19 +59,14 @@ def _group(cases: list[dict[str, Any]], entry: registry.Entry | None, folder: Pa
     }
 
 
-def status(cases: Iterable[Mapping[str, Any]]) -> str:
+def status(cases: Sequence[Mapping[str, Any]]) -> str:
     """What a group came out as, one of `STATUSES`: the worst of its cases."""
     bad = [row for row in cases if not row_ok(row)]
     if any(row["verdict"] != INCONCLUSIVE or row["control_verdict"] for row in bad):
         return "surprise"
     if bad:
         return "undecided"
-    return "nothing to compute" if first_verdict(cases) == NOT_APPLICABLE else "as expected"
-
-
-def first_verdict(cases: Iterable[Mapping[str, Any]]) -> str:
-    """The verdict of the first case."""
-    return next(iter(cases))["verdict"]
+    return "nothing to compute" if all(row["verdict"] == NOT_APPLICABLE for row in cases) else "as expected"
 
 
 def nearest(cases: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
