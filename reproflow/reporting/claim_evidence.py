@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reproflow.claims import ledger
-from reproflow.claims.policy import INCONCLUSIVE, NOT_APPLICABLE, row_ok
+from reproflow.claims.policy import INCONCLUSIVE, NOT_APPLICABLE, REFUTED, SUPPORTED, row_ok
 from reproflow.foundation import registry
 
 SOURCES = {
@@ -69,9 +69,19 @@ def status(cases: Sequence[Mapping[str, Any]]) -> str:
     return "nothing to compute" if all(row["verdict"] == NOT_APPLICABLE for row in cases) else "as expected"
 
 
-def nearest(cases: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The case whose statistic takes up most of its tolerance: of a claim that holds, the weakest evidence."""
-    return max(cases, key=_taken)
+def by_expectation(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases that are to hold, those that are to fail and those without a number, each apart, as far as there are.
+
+    Keys: verdict and controls in words; `weakest`, the case whose statistic is nearest to the tolerance from its side:
+    of those that hold the one that takes up most of it, of those that fail the one that exceeds it least.
+    """
+    parts = []
+    for expected, weakest in ((SUPPORTED, max), (REFUTED, min), (NOT_APPLICABLE, max)):
+        some = [row for row in cases if row["expected"] == expected]
+        if some:
+            words = {"verdict": _words(some, "verdict"), "controls": _words(some, "control_verdict")}
+            parts.append({**words, "weakest": weakest(some, key=_taken)})
+    return parts
 
 
 def counted(groups: Iterable[Mapping[str, Any]]) -> str:
