@@ -76,11 +76,11 @@ def by_expectation(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     of those that hold the one that takes up most of it, of those that fail the one that exceeds it least.
     """
     parts = []
-    for expected, weakest in ((SUPPORTED, max), (REFUTED, min), (NOT_APPLICABLE, max)):
-        some = [row for row in cases if row["expected"] == expected]
+    for expected in (SUPPORTED, REFUTED, NOT_APPLICABLE):
+        some = sorted((row for row in cases if row["expected"] == expected), key=_taken)
         if some:
             words = {"verdict": _words(some, "verdict"), "controls": _words(some, "control_verdict")}
-            parts.append({**words, "weakest": weakest(some, key=_taken)})
+            parts.append({**words, "weakest": some[0] if expected == REFUTED else some[-1]})
     return parts
 
 

@@ -53,7 +53,7 @@ def _cases() -> tuple[str, ...]:
 
 @claim(
     "BIL-2",
-    title="conditional and marginal generator matching have equal gradients, for every divergence, weight and time law",
+    title="conditional and marginal generator matching: equal gradients for Bregman divergences and weights of time",
     source="000 Theorem 4.8",
     kind="exact",
     tolerance=1e-12,

@@ -43,7 +43,7 @@ PRODUCT_LAW = Mixture(
 
 @claim(
     "PATH-10",
-    title="the linear path is the optimal transport to one point; in the plane its flow to the data is none",
+    title="the linear path is optimal transport to one point; its flow to data in the plane need not be",
     source="004, 'Common choice (Optimal Transport path)'; Lipman et al. 2023; Lavenant & Santambrogio 2022",
     kind="exact",
     tolerance=1e-6,
@@ -52,7 +52,7 @@ PRODUCT_LAW = Mixture(
     expected={PLANE: REFUTED},
 )
 def optimal_transport(case: str, variant: str, context: Context) -> Measurement:
-    """int E|u_t(x|z)|² dt = W2²(N(0, I), delta_z) = |z|² + d; the marginal flow's end map is optimal on a line only.
+    """int E|u_t(x|z)|² dt = W2²(N(0, I), delta_z) = |z|² + d; the marginal flow's end map is optimal on a line.
 
     Statement: given z, the linear path is the Wasserstein geodesic from N(0, I) to the point z: of least action, and
         W2(p_s, p_t) = (t - s) W2(p_0, p_1) along it. That says nothing of the marginal flow. On a line the end map of
