@@ -52,12 +52,12 @@ def conditional(path: Path) -> Draws:
     mixture, c = three_gaussians.MIXTURE, path.at(t)
     z = mixture.means + mixture.stds[:, None] * nodes
     chance = lengths[:, None, None, None] * mixture.weights[:, None, None] * weights[:, None] * weights
-    parts = [each[:, None, None, None] for each in (c.alpha, c.sigma, c.dalpha, c.dsigma, t)]
+    parts = [value[:, None, None, None] for value in (c.alpha, c.sigma, c.dalpha, c.dsigma, t)]
     alpha, sigma, dalpha, dsigma, at = parts
     z, eps = z[:, :, None], nodes
-    columns = [each.expand_as(chance) for each in (alpha * z + sigma * eps, at, dalpha * z + dsigma * eps)]
+    columns = [value.expand_as(chance) for value in (alpha * z + sigma * eps, at, dalpha * z + dsigma * eps)]
     kept = chance > LEAST
-    x, time, target = (each[kept] for each in columns)
+    x, time, target = (column[kept] for column in columns)
     return Draws(chance[kept], x, time, target, torch.zeros_like(x))
 
 

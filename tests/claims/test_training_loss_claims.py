@@ -14,7 +14,7 @@ from torch import Tensor
 from reproflow.claims import ledger
 from reproflow.claims.errata import equal_losses
 from reproflow.claims.losses import adaptive, data_weights, gradient_noise, information, sampler_bounds
-from reproflow.claims.policy import STATEMENT, Context
+from reproflow.claims.policy import STATEMENT, Context, decide
 from reproflow.exact import gradient_moments, three_gaussians
 from reproflow.exact.minimiser import of_quadratic
 from reproflow.exact.mixture import Mixture
@@ -24,8 +24,10 @@ CONTEXT = Context()
 
 
 def verdict(id: str, case: str) -> str:
-    (found,) = (row["verdict"] for row in ledger.run([id]) if row["case"] == case)
-    return found
+    """The verdict on the statement alone."""
+    (entry,) = ledger.find([id])
+    claim = entry.meta["claim"]
+    return decide(claim.kind, claim.function(case, STATEMENT, CONTEXT), claim.tolerance(case))[0]
 
 
 def test_the_least_of_a_quadratic_is_where_it_is() -> None:

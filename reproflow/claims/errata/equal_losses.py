@@ -52,7 +52,7 @@ def equal_descent(form: str, context: Context) -> Measurement:
     """
     path, theta = forward_path("linear"), three_gaussians.parameters(0)
     places = gradient_moments.marginal(path)
-    draws, averaged = (gradient_moments.moments(each, theta) for each in (gradient_moments.conditional(path), places))
+    draws, averaged = (gradient_moments.moments(law, theta) for law in (gradient_moments.conditional(path), places))
     extra = {PRINTED: 0.0, TWICE: 0.5}.get(form, 1.0) * gradient_moments.conditioning(places, theta)
     difference = draws.covariance - averaged.covariance - extra
     parts = {
@@ -155,11 +155,11 @@ def _minimisers_apart(path_name: str, sees_eps: bool) -> float:
 @functools.cache
 def certified() -> str:
     """On which paths each loss is a sum of bounds, in words."""
-    found = {}
+    names = {}
     for on in ("score", "eps"):
         kept = [name for name in three_gaussians.gaussian_paths() if _verdict(name, on) == CERTIFIED]
-        found[on] = ", ".join(kept) or "no path"
-    return f"a sum of bounds with 1/sigma² on {found['score']}, without it on {found['eps']}"
+        names[on] = ", ".join(kept) or "no path"
+    return f"a sum of bounds with 1/sigma² on {names['score']}, without it on {names['eps']}"
 
 
 def _verdict(path_name: str, on: str) -> str:

@@ -124,7 +124,7 @@ def _weighted(every: Samples, weights: Tensor, prediction: Tensor) -> Tensor:
 
 def batch_loss(every: Samples, weights: Tensor, size: int, prediction: Tensor) -> Tensor:
     """E[sum_i w_i l_i / sum_j w_j] over all batches of `size` independent samples, a scalar."""
-    p, w, losses = (each.flatten() for each in (every.p, weights, every.losses(prediction)))
+    p, w, losses = (values.flatten() for values in (every.p, weights, every.losses(prediction)))
 
     def over(values: Tensor) -> list[Tensor]:
         """The values of each member of a batch, on an axis of its own."""

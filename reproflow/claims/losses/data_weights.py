@@ -140,5 +140,5 @@ def _law(case: str | None) -> Mixture:
 def _of_points(x: Tensor, c: Coefficients, case: str | None) -> Tensor:
     """The marginal velocity of the points, each as often as its weight says, or once for None."""
     rows = PLANE if case is None else PLANE.repeat_interleave(COUNTS, 0)
-    each = c.map(lambda value: value.expand(len(x)))
-    return convert(posterior_mean(x, rows, each), x, each, get_target("x1"), get_target("velocity"))
+    at_rows = c.map(lambda value: value.expand(len(x)))
+    return convert(posterior_mean(x, rows, at_rows), x, at_rows, get_target("x1"), get_target("velocity"))

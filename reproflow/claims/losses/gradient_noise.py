@@ -49,7 +49,7 @@ def cost_of_conditioning(case: str, variant: str, context: Context) -> Measureme
     path = forward_path(case)
     samples, places = gradient_moments.conditional(path), gradient_moments.marginal(path)
     parts = [_gaps(samples, places, three_gaussians.parameters(seed), variant) for seed in range(2)]
-    largest = {name: worst(each[name] for each in parts) for name in parts[0]}
+    largest = {name: worst(part[name] for part in parts) for name in parts[0]}
     detail = told(largest)
     if case == TRAINED and variant == STATEMENT:
         shares = ", ".join(f"{100 * share(places, theta):.0f}" for theta in training(places).values())
@@ -58,7 +58,7 @@ def cost_of_conditioning(case: str, variant: str, context: Context) -> Measureme
 
 
 def _gaps(samples: Draws, places: Draws, theta: Tensor, variant: str) -> dict[str, float]:
-    conditional, marginal = (gradient_moments.moments(each, theta) for each in (samples, places))
+    conditional, marginal = (gradient_moments.moments(draws, theta) for draws in (samples, places))
     extra = gradient_moments.conditioning(places, theta)
     used = {SAME: 0.0, TWICE: 0.5}.get(variant, 1.0) * extra
     difference = extra if variant == COMMON else conditional.covariance + marginal.covariance
@@ -69,8 +69,8 @@ def _gaps(samples: Draws, places: Draws, theta: Tensor, variant: str) -> dict[st
     }
 
 
-def _relative(found: Tensor, truth: Tensor) -> float:
-    return float((found - truth).norm() / truth.norm())
+def _relative(value: Tensor, truth: Tensor) -> float:
+    return float((value - truth).norm() / truth.norm())
 
 
 def share(places: Draws, theta: Tensor) -> float:

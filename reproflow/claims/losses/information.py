@@ -77,8 +77,8 @@ def entropy_by_errors(case: str, variant: str, context: Context) -> Measurement:
         KL(q || other) for the areas; so must the error of x1, e^-lam times that of eps.
     """
     if case in DIMENSIONS:
-        found = float(_errors(case, variant == WRONG)) * (math.exp(-FAR) if variant == DATA_ERROR else 1.0)
-        return Measurement(abs(found - DIMENSIONS[case]), detail=f"E|eps - eps*|² = {found:.8g} at lam = {FAR:g}")
+        error = float(_errors(case, variant == WRONG)) * (math.exp(-FAR) if variant == DATA_ERROR else 1.0)
+        return Measurement(abs(error - DIMENSIONS[case]), detail=f"E|eps - eps*|² = {error:.8g} at lam = {FAR:g}")
     area, entropy = _area(case, variant), _entropy(case)
     return Measurement(abs(area - entropy), detail=f"area {area:.10g}, entropy {entropy:.10g} nats")
 
@@ -155,10 +155,10 @@ def _of_mixture(data: Mixture, known: Mixture, wrong: bool, lam: Tensor) -> Tens
     for c in map(at, lam):
         reach = 12 * float((c.alpha**2 * data.stds.max() ** 2 + c.sigma**2).sqrt()) + 2 * float(data.means.abs().max())
         x, spacing = three_gaussians.line(2001, reach)
-        each = data.target_variance(x, c, zero, one)
+        error = data.target_variance(x, c, zero, one)
         if wrong:
-            each = each + (data.target_mean(x, c, zero, one) - known.target_mean(x, c, zero, one)).square()[:, 0]
-        values.append((data.log_density(x, c).exp() * each).sum() * spacing)
+            error = error + (data.target_mean(x, c, zero, one) - known.target_mean(x, c, zero, one)).square()[:, 0]
+        values.append((data.log_density(x, c).exp() * error).sum() * spacing)
     return torch.stack(values)
 
 

@@ -58,8 +58,8 @@ def sampler_divergence(case: str, variant: str, context: Context) -> Measurement
         return Measurement(worst(parts.values()), detail=told(parts))
     which = case if variant == STATEMENT else variant
     ripples = [ripple(k, STRETCH) for k in FREQUENCIES]
-    divergences = [each.flow_kl() if which == FLOW else sde_kl(each) for each in ripples]
-    bounds = [0.5 * each.fm_excess for each in ripples]
+    divergences = [error.flow_kl() if which == FLOW else sde_kl(error) for error in ripples]
+    bounds = [0.5 * error.fm_excess for error in ripples]
     pairs = zip(divergences, bounds, FREQUENCIES, strict=True)
     detail = "KL against its bound: " + ", ".join(f"{kl:.3g}, {bound:.3g} (k = {k:g})" for kl, bound, k in pairs)
     return Measurement(worst(np.subtract(divergences, bounds).tolist()), detail=detail)
@@ -70,12 +70,12 @@ def ripple(frequency: float, stretch: float) -> Ripple:
     return Ripple(frequency, stretch / frequency, 1.0)
 
 
-def sde_kl(each: Ripple, noise: float = 1.0) -> float:
+def sde_kl(error: Ripple, noise: float = 1.0) -> float:
     """KL(N(0, 1) || law of the SDE's chain at t = 1): N(0, 1) is what the chain without the error keeps."""
     x = np.linspace(-LINE[0], LINE[0], LINE[1])
     h, kept = x[1] - x[0], math.exp(-0.5 * noise**2 / STEPS)
     variance = 1 - kept**2
-    mean = kept * x + each.amplitude * np.sin(each.frequency * x) / STEPS
+    mean = kept * x + error.amplitude * np.sin(error.frequency * x) / STEPS
     kernel = np.exp(-((x[:, None] - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
     q = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
     p = q
@@ -86,17 +86,17 @@ def sde_kl(each: Ripple, noise: float = 1.0) -> float:
 
 def _limit_gap(c: float, variant: str) -> float:
     coarse, fine = (ripple(k, c) for k in FREQUENCIES[-2:])
-    values = [_divergence(each, variant) for each in (coarse, fine)]
+    values = [_divergence(error, variant) for error in (coarse, fine)]
     ratio = (fine.frequency / coarse.frequency) ** 2
-    found = values[1] + (values[1] - values[0]) / (ratio - 1)
-    size = worst(abs(_mean_square(each) / each.fm_excess - 1) for each in (ripple(k, c) for k in FREQUENCIES))
-    return worst(abs(found - math.log((1 + math.cosh(c)) / 2)), size)
+    limit = values[1] + (values[1] - values[0]) / (ratio - 1)
+    size = worst(abs(_mean_square(error) / error.fm_excess - 1) for error in (ripple(k, c) for k in FREQUENCIES))
+    return worst(abs(limit - math.log((1 + math.cosh(c)) / 2)), size)
 
 
-def _divergence(each: Ripple, variant: str) -> float:
+def _divergence(error: Ripple, variant: str) -> float:
     if variant == SDE:
-        return sde_kl(each)
-    return each.flow_kl() + (_mean_log_slope(each) if variant == NO_JACOBIAN else 0.0)
+        return sde_kl(error)
+    return error.flow_kl() + (_mean_log_slope(error) if variant == NO_JACOBIAN else 0.0)
 
 
 def _normal() -> tuple[Array, Array]:
@@ -106,12 +106,12 @@ def _normal() -> tuple[Array, Array]:
     return x, density / density.sum()
 
 
-def _mean_log_slope(each: Ripple) -> float:
+def _mean_log_slope(error: Ripple) -> float:
     x, chance = _normal()
-    return float(chance @ each.inverse(x)[1])
+    return float(chance @ error.inverse(x)[1])
 
 
-def _mean_square(each: Ripple) -> float:
+def _mean_square(error: Ripple) -> float:
     """E|v|² under N(0, 1)."""
     x, chance = _normal()
-    return float(chance @ (each.amplitude * np.sin(each.frequency * x)) ** 2)
+    return float(chance @ (error.amplitude * np.sin(error.frequency * x)) ** 2)
