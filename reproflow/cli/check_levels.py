@@ -48,27 +48,41 @@ def answer(chain: Chain, spec: str, options: Mapping[str, Any]) -> None:
     """Judges, answers and exits as `check_options.answer`; returns where `spec` is a function after all.
 
     `options` are those of the command line by name. Raises `UsageError` for what goes with a path in continuous time
-    alone, and for a chain that is half given.
+    alone, and for a chain that is half given. A name that the file assigns may hold a function with arguments, to which
+    all options belong; the child, which may run the file, sees it.
     """
-    for name in CONTINUOUS:
-        if options.get(name) not in (None, False):
-            raise UsageError(f"--{name} is about a path in continuous time; leave it out with a table or --levels.")
+    open_yet = not chain.named and not is_table(options["time"]) and not tables.is_file(spec)
+    if not open_yet or tables.is_constructor(spec):
+        _about_a_chain(options)
     texts = {"weighting": spec, "time": options["time"], "against": options["against"]}
     texts |= {"against-time": options["against-time"]}
     held = {key: text for key, text in texts.items() if is_table(text)}
     _check(chain, spec, options, held)
-    plain = {key.removeprefix("against-"): text for key, text in texts.items() if text and key not in held}
-    plain = {"weighting" if kind == "against" else kind: text for kind, text in plain.items()}
-    if chain.schedule is None and "path" in options and (options["path"] is not None):
-        plain["path"] = options["path"]
-    files = check_options.user_files(plain, options["process"], options["target"])
+    files = check_options.user_files(_specs(texts, held, ""), options["process"], options["target"])
+    files += check_options.user_files(_specs(texts, held, "against"), options["process"], options["against-target"])
+    if chain.schedule is None and options["path"] is not None:
+        files += check_options.user_files({"path": options["path"]}, options["process"])
     files += [text.rpartition(":")[0] for text in (*held.values(), chain.schedule or "") if tables.is_code(text)]
     given = {"schedule": chain.schedule, "schedule-of": chain.schedule_of, "table-of": chain.table_of}
     check_options.in_child("weighting", spec, list(dict.fromkeys(files)), {**options, **given, "levels": chain.levels})
     judgement = _Request(chain, spec, options, held)
     if not chain.named and "weighting" in held and judgement.table("weighting") is None:
         return
+    _about_a_chain(options)
     check_options.answer(judgement.judged, options["json"], options["html"])
+
+
+def _specs(texts: Mapping[str, str | None], held: Mapping[str, str], whose: str) -> dict[str, str]:
+    """The specs of one of the two objectives that are no tables, by kind."""
+    keys = {"weighting": whose or "weighting", "time": f"{whose}-time".removeprefix("-")}
+    found = {kind: texts[key] for kind, key in keys.items() if key not in held}
+    return {kind: text for kind, text in found.items() if text is not None}
+
+
+def _about_a_chain(options: Mapping[str, Any]) -> None:
+    for name in CONTINUOUS:
+        if options.get(name) not in (None, False):
+            raise UsageError(f"--{name} is about a path in continuous time; leave it out with a table or --levels.")
 
 
 def _check(chain: Chain, spec: str, options: Mapping[str, Any], held: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from reproflow.theory.times import TimeLaw
 
 WINDOW = 0.005
 MANY = 1000
+UNRESOLVED: dict[str, Any] = {"resolution": None, "below_resolution": None}
 
 
 def fault(text: str) -> str:
@@ -47,7 +48,13 @@ def void(reason: str) -> dict[str, Any]:
     """The parts of a judgement on what is no law."""
     return {
         "valid": {"verdict": REFUTED, "reason": reason},
-        "dominates_lebesgue": {"verdict": None, "gap": None, "gaps": [], "reason": f"no time law: {reason}"},
+        "dominates_lebesgue": {
+            "verdict": None,
+            "gap": None,
+            "gaps": [],
+            **UNRESOLVED,
+            "reason": f"no time law: {reason}",
+        },
         "atoms": [],
         "density_at": _at([None] * 9),
         "source": None,
@@ -78,20 +85,28 @@ def of_draws(text: str, turned: bool) -> dict[str, Any]:
 def _dominates(found: Draws) -> dict[str, Any]:
     if found.repeats:
         words = f"next to every draw is another one again ({len(np.unique(found.t))} different times): atoms alone"
-        return {"verdict": REFUTED, "gap": [0.0, 1.0], "gaps": [[0.0, 1.0]], "undrawn": [], "reason": words}
+        return {
+            "verdict": REFUTED,
+            "gap": [0.0, 1.0],
+            "gaps": [[0.0, 1.0]],
+            **UNRESOLVED,
+            "undrawn": [],
+            "reason": words,
+        }
     undrawn = [list(each) for each in found.undrawn]
+    resolved = {"resolution": 1 / drawn_laws.CELLS, "below_resolution": sum(high - low for low, high in undrawn)}
     if not undrawn:
         words = (
             f"each of {drawn_laws.CELLS} cells of length 1/{drawn_laws.CELLS} was drawn; shorter gaps cannot be seen"
         )
-        return {"verdict": SUPPORTED, "gap": None, "gaps": [], "undrawn": [], "reason": words}
+        return {"verdict": SUPPORTED, "gap": None, "gaps": [], **resolved, "undrawn": [], "reason": words}
     shown = ", ".join(f"({low:g}, {high:g})" for low, high in undrawn[:3])
     more = f" and {len(undrawn) - 3} more" if len(undrawn) > 3 else ""
     words = (
         f"no draw in {shown}{more}: each thousandth there has a probability below {UNSEEN:.2g} (95 %), and draws "
         "cannot tell it from zero; give the density, density:FILE.py:f"
     )
-    return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], "undrawn": undrawn, "reason": words}
+    return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], **resolved, "undrawn": undrawn, "reason": words}
 
 
 def _histogram(found: Draws) -> list[float | str | None]:

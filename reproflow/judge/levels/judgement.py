@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reproflow.foundation import specs
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.tables import Table, table
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
@@ -22,6 +23,7 @@ from reproflow.judge.laws import time_law
 from reproflow.judge.levels import equal, restatements, schedule, verdicts
 from reproflow.judge.levels.schedule import Levels
 from reproflow.judge.levels.weights import CHAINS, LevelWeights, level_weights
+from reproflow.numerics.derivatives import Mode
 from reproflow.theory import time_direction
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.paths import get_path
@@ -102,7 +104,8 @@ def levels_of(
         return schedule.from_table(given, kind, process)
     if count is None:
         raise UsageError("a chain needs its levels: give --schedule FILE --schedule-of betas (or alphas_cumprod, ..).")
-    own = get_path(path, process)
+    # Expressions are smooth: reverse mode, which starts at once, serves them too.
+    own = get_path(path, process, None if specs.parse(path, "path").file else Mode.REVERSE)
     own = time_direction.turned_path(own) if turn and not own.is_registered else own
     return schedule.from_path(own, count, time_runs == time_direction.NOISE_TO_DATA)
 

@@ -54,7 +54,7 @@ def _admissible(subject: NumericObjective, found: Draws, smooth: dict[str, Any])
         f"the mean of w over {DRAWS} draws is {mean:.5g} +- {error:.1g}; whether what has a probability under "
         f"{UNSEEN:.2g} adds an infinite amount, or is never drawn, draws cannot tell"
     )
-    return {"verdict": INCONCLUSIVE, "mass": mean if math.isfinite(mean) else "inf", "reason": reason}
+    return {**smooth, "verdict": INCONCLUSIVE, "mass": mean if math.isfinite(mean) else "inf", "reason": reason}
 
 
 def _identified(found: Draws, smooth: dict[str, Any]) -> dict[str, Any]:
@@ -64,9 +64,9 @@ def _identified(found: Draws, smooth: dict[str, Any]) -> dict[str, Any]:
         return {**smooth, "zero_set": own}
     if found.undrawn:
         reason = f"no draw in {len(found.undrawn)} stretches of t: they may be trained rarely, or not at all"
-        return {"verdict": INCONCLUSIVE, "zero_set": [], "reason": reason}
+        return {**smooth, "verdict": INCONCLUSIVE, "zero_set": [], "reason": reason}
     reason = f"w pi > 0 wherever {DRAWS} draws resolve it, in every thousandth of (0, 1)"
-    return {"verdict": SUPPORTED, "zero_set": [], "reason": reason}
+    return {**smooth, "verdict": SUPPORTED, "zero_set": [], "reason": reason}
 
 
 def _ends(found: Draws) -> list[tuple[float, float]]:

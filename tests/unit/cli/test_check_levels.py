@@ -17,6 +17,8 @@ BETAS = np.linspace(1e-4, 0.02, 100)
 KEPT = np.cumprod(1 - BETAS)
 
 USER = """
+import functools
+
 import numpy as np
 import torch
 
@@ -38,6 +40,8 @@ def words():
 
 def ordinary(t, lam):
     return torch.exp(-0.5 * lam)
+
+bound = functools.partial(ordinary)
 """
 
 
@@ -137,6 +141,9 @@ def test_a_function_is_a_function_wherever_it_comes_from(capfd: pytest.CaptureFi
     found = answer(capfd, "user.py:ordinary", *SCHEDULE, "--target", "canonical")
     assert found["target"] == "canonical"
     assert cli.run(["check", "weighting", "user.py:ordinary", "--target", "canonical"]) == 0
+    own = ["user.py:bound", "--target", "canonical", "--range", "0.2,0.7", "--lam", "0"]
+    assert cli.run(["check", "weighting", *own]) == 0
+    assert cli.run(["check", "weighting", *own, *SCHEDULE]) == 2
     assert cli.run(["check", "weighting", "user.py:sine"]) == 2
     assert "user.py:sine" in capfd.readouterr().err
 
@@ -196,3 +203,6 @@ def test_a_table_in_a_file_is_only_opened_by_a_child(folder: Path, monkeypatch: 
     assert cli.run(["check", "weighting", *arguments]) == 5
     assert {"--schedule=user.py:kept", "--schedule-of=alphas_cumprod"} <= set(asked[0])
     assert asked[0][-1] == "user.py:numbers"
+    asked.clear()
+    assert cli.run(["check", "weighting", "user.py:ordinary", "--levels", "9", "--against", "elbo"]) == 5
+    assert asked[0][-1] == "user.py:ordinary"

@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
+from judged_objectives import quick_objective
 from scipy import integrate, optimize
 
 from reproflow import judge
 from reproflow.foundation.errors import UsageError
+from reproflow.judge.objectives import restatements
+from reproflow.theory import bounds
 
 S = 0.5
 
@@ -44,6 +47,36 @@ def test_the_loss_moves_with_the_data_and_nothing_else() -> None:
     assert scaled.per_log_snr["quartiles"]["share"] == plain.per_log_snr["quartiles"]["share"]
     assert scaled.sigma_data["shift"] == pytest.approx(2 * math.log(S))
     assert plain.sigma_data is None
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 3.0])
+@pytest.mark.parametrize(
+    ("weighting", "time"), [("snr", "uniform"), ("elbo", "uniform"), ("snr", "logit_normal"), ("edm", "uniform")]
+)
+def test_it_is_unit_data_on_a_path_of_another_scale(weighting: str, time: str, scale: float) -> None:
+    """x1 = s z: alpha is s times as large for z, lam is 2 log s more, and so are the quartiles of the loss.
+
+    A weighting of lam is turned into one of lam - 2 log s; snr is 1 on eps, whatever the scale.
+    """
+    shift = 2 * math.log(scale)
+    scaled = loss_quartiles({"spec": weighting, "time": time}, scale)
+    own = {
+        "snr": {"spec": "expr:1", "target": "eps"},
+        "elbo": {"spec": "elbo"},
+        "edm": {
+            "spec": f"expr:exp(-0.5*((lam - {shift} - 2.4)/2.4)**2)*(exp({shift} - lam) + 0.25)",
+            "target": "canonical",
+        },
+    }
+    unit = loss_quartiles({**own[weighting], "path": f"expr:{scale}*t, 1 - t", "time": time}, 1.0)
+    assert scaled == pytest.approx(np.array(unit) - shift, abs=1e-3)
+    assert loss_quartiles({"spec": weighting, "time": time}, 1.0) != pytest.approx(scaled, abs=0.02)
+
+
+def loss_quartiles(parts: dict[str, str], scale: float) -> list[float]:
+    subject = quick_objective(**parts)
+    bound = bounds.analyse(subject.w, subject.lam, points=20_001)
+    return restatements.per_log_snr(subject, bound, {}, scale)["quartiles"]["loss"]
 
 
 def test_unit_data_change_nothing() -> None:
