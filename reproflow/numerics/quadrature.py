@@ -190,9 +190,7 @@ def _end(f: Function, ladder: np.ndarray, end: float) -> tuple[Pole, float, floa
     return Pole(end, exponent, "finite"), tail, min(error + 3 * doubt / (1 + exponent) * abs(tail), abs(tail))
 
 
-def _by_means(
-    f: Function, ladder: np.ndarray, end: float
-) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
+def _by_means(f: Function, ladder: np.ndarray, end: float) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
     """The exponents of the means of |f| between rungs, and f and the distances from the end between the last two.
 
     The places between two rungs are of one pattern, so that a power has its slope, and an oscillation is averaged.

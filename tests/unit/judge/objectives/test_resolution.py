@@ -67,9 +67,7 @@ def judged(spec: str, **given: str) -> Judgement:
         ("expr:max(t - 0.4, 0)", {}, "refuted", "zero on (0, 0.4)"),
         ("uniform", {"time": "own.py:own_logit_normal"}, "supported", "at a resolution of"),
         ("uniform", {"time": "own.py:comb"}, "inconclusive", "not spread evenly"),
-        pytest.param(
-            "uniform", {"time": "own.py:devil"}, "inconclusive", "not spread evenly", marks=pytest.mark.slow
-        ),
+        pytest.param("uniform", {"time": "own.py:devil"}, "inconclusive", "not spread evenly", marks=pytest.mark.slow),
     ],
 )
 def test_almost_everywhere_as_far_as_it_was_seen(spec: str, given: dict[str, str], verdict: str, word: str) -> None:
@@ -110,7 +108,11 @@ def test_fifty_thousand_rises() -> None:
 
 
 def test_times_as_singular_laws_have_them() -> None:
-    for spec, verdict in (("own.py:devil", "inconclusive"), ("own.py:comb", "inconclusive"), ("expr:u**3", "supported")):
+    for spec, verdict in (
+        ("own.py:devil", "inconclusive"),
+        ("own.py:comb", "inconclusive"),
+        ("expr:u**3", "supported"),
+    ):
         found = judge.time(spec).dominates_lebesgue
         assert found["verdict"] == verdict
         assert (found["resolution"] is None) == (verdict == "inconclusive")
