@@ -1,4 +1,4 @@
-"""Domination as far as it is seen: singular laws, atoms at all dyadic times, gaps too short to list; and honest laws."""
+"""Domination as far as it is seen: singular laws, atoms at all dyadic times, short gaps; and honest laws."""
 
 from __future__ import annotations
 
