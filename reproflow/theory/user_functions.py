@@ -44,6 +44,23 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     return functools.partial(_guarded, function, kind, spec), dict(entry.meta) if entry else {}
 
 
+def load_again(kind: str, spec: Spec) -> Callable[..., Any]:
+    """As `load`, of another run of the file, which shares nothing with the first but the modules that both import.
+
+    What the file decorates enters no registry, and the first run stays the one that everything else calls.
+    """
+    path = str(Path(spec.file).resolve())
+    name = f"{MODULES}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    first = sys.modules.get(name)
+    try:
+        with registry.another_run():
+            module = _module.__wrapped__(path, spec.file)
+    finally:
+        if first is not None:
+            sys.modules[name] = first
+    return functools.partial(_guarded, getattr(module, spec.function), kind, spec)
+
+
 def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any, **params: float) -> Any:
     nothing = user_function_results.of_nothing(kind, arguments)
     if nothing is not None:

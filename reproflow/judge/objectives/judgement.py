@@ -29,7 +29,7 @@ from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import bounds
+from reproflow.theory import bounds, pointwise
 from reproflow.theory.bounds import CERTIFIED, NOT_REPRESENTABLE
 from reproflow.theory.equivalence import equivalents
 from reproflow.theory.objective import Objective, get_objective
@@ -138,6 +138,7 @@ def objective(
     numeric = NumericObjective(replace(subject, path=path, time=law))
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
+    _check_pointwise(numeric, t_range or WHOLE)
     fault = numeric.fault()
     facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens)
     return Judgement(
@@ -153,6 +154,14 @@ def objective(
         train=None if train is None else _trained(numeric.objective, facts["equivalent"], fault, train),
         seconds=round(clock.monotonic() - started, 3),
     )
+
+
+def _check_pointwise(subject: NumericObjective, t_range: Interval) -> None:
+    """Path and time law first: where the log-SNR can be looked at depends on the path."""
+    pointwise.check_path(subject.objective.path)
+    pointwise.check_time_law(subject.objective.time)
+    low, high = (min(max(end, subject.reach[0]), subject.reach[1]) for end in t_range)
+    pointwise.check_weighting(subject.objective.weighting, subject.objective.path, pointwise.times(low, high))
 
 
 def _trained(subject: Objective, equivalent: Sequence[dict[str, Any]], fault: str, plan: Plan) -> dict[str, Any]:

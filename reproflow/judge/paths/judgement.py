@@ -17,6 +17,7 @@ from reproflow.judge.paths import continuity as transport
 from reproflow.judge.paths import derivatives, values
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
+from reproflow.theory import pointwise
 from reproflow.theory.paths import get_path
 
 ASKED = ("boundary", "positive", "monotone_snr", "velocity", "continuity", "integrable")
@@ -53,11 +54,11 @@ def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
     """The judgement on a Gaussian path or a masked schedule.
 
     Raises `UsageError` for a name, a file or an expression that cannot be used, a NaN inside (0, 1), and a function
-    whose value at a time depends on the other times it is asked for.
+    whose value at a time depends on anything but that time (`theory.pointwise`).
     """
     started = clock.monotonic()
     course = Course(get_path(spec, process))
-    course.check_alone()
+    pointwise.check_path(course.path)
     about_shape = {name: getattr(values, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)
     velocity = derivatives.velocity(course, broken)
