@@ -2,8 +2,8 @@ r"""Functions of anybody's own are functions of each time alone: asked alone, in
 
 Quadratures, derivatives and training ask for many times in one call. What a path, a time law, a weighting or a target
 gives at t, and a loss for a pair, must not depend on the other times (t / t.max(), w / w.mean(), sorting), on their
-number or order, or on earlier calls (a counter, the clock, noise). Every such function is asked here before it is judged
-(`judge`) or trained (`learning.preflight`), by the same calls:
+number or order, or on earlier calls (a counter, the clock, noise). Every such function is asked here before it is
+judged (`judge`) or trained (`learning.preflight`), by the same calls:
 
 - one time alone, before anything else; then all of them, in order of time; then all of them once more;
 - in reverse and in mixed order; the halves, the middle, every seventh, a few, single ones; each twice; in one batch of
@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ OCTAVES = 30
 LARGE = 1 << 17
 TIMES = "not of the others that are asked for with it, of their order or number, of earlier calls, the clock or chance"
 
+Asked = TypeVar("Asked", bound=Component)
 Values = Callable[..., tuple[Tensor, ...]]
 """Rows of one length (n, ..) to values (n,)."""
 
@@ -100,7 +102,7 @@ def check_divergence(divergence: Divergence, a: Tensor, b: Tensor, t: Tensor, x:
 
 
 def _check_times(
-    component: Component, values: Callable[[Component], Values], noun: str, variable: str, t: Tensor | None
+    component: Asked, values: Callable[[Asked], Values], noun: str, variable: str, t: Tensor | None
 ) -> None:
     t = times() if t is None else t
     distance = ROUNDING * torch.minimum(t, 1 - t)
@@ -202,13 +204,13 @@ def _shown(values: Tensor) -> str:
 
 
 def _vetted(component: Component) -> bool:
-    """Whether it is an expression, which is evaluated entry by entry, or a function of this package, which is tested."""
+    """Whether it is an expression, evaluated entry by entry, or a function of this package, which is tested."""
     module = getattr(component.entry.function, "__module__", "")
     own = component.is_registered and module.startswith(registry.PACKAGE)
     return own or bool(component.entry.meta.get("expression"))
 
 
-def _values_of(component: Component, values: Callable[[Component], Values]) -> tuple[Values, ...]:
+def _values_of(component: Asked, values: Callable[[Asked], Values]) -> tuple[Values, ...]:
     """The component's values, and those of another run of its file."""
     spec = None if component.is_registered else specs.parse(component.entry.where, component.entry.kind)
     if spec is None or not spec.file:
@@ -216,5 +218,5 @@ def _values_of(component: Component, values: Callable[[Component], Values]) -> t
     from reproflow.theory import user_functions
 
     function = functools.partial(user_functions.load_again(component.entry.kind, spec), **component.params)
-    again = type(component)(**{**vars(component), "function": function})
+    again = replace(component, function=function)
     return values(component), values(again)
