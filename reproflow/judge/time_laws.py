@@ -24,7 +24,7 @@ from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import pointwise, time_law_gaps
+from reproflow.theory import pointwise, time_law_densities, time_law_gaps
 from reproflow.theory.times import GAP, TimeLaw, get_time_law
 
 AT = tuple(k / 10 for k in range(1, 10))
@@ -67,7 +67,7 @@ def time(spec: str | Spec) -> TimeJudgement:
     law = get_time_law(spec, fine=True)
     pointwise.check_time_law(law)
     sampled = _sampled(law)
-    valid = _valid(sampled)
+    valid = _valid(law, sampled)
     good = valid["verdict"] == SUPPORTED
     gaps, atoms = (time_law_gaps.gaps(law), _atoms(law, sampled)) if good else ((), [])
     pi = _density(law, gaps, atoms) if good else [None] * len(AT)
@@ -101,8 +101,8 @@ def _quantile(law: TimeLaw, u: Tensor) -> Tensor:
     return t
 
 
-def _valid(sampled: monotonicity.Sampled) -> dict[str, Any]:
-    """Whether the map stays in [0, 1] and does not fall by more than rounding."""
+def _valid(law: TimeLaw, sampled: monotonicity.Sampled) -> dict[str, Any]:
+    """Whether the map stays in [0, 1] and does not fall by more than rounding, and a stated density is its own."""
     u, t = sampled.t, sampled.v
     broken = []
     outside = ~((t >= 0) & (t <= 1))
@@ -117,13 +117,15 @@ def _valid(sampled: monotonicity.Sampled) -> dict[str, Any]:
         first = int(t[: last + 1].argmax())
         before, after = (f"t = {t[i]:.6g} at u = {u[i]:.6g}" for i in (first, last))
         broken.append(f"the map falls from {before} to {after}; a quantile map does not")
+    if not broken and (contradiction := time_law_densities.contradiction(law)):
+        broken.append(contradiction)
     sound = f"non-decreasing from t = {t[0]:.4g} to {t[-1]:.4g}, at the {len(u)} u looked at"
     return {"verdict": REFUTED if broken else SUPPORTED, "reason": "; ".join(broken) or sound}
 
 
 def _atoms(law: TimeLaw, sampled: monotonicity.Sampled) -> list[tuple[float, float]]:
     """The times that have a probability of their own, and that: flat pieces of Q, in order, a thousand at most."""
-    if law.entry.meta.get("density"):
+    if pointwise.vetted(law) and law.entry.meta.get("density"):
         return []
     u, t = sampled.t, sampled.v
     # Rounding flattens a map near u = 0 and 1; an atom is flat over a cell of the grid at least.

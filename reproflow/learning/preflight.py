@@ -13,8 +13,8 @@ from reproflow.learning.data import get_dataset
 from reproflow.learning.data.user_points import admit_points, user_points
 from reproflow.learning.networks.builders import not_trained_yet
 from reproflow.learning.networks.user_network import admit_network
-from reproflow.theory import pointwise
-from reproflow.theory.admission import POINTS, admit, admit_target, midpoints
+from reproflow.theory import pointwise, time_law_densities
+from reproflow.theory.admission import POINTS, admit, admit_target, admit_time_law, midpoints
 from reproflow.theory.couplings import admit_coupling
 from reproflow.theory.divergences import admit_divergence
 from reproflow.theory.objective import Objective, get_objective
@@ -46,12 +46,15 @@ def admit_config(config: Config) -> None:
 
 
 def _admit_path_and_law(cells: Collection[Cell]) -> None:
-    """Each path and each time law is a function of each time alone, at the times where `admit` looks."""
+    """Each is a function of each time alone, at the times where `admit` looks; a law's density is that of its map."""
     inside = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
     for path, process in dict.fromkeys((cell.path, cell.process) for cell in cells):
         pointwise.check_path(get_path(path, process), inside)
     for law in dict.fromkeys(cell.time for cell in cells):
-        pointwise.check_time_law(get_time_law(law), inside)
+        own = get_time_law(law)
+        pointwise.check_time_law(own, inside)
+        admit_time_law(own)
+        time_law_densities.check(own)
 
 
 def _admit_cell(cell: Cell, experiment: Experiment) -> None:

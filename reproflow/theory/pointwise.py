@@ -43,6 +43,7 @@ ROUNDING = 2.0**-22
 POINTS = 4096
 OCTAVES = 30
 LARGE = 1 << 17
+LAW = ("time law", "u")
 TIMES = "not of the others that are asked for with it, of their order or number, of earlier calls, the clock or chance"
 
 Asked = TypeVar("Asked", bound=Component)
@@ -62,25 +63,26 @@ def times(low: float = 0.0, high: float = 1.0) -> Tensor:
 
 def check_path(path: Path, t: Tensor | None = None) -> None:
     """Raises `UserFunctionError` where alpha or sigma at a time depend on anything but that time."""
-    if not _vetted(path):
+    if not vetted(path):
         _check_times(path, lambda path: lambda t: path(t), "path", "t", t)
 
 
 def check_time_law(law: TimeLaw, u: Tensor | None = None) -> None:
-    """Raises `UserFunctionError` where t at a quantile u depends on anything but that u."""
-    if not _vetted(law):
-        _check_times(law, lambda law: lambda u: (law.quantile(u),), "time law", "u", u)
+    """Raises `UserFunctionError` where t at a quantile u, or a stated density or cdf, depends on anything else."""
+    if not vetted(law):
+        forms = [what for what in ("density", "cdf") if law.entry.meta.get(what)]
+        _check_times(law, lambda own: lambda u: (own.quantile(u), *(stated(own, w, u) for w in forms)), *LAW, u)
 
 
 def check_weighting(weighting: Weighting, path: Path, t: Tensor | None = None) -> None:
     """Raises `UserFunctionError` where the factor at a time depends on anything but that time."""
-    if not _vetted(weighting):
+    if not vetted(weighting):
         _check_times(weighting, lambda own: lambda t: (own.at(path.at(t)),), "weighting", "t", t)
 
 
 def check_target(target: Target, path: Path, t: Tensor | None = None) -> None:
     """Raises `UserFunctionError` where a or b at a time depend on anything but that time."""
-    if not _vetted(target):
+    if not vetted(target):
         _check_times(target, lambda own: lambda t: own.coefficients(path.at(t)), "target", "t", t)
 
 
@@ -89,7 +91,7 @@ def check_divergence(divergence: Divergence, a: Tensor, b: Tensor, t: Tensor, x:
 
     a, b, x have shape (B, D) and t shape (B,); targets and predictions are multiplied by `unit`.
     """
-    if _vetted(divergence):
+    if vetted(divergence):
         return
     rows = unit * a, unit * b, t, x
     moved = tuple((unit * a * (1 - s * ROUNDING), unit * b * (1 + s * ROUNDING), t, x) for s in (-1, 1))
@@ -203,11 +205,24 @@ def _shown(values: Tensor) -> str:
     return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
-def _vetted(component: Component) -> bool:
+def vetted(component: Component) -> bool:
     """Whether it is an expression, evaluated entry by entry, or a function of this package, which is tested."""
     module = getattr(component.entry.function, "__module__", "")
     own = component.is_registered and module.startswith(registry.PACKAGE)
     return own or bool(component.entry.meta.get("expression"))
+
+
+def stated(law: TimeLaw, what: str, t: Tensor) -> Tensor:
+    """The `density` or `cdf` that a law states, at t. Raises `UserFunctionError` where it raises, or has no numbers."""
+    try:
+        found = law.density(t) if what == "density" else law.cdf(t)
+    except Exception as error:  # it is anybody's code
+        raise UserFunctionError(
+            f"time law {law.name!r}: its {what} raised {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != t.shape:
+        raise UserFunctionError(f"time law {law.name!r}: its {what} must give a tensor of t's shape.")
+    return found.detach().to(t)
 
 
 def _values_of(component: Asked, values: Callable[[Asked], Values]) -> tuple[Values, ...]:
