@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge.time_budget import limited
 from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
@@ -64,7 +66,7 @@ def time(spec: str | Spec) -> TimeJudgement:
     Raises `UsageError` for a spec that cannot be used, and for a map that is NaN, of another shape, random, or raises.
     """
     started = clock.monotonic()
-    law = get_time_law(spec, fine=True)
+    law = limited(get_time_law(spec, fine=True), Budget())
     pointwise.check_time_law(law)
     sampled = _sampled(law)
     valid = _valid(law, sampled)

@@ -24,6 +24,7 @@ from typing import Any
 
 from reproflow.exact.criterion import Finding
 from reproflow.foundation import registry
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import REFUTED, SUPPORTED, number
@@ -31,6 +32,7 @@ from reproflow.judge.divergences import measurements as measured
 from reproflow.judge.divergences import scaled_loss
 from reproflow.judge.divergences.measurements import TOLERANCE, Facts
 from reproflow.judge.divergences.minimisers import ONE_OF_NONE
+from reproflow.judge.time_budget import limited
 from reproflow.theory.divergences import Divergence, get_divergence
 
 FLAT = 1e-9
@@ -81,7 +83,7 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
     a batch, is random, or raises.
     """
     started = clock.monotonic()
-    subject = get_divergence(spec)
+    subject = limited(get_divergence(spec), Budget())
     first, second = ("real", "positive") if _is_real(subject) else ("positive", "real")
     found = {first: measured.facts(scaled_loss.scaled(subject, first), first)}
     if beyond := _where_defined(subject, second):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
@@ -26,6 +27,7 @@ from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
 from reproflow.judge.objectives.integrability import mass
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
+from reproflow.judge.time_budget import limited
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
@@ -135,7 +137,9 @@ def objective(
         )
     # However the objective was made, its derivatives are taken as a judgement takes them.
     path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
-    numeric = NumericObjective(replace(subject, path=path, time=law))
+    subject, budget = replace(subject, path=path, time=law), Budget()
+    components = {part: limited(getattr(subject, part), budget) for part in ("path", "time", "weighting")}
+    numeric = NumericObjective(replace(subject, **components))
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
     _check_pointwise(numeric, t_range or WHOLE)
@@ -151,7 +155,7 @@ def objective(
         **facts,
         gradient=gradient_identity.undefined(fault) if fault else gradient_identity.judge(numeric, t_range),
         variance=variance.nothing(fault, subject.process) if fault else variance.measure(numeric, t_range),
-        train=None if train is None else _trained(numeric.objective, facts["equivalent"], fault, train),
+        train=None if train is None else _trained(subject, facts["equivalent"], fault, train),
         seconds=round(clock.monotonic() - started, 3),
     )
 

@@ -11,12 +11,14 @@ import time as clock
 from dataclasses import dataclass
 from typing import Any
 
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, SUPPORTED
 from reproflow.judge.paths import continuity as transport
 from reproflow.judge.paths import derivatives, values
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
+from reproflow.judge.time_budget import limited
 from reproflow.theory import pointwise
 from reproflow.theory.paths import get_path
 
@@ -57,7 +59,7 @@ def path(spec: str | Spec, process: str = "gaussian") -> PathJudgement:
     whose value at a time depends on anything but that time (`theory.pointwise`).
     """
     started = clock.monotonic()
-    course = Course(get_path(spec, process))
+    course = Course(limited(get_path(spec, process), Budget()))
     pointwise.check_path(course.path)
     about_shape = {name: getattr(values, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)
