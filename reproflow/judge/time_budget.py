@@ -1,7 +1,7 @@
 """Expressions under judgement have a time limit: each asks, before it is evaluated, whether the judgement may go on.
 
-An expression cannot loop, but one with a million turning points keeps a judgement busy for hours. It is evaluated in the
-caller's process, which may be a notebook's, and in any of its threads: nothing outside could stop it alone.
+An expression cannot loop, but one with a million turning points keeps a judgement busy for hours. It is evaluated in
+the caller's process, which may be a notebook's, and in any of its threads: nothing outside could stop it alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import REFUTED, SUPPORTED, number
 from reproflow.judge.divergences import measurements as measured
-from reproflow.judge.divergences import scaled_loss
+from reproflow.judge.divergences import scaled_loss, stratified
 from reproflow.judge.divergences.measurements import TOLERANCE, Facts
 from reproflow.judge.divergences.minimisers import ONE_OF_NONE
 from reproflow.judge.time_budget import limited
@@ -131,11 +131,14 @@ def _domain(found: Facts, subject: Divergence) -> dict[str, Any]:
         "identified": _identified(found, subject),
         "slope": number(found.slope.residual),
         "curvature": None if found.curvature is None else number(found.curvature),
+        "times": list(found.times),
         "largest": found.unit * scaled_loss.LARGEST[found.domain],
     }
 
 
 def _gradient_reason(found: Facts) -> str:
+    looked = f", at t from {found.times[0]:g} to 1 - {1 - found.times[1]:.2g}; not looked at: windows narrower than "
+    looked += stratified.RESOLUTION
     gaps = f"{found.network_gap:.2g} on {PROBLEMS[found.domain]}, {found.two_point.residual:.2g} over two-point laws"
     if not found.finite:
         return f"the loss is infinite at some {NUMBERS[found.domain]}"
@@ -144,7 +147,7 @@ def _gradient_reason(found: Facts) -> str:
     if not found.depends:
         return "the loss does not depend on the prediction: both gradients are zero"
     if found.gap <= TOLERANCE:
-        return f"conditional and marginal loss have the same gradient: relative gap {gaps}"
+        return f"conditional and marginal loss have the same gradient: relative gap {gaps}{looked}"
     if found.gap == float("inf"):
         return f"the gradient in the prediction is not finite{_place(found.two_point, found.two_point_unit)}"
     reason = f"conditional and marginal gradients differ: relative gap {gaps}"
