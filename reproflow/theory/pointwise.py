@@ -8,8 +8,8 @@ judged (`judge`) or trained (`learning.preflight`), by the same calls:
 - one time alone, before anything else; then all of them, in order of time; then all of them once more;
 - in reverse and in mixed order; the halves, the middle, every seventh, a few, single ones; each twice; in one batch of
   2^17; and at last one alone and all of them again;
-- a function of a file: another run of the file, asked in another order first. So what is frozen at the first call, or
-  drawn when the file is run, is refused too.
+- a function of a file: another run of the file, asked for another time alone and then in reverse order. So what is
+  frozen at the first call, or drawn when the file is run, is refused too.
 
 **Tolerances.** The same call gives the same number, to 32 units of the last digit of float64. Otherwise two answers are
 the same up to one millionth of the value, the least rise that any verdict counts, plus four times what the value moves
@@ -147,7 +147,8 @@ class _Question:
         self._same_call(first, self._at(one))
         self._same_call(whole, self._at(everything))
         for values in self.runs[1:]:
-            self._compare("when its file is run anew", everything.flip(0), self._at(everything.flip(0), values), whole)
+            for rows in (everything[2 * count // 3 :][:1], everything.flip(0)):
+                self._compare("when its file is run anew", rows, self._at(rows, values), whole)
 
     def _at(self, rows: Tensor, values: Values | None = None) -> Tensor:
         return _stacked((values or self.runs[0])(*(each[rows] for each in self.rows)))

@@ -74,11 +74,37 @@ crowd = law("crowd", lambda u: u.clone(), lambda t: t / t.max())
 raises = law("raises", lambda u: u.clone(), lambda t: t.no_such_thing)
 shape = law("shape", lambda u: u.clone(), lambda t: 1.0)
 """
-RIGHT = "root_pole float32 gap atom_at_its_end jump pole_inside strong_pole pole_at_1 flat_end atom table".split()
-WRONG = (
-    "twice another nearly window narrow swapped near_0 near_1 renormalised over_a_gap of_a_grid no_jacobian "
-    "reversed_time negative wrong_cdf cdf_in_a_window"
-).split()
+RIGHT = [
+    "root_pole",
+    "float32",
+    "gap",
+    "atom_at_its_end",
+    "jump",
+    "pole_inside",
+    "strong_pole",
+    "pole_at_1",
+    "flat_end",
+    "atom",
+    "table",
+]
+WRONG = [
+    "twice",
+    "another",
+    "nearly",
+    "window",
+    "narrow",
+    "swapped",
+    "near_0",
+    "near_1",
+    "renormalised",
+    "over_a_gap",
+    "of_a_grid",
+    "no_jacobian",
+    "reversed_time",
+    "negative",
+    "wrong_cdf",
+    "cdf_in_a_window",
+]
 
 
 @pytest.fixture(autouse=True)
