@@ -107,10 +107,15 @@ class Claim:
     cases: Callable[[], tuple[str, ...]]
     function: Callable[[str, str, Context], Measurement]
     expected: Mapping[str, str] = field(default_factory=dict)
+    textual: Mapping[str, str] = field(default_factory=dict)
+
+    def kind_of(self, case: str) -> str:
+        """The kind of a case: the claim's, or textual."""
+        return "textual" if case in self.textual else self.kind
 
     def expectation(self, case: str) -> str:
         """The verdict expected of a case: supported unless `expected` says otherwise."""
-        return self.expected.get(case, NOT_APPLICABLE if self.kind == "textual" else SUPPORTED)
+        return self.expected.get(case, NOT_APPLICABLE if self.kind_of(case) == "textual" else SUPPORTED)
 
 
 def claim(
@@ -124,6 +129,7 @@ def claim(
     controls: tuple[str, ...] | Callable[[str], tuple[str, ...]] = (),
     cases: tuple[str, ...] | Callable[[], tuple[str, ...]] = ("",),
     expected: Mapping[str, str] | None = None,
+    textual: Mapping[str, str] | None = None,
     process: str = "any",
 ) -> Callable[..., Any]:
     """Decorator: registers `function(case, variant, context) -> Measurement` as a claim of one tier.
@@ -139,7 +145,7 @@ def claim(
     def enter(function: Callable[[str, str, Context], Measurement]) -> Callable[[str, str, Context], Measurement]:
         entry = Claim(
             id, title, source, kind, tier, _of_case(math.nan if tolerance is None else tolerance), _of_case(controls),
-            _always(cases), function, expected or {},
+            _always(cases), function, expected or {}, textual or {},
         )  # fmt: skip
         name = id if tier == "exact" else f"{id}@{tier}"
         return registry.register("claim", name, process=process, cite=source, claim=entry)(function)
@@ -173,7 +179,11 @@ def run_claim(entry: registry.Entry, context: Context | None = None) -> list[dic
         cases = each.cases()
     except Exception as error:
         return [_row(each, "", INCONCLUSIVE, _said(error), Measurement(math.nan), "", {}, 0.0)]
-    return [_run_case(each, case, context) for case in cases]
+    said = [
+        _row(each, case, NOT_APPLICABLE, reason, Measurement(math.nan), "", {}, 0.0)
+        for case, reason in each.textual.items()
+    ]
+    return [*(_run_case(each, case, context) for case in cases), *said]
 
 
 def row_ok(row: Mapping[str, Any]) -> bool:
@@ -262,9 +272,11 @@ def _row(
     results: Mapping[str, tuple[str, str, Measurement]],
     seconds: float,
 ) -> dict[str, Any]:
+    textual = case in each.textual
+    tolerance, controls = (math.nan, ()) if textual else (each.tolerance(case), each.controls(case))
     values = (
-        each.id, each.title, each.source, each.kind, each.tier, case, verdict, each.expectation(case), reason,
-        _plain(measured.statistic), _plain(each.tolerance(case)), measured.n, ";".join(each.controls(case)),
+        each.id, each.title, each.source, each.kind_of(case), each.tier, case, verdict, each.expectation(case), reason,
+        _plain(measured.statistic), _plain(tolerance), measured.n, ";".join(controls),
         control_verdict, ";".join(f"{found.statistic:.17g}" for _, _, found in results.values()),
     )  # fmt: skip
     return {**dict(zip(COLUMNS, values, strict=True)), "seconds": seconds}

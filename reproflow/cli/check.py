@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reproflow.cli import check_options
+from reproflow.cli import check_against, check_levels, check_options
 from reproflow.cli.published_objectives import field
 from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError
@@ -16,6 +16,11 @@ Component = Annotated[str, typer.Argument(help="A name, FILE.py:FUNCTION, or exp
 ProcessOption = Annotated[str, typer.Option(help="gaussian or masked.")]
 JsonOption = Annotated[str | None, typer.Option("--json", help="Write JSON to this file; - is standard output.")]
 
+TimeRunsOption = Annotated[
+    str | None,
+    typer.Option(help="data-to-noise: your own functions have the data at t = 0, not the noise."),
+]
+DEFAULT_PATH = "linear"
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with figures here.")]
 
 app = typer.Typer(
@@ -35,7 +40,7 @@ def check() -> None:
 def weighting(
     spec: Component,
     process: ProcessOption = "gaussian",
-    path: Annotated[str, typer.Option(help="A path.")] = "linear",
+    path: Annotated[str | None, typer.Option(help="A path; linear unless given.")] = None,
     time: Annotated[str, typer.Option(help="A time law.")] = "uniform",
     target: Annotated[
         str | None, typer.Option(help="What the weighting multiplies, in place of what it says itself.")
@@ -52,6 +57,22 @@ def weighting(
     seeds: Annotated[int | None, typer.Option(min=1, help="--train: seeds of each; under 8, no interval.")] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="--train: steps of each.")] = None,
     folder: Annotated[Path | None, typer.Option(help="--train: keep networks and numbers here.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="A table with the levels of a chain.")] = None,
+    schedule_of: Annotated[
+        str | None, typer.Option(help="What it holds: betas, alphas_cumprod, sigmas, flow_sigmas, log_snr.")
+    ] = None,
+    table_of: Annotated[
+        str | None, typer.Option(help="What the table that is judged holds: weights, or a schedule of weight 1.")
+    ] = None,
+    levels: Annotated[int | None, typer.Option(help="A chain of so many levels of the path.")] = None,
+    against: Annotated[str | None, typer.Option(help="Another weighting: are the two objectives the same?")] = None,
+    against_path: Annotated[str | None, typer.Option(help="--against: its path; the same unless given.")] = None,
+    against_time: Annotated[str | None, typer.Option(help="--against: its time law; the same unless given.")] = None,
+    against_target: Annotated[str | None, typer.Option(help="--against: what it multiplies.")] = None,
+    time_runs: TimeRunsOption = None,
+    sigma_data: Annotated[
+        float | None, typer.Option(help="The standard deviation of the data; 1 unless given.")
+    ] = None,
     json_file: JsonOption = None,
     html_file: HtmlOption = None,
 ) -> None:
@@ -61,13 +82,19 @@ def weighting(
 
     Example: reproflow check weighting "expr:min(snr,5)" --target x1 --json -
     """
-    files = check_options.user_files({"weighting": spec, "path": path, "time": time}, process, target)
-    ends, lams = check_options.numbers("--range", t_range, 2), check_options.numbers("--lam", lam)
     if not train and (seeds, steps, folder) != (None, None, None):
         raise UsageError("--seeds, --steps and --folder say how --train trains; give --train too.")
     options: dict[str, Any] = {"process": process, "path": path, "time": time, "target": target, "range": t_range}
     options |= {"lam": lam, "tokens": tokens, "time-agnostic": time_agnostic, "json": json_file, "html": html_file}
-    options |= {"train": train, "seeds": seeds, "steps": steps, "folder": folder}
+    options |= {"train": train, "seeds": seeds, "steps": steps, "folder": folder, "time-runs": time_runs}
+    options |= {"against": against, "against-path": against_path, "against-time": against_time}
+    options |= {"against-target": against_target, "sigma-data": sigma_data}
+    chain = check_levels.Chain(schedule, schedule_of, table_of, levels)
+    if check_levels.wanted(chain, spec, time):
+        check_levels.answer(chain, spec, options)
+    files = check_options.user_files({"weighting": spec, "path": path or DEFAULT_PATH, "time": time}, process, target)
+    files += check_against.user_files(options)
+    ends, lams = check_options.numbers("--range", t_range, 2), check_options.numbers("--lam", lam)
     check_options.in_child("weighting", spec, files, options)
 
     def judged() -> Any:
@@ -77,6 +104,7 @@ def weighting(
         span = (ends[0], ends[1]) if ends else None
         wanted |= {"tokens": tokens, "time_agnostic": time_agnostic}
         wanted |= {"train": judge.Plan(seeds or judge.SEEDS, steps, folder, child_process.alive)} if train else {}
+        wanted |= {"time_runs": time_runs, "sigma_data": sigma_data, "against": check_against.asked(options)}
         return judge.weighting(spec, process, path, time, target, span, **wanted)
 
     check_options.answer(judged, json_file, html_file)
@@ -84,7 +112,14 @@ def weighting(
 
 @app.command()
 def path(
-    spec: Component, process: ProcessOption = "gaussian", json_file: JsonOption = None, html_file: HtmlOption = None
+    spec: Component,
+    process: ProcessOption = "gaussian",
+    time_runs: TimeRunsOption = None,
+    snr: Annotated[
+        str | None, typer.Option(help="A formula for the SNR, expr: or FILE.py:F: is it the path's?")
+    ] = None,
+    json_file: JsonOption = None,
+    html_file: HtmlOption = None,
 ) -> None:
     """Judge a path: its ends, its signs, its SNR, its velocity, the law that it moves, and whether its loss is finite.
 
@@ -92,19 +127,25 @@ def path(
 
     Example: reproflow check path "expr:sin(pi*t/2), cos(pi*t/2)" --json -
     """
-    files = check_options.user_files({"path": spec}, process)
-    check_options.in_child("path", spec, files, {"process": process, "json": json_file, "html": html_file})
+    files = check_options.user_files({"path": spec} | ({"snr": snr} if snr else {}), process)
+    options = {"process": process, "json": json_file, "html": html_file, "time-runs": time_runs, "snr": snr}
+    check_options.in_child("path", spec, files, options)
 
     def judged() -> Any:
         from reproflow import judge
 
-        return judge.path(spec, process)
+        return judge.path(spec, process, time_runs, snr)
 
     check_options.answer(judged, json_file, html_file)
 
 
 @app.command()
-def time(spec: Component, json_file: JsonOption = None, html_file: HtmlOption = None) -> None:
+def time(
+    spec: Component,
+    time_runs: TimeRunsOption = None,
+    json_file: JsonOption = None,
+    html_file: HtmlOption = None,
+) -> None:
     """Judge a time law: is its quantile map one, which times does it never draw, and what is its density?
 
     Exit 0: valid, and no gap; 3: refuted; 5: single precision, whose steps are gaps; 2: bad usage.
@@ -112,12 +153,13 @@ def time(spec: Component, json_file: JsonOption = None, html_file: HtmlOption = 
     Example: reproflow check time "expr:max(u, 0.2)" --json -
     """
     files = check_options.user_files({"time": spec})
-    check_options.in_child("time", spec, files, {"json": json_file, "html": html_file})
+    options = {"json": json_file, "html": html_file, "time-runs": time_runs}
+    check_options.in_child("time", spec, files, options)
 
     def judged() -> Any:
         from reproflow import judge
 
-        return judge.time(spec)
+        return judge.time(spec, time_runs)
 
     check_options.answer(judged, json_file, html_file)
 

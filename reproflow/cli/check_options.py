@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from reproflow.cli import common
-from reproflow.foundation import child_process, processes, specs
+from reproflow.foundation import child_process, law_forms, processes, specs
 from reproflow.foundation import user_files as usercode
 from reproflow.foundation.errors import UsageError, did_you_mean
 
@@ -58,7 +58,10 @@ def user_files(nouns: Mapping[str, str], process: str = "gaussian", target: str 
     if target is not None and target not in weighted:
         known = ", ".join(weighted)
         raise UsageError(f"unknown {process} target {target!r};{did_you_mean(target, weighted)} known: {known}")
-    parsed = {kind: specs.parse(text, kind) for kind, text in nouns.items()}
+    forms = {
+        kind: law_forms.split(text) if kind == law_forms.QUANTILE else (kind, text) for kind, text in nouns.items()
+    }
+    parsed = {kind: specs.parse(text, kind) for kind, text in forms.values()}
     for kind, each in parsed.items():
         usercode.check(kind, each, process)
     return list(dict.fromkeys(each.file for each in parsed.values() if each.file))

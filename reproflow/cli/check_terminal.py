@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from reproflow.cli import check_levels_terminal
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
 ROWS = 9
 COLUMNS = 61
 STYLES = {
-    "supported": "bold green", "certified": "bold green", "inconclusive": "bold yellow",
+    "supported": "bold green", "certified": "bold green", "same": "bold green", "inconclusive": "bold yellow",
     "refuted": "bold red", "not_representable": "bold red", "falsified": "bold red",
+    "different": "bold red",
 }  # fmt: skip
 DECADES = 6.0
 BAR = "▇"
@@ -44,7 +47,8 @@ def show(found: Any) -> None:
 
 def about(found: Any) -> str:
     """What kind of thing was judged, and with what beside it."""
-    return _ABOUT.get(type(found).__name__, lambda _: "")(found)
+    direction = f"; your functions run {found.time_runs}" if getattr(found, "time_runs", "")[:4] == "data" else ""
+    return _ABOUT.get(type(found).__name__, lambda _: "")(found) + direction
 
 
 def more(found: Any) -> list[tuple[str, str]]:
@@ -76,13 +80,16 @@ def _columns() -> Table:
 def _more_on_weighting(found: Judgement) -> list[tuple[str, str]]:
     equal = [" ".join(dict.fromkeys(_named(each))) for each in found.equivalent]
     shown = "; ".join(equal[:6]) + (f"; and {len(equal) - 6} more (see --json)" if len(equal) > 6 else "")
-    rows = [("same as", shown or "none of the registered combinations"), *_restated(found)]
+    rows = [("warning", each) for each in found.warnings]
+    rows += [("same as", shown or "none of the registered combinations"), *_restated(found)]
     if found.bound["advice"]:
         rows.append(("to certify", found.bound["advice"]["text"]))
     if found.bound["flags"]:
         constant = found.bound["flags"]["c_w"]
         rows.append(("constant", constant["reason"]))
         rows.append(("noise end", found.bound["flags"]["noise_end"]["reason"]))
+    if found.sigma_data:
+        rows.append(("data", found.sigma_data["reason"]))
     return [*rows, ("variance", found.variance["reason"]), *_trained(found)]
 
 
@@ -175,12 +182,20 @@ def _more_on_divergence(found: DivergenceJudgement) -> list[tuple[str, str]]:
 # By the name of the judgement's class: the line beside the spec, the plot, and what stands below it.
 _ABOUT: dict[str, Callable[[Any], str]] = {
     "Judgement": _about_weighting,
+    "LevelsJudgement": check_levels_terminal.about,
     "PathJudgement": lambda found: f"{found.process} path",
     "TimeJudgement": lambda found: "time law",
     "DivergenceJudgement": lambda found: "divergence",
 }
-_PLOTS: dict[str, Callable[[Any], list[Text]]] = {"Judgement": _plot, "TimeJudgement": _density_plot}
+_PLOTS: dict[str, Callable[[Any], list[Text]]] = {
+    "Judgement": _plot,
+    "LevelsJudgement": check_levels_terminal.plot,
+    "TimeJudgement": _density_plot,
+}
 _MORE: dict[str, Callable[[Any], list[tuple[str, str]]]] = {
     "Judgement": _more_on_weighting,
+    "LevelsJudgement": check_levels_terminal.more,
+    "PathJudgement": lambda found: [("warning", each) for each in found.warnings],
+    "TimeJudgement": lambda found: [("known from", found.source["reason"])] if found.source else [],
     "DivergenceJudgement": _more_on_divergence,
 }

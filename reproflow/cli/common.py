@@ -184,7 +184,11 @@ def _held(value: Any) -> Any:
 
 
 def print_claims(rows: list[dict[str, Any]]) -> None:
-    """A line a claim with its worst case, and a line for every case that is not as it must be; then the count."""
+    """A line a claim and expectation with its weakest case, and one for every case that is not as it must be.
+
+    The count follows. Cases that are to be supported and cases that are to be refuted have lines of their own: one
+    number cannot be read against the tolerance for both.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -196,12 +200,12 @@ def print_claims(rows: list[dict[str, Any]]) -> None:
     for column in ("claim", "tier", "verdict", "statistic", "tolerance", "controls", "statement"):
         table.add_column(column, overflow="fold")
     for group in groups:
-        near = claim_evidence.nearest(group["cases"])
-        numbers = [claim_evidence.short(near[key]) for key in ("statistic", "tolerance")]
-        verdict = (
-            group["verdict"] if group["verdict"] == group["expected"] else f"{group['verdict']}: {group['status']}"
-        )
-        table.add_row(group["id"], group["tier"], verdict, *numbers, group["controls"], escape(group["title"]))
+        head = [group["id"], group["tier"], escape(group["title"])]
+        surprise = "" if group["verdict"] == group["expected"] else f": {group['status']}"
+        for part in claim_evidence.by_expectation(group["cases"]):
+            numbers = [claim_evidence.short(part["weakest"][key]) for key in ("statistic", "tolerance")]
+            table.add_row(*head[:2], part["verdict"] + surprise, *numbers, part["controls"], head[2])
+            head, surprise = ["", "", ""], ""
         for row in group["cases"]:
             if not row["ok"]:
                 said = escape(f"{row['case']}: {row['reason']}".lstrip(": "))

@@ -2,8 +2,11 @@ r"""Gaussian diffusion of three points on a line as a finite chain, with a denoi
 
 With z = alpha x + sigma eps and levels at falling times, q(z_j|z_{j-1}) = N(a z_{j-1}, v) with a = alpha_j/alpha_{j-1},
 v = sigma_j² - a² sigma_{j-1}², and the model's reverse step is q(z_{j-1}|z_j, x) with x-hat(z_j) for x (001; VDM). On
-the grid every row is divided by its sum. So the chain is an exact finite one, whatever the spacing; it also is the
-continuous one to exp(-2 pi² (standard deviation / spacing)²), as far as the grid reaches.
+the grid every row is divided by its sum. So the chain is an exact finite one, whatever the spacing. The continuous one
+it is only where the grid resolves it: sums of smooth densities are those of continuous z to exp(-2 pi² (standard
+deviation / spacing)²), as far as the grid reaches, but q(x|z) and the ratio of q and p change within a fraction of the
+standard deviation, and what holds them is off by more. On the linear path with 81 points the path divergence of the
+first level is off by 9e-4, KL(q(z_0) || p(z_0)) by 6e-3 and KL(q || p^(0)) by 5e-3; from the third level on by 1e-5.
 """
 
 from __future__ import annotations

@@ -30,6 +30,22 @@ def minimise(problem: Problem, loss: Loss, weight: Tensor, start: Tensor, steps:
     return prediction
 
 
+def of_quadratic(total: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """Where a quadratic function of the coordinates of `start`, none of which meets another, is least.
+
+    From two gradients, so that nothing about the minimum is used. A coordinate that `total` does not see, or in which
+    it is not convex, stays.
+    """
+
+    def gradient(value: Tensor) -> Tensor:
+        value = value.detach().clone().requires_grad_()
+        return torch.autograd.grad(total(value), value)[0]
+
+    first = gradient(start)
+    curvature = gradient(start + 1) - first
+    return torch.where(curvature > 0, start - first / curvature, start)
+
+
 def derivatives(total: Callable[[Tensor], Tensor], value: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient (N, D) and Hessians (N, D, D), at (N, D), of a sum of one function a node.
 

@@ -47,6 +47,16 @@ def network(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
     return torch.tanh(x[..., None] * by_x + shift) @ out + constant
 
 
+def jacobian(theta: Tensor, x: Tensor, t: Tensor) -> Tensor:
+    """d u_theta(x, t) / d theta at points x and times t (N,), (N, 31)."""
+    weight, bias, out, _ = theta.split([3 * HIDDEN, HIDDEN, HIDDEN, 1])
+    features = torch.stack([x, t, t**2], -1)
+    hidden = torch.tanh(features @ weight.view(HIDDEN, 3).T + bias)
+    slope = out * (1 - hidden.square())
+    by_weight = (slope[..., None] * features[:, None]).flatten(1)
+    return torch.cat([by_weight, slope, hidden, torch.ones_like(x)[:, None]], 1)
+
+
 def difference(f: Callable[[float], Tensor], h: float) -> Tensor:
     """f'(0) by central differences, to order h⁴."""
     return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)

@@ -22,6 +22,8 @@ VARIABLES = {
     "weighting": ("t", "lam", "dlam", "snr", "alpha", "sigma"),
     "time": ("u",),
     "path": ("t",),
+    "snr": ("t",),
+    "density": ("t",),
     "divergence": ("a", "b", "t", "x"),
 }
 # Function -> the numbers of arguments it takes.

@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from reproflow.foundation import expression_syntax, names, processes, specs
+from reproflow.foundation import expression_syntax, names, other_kinds, processes, specs
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 
@@ -22,6 +22,9 @@ ARGUMENTS = {
     "path": ("t",),
     "time": ("u",),
     "weighting": ("t", "lam"),
+    "snr": ("t",),
+    "density": ("t",),
+    "sampler": ("n", "generator"),
     "divergence": ("a", "b", "t", "x"),
     "target": ("c",),
     "coupling": ("x0", "x1", "generator"),
@@ -73,15 +76,22 @@ def parameters(kind: str, spec: Spec) -> dict[str, Any]:
     plain = positional[: len(positional) - len(arguments.defaults)]
     unset = [each.arg for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value is None]
     fits = len(plain) == len(wanted) or (arguments.vararg is not None and len(plain) <= len(wanted))
-    if not fits or unset:
+    if not fits or unset or other_kinds.disguised(kind, plain):
         given = ", ".join([*plain, *(f"*, {each}" for each in unset)])
         raise UsageError(
             f"{kind} {spec.source!r}: {spec.file}, line {node.lineno}: {spec.function}({given}) cannot be called as "
             f"{spec.function}({', '.join(wanted)}); further arguments need a default."
+            + _otherwise(kind, [*plain, *unset])
         )
     defaults = zip(positional[len(plain) :], arguments.defaults, strict=True)
     keywords = zip([each.arg for each in arguments.kwonlyargs], arguments.kw_defaults, strict=True)
     return {name: _number(value) for name, value in (*defaults, *keywords)}
+
+
+def _otherwise(kind: str, arguments: list[str]) -> str:
+    """What a function with other arguments may be instead, on a line of its own."""
+    said = other_kinds.words(kind, arguments, ARGUMENTS[kind])
+    return f"\n{said}" if said else ""
 
 
 def _bound(tree: ast.Module) -> set[str]:

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from reproflow.foundation import files, specs
+from reproflow.foundation import files, registry, specs
 from reproflow.foundation.errors import UsageError, did_you_mean
 from reproflow.foundation.specs import Spec
 from reproflow.judge.objectives.judgement import Judgement, weighting
 from reproflow.judge.published_objectives_table import COLUMNS, HYPOTHESES, LAM, Field
 from reproflow.numerics.derivatives import Mode
+from reproflow.theory import equivalence
 from reproflow.theory.equivalence import proportional
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
@@ -96,10 +97,18 @@ def row(entry: Entry, found: Judgement) -> dict[str, str]:
         "lam_low": _number(hull["lam"][0]), "lam_high": _number(hull["lam"][1]),
         "t_low": _number(hull["t"][0]), "t_high": _number(hull["t"][1]),
         "minorant": _number(found.bound["minorant"]), "constant": flags["c_w"]["verdict"] if flags else "",
-        "registered": "; ".join(map(_named, found.equivalent)), "same": " ".join(same(entry)),
+        "registered": "; ".join(map(_named, _registered(entry, found))), "same": " ".join(same(entry)),
         **{f"why_{key}": getattr(found, key)["reason"] for key in HYPOTHESES}, "curve": _curve(found),
     }  # fmt: skip
     return {column: values[column] for column in COLUMNS}
+
+
+def _registered(entry: Entry, found: Judgement) -> list[dict[str, Any]]:
+    """What is equivalent among the registered combinations, without those on a path or under a law of its own."""
+    paths, laws = (
+        {equivalence.ANY, *(each.name for each in registry.entries(kind, entry.process))} for kind in ("path", "time")
+    )
+    return [each for each in found.equivalent if each["path"] in paths and each["time"] in laws]
 
 
 def same(entry: Entry) -> list[str]:

@@ -2,8 +2,9 @@ r"""Judging a time law: is its quantile map one, and does the law reach every ti
 
 `valid` asks whether the map Q from u in (0, 1) to t is non-decreasing, into [0, 1]. `dominates_lebesgue` asks whether
 every set of times of positive length has positive probability, as Lemma 4.7 of 000 wants: atoms (flat pieces of Q) do
-no harm, a gap (a jump of Q, or what it leaves out at an end) refutes it, and a law of atoms alone is all gap. The
-density is :math:`\pi(t) = 1/Q'(Q^{-1}(t))`.
+no harm, a gap (a jump of Q, or what it leaves out at an end) refutes it, and a law of atoms alone is all gap. Without a
+gap it is supported at the resolution at which the probability was seen to be spread evenly
+(`theory.time_law_resolution`). The density is :math:`\pi(t) = 1/Q'(Q^{-1}(t))`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
+from reproflow.judge import law_sources
+from reproflow.judge.laws import time_law
 from reproflow.judge.time_budget import limited
 from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import pointwise, time_law_densities, time_law_gaps
-from reproflow.theory.times import GAP, TimeLaw, get_time_law
+from reproflow.theory import pointwise, time_direction, time_law_densities, time_law_gaps, time_law_resolution
+from reproflow.theory.time_law_resolution import Resolution
+from reproflow.theory.times import GAP, TimeLaw
 
 AT = tuple(k / 10 for k in range(1, 10))
 POINTS = 16384
@@ -46,6 +50,8 @@ class TimeJudgement:
     atoms: list[dict[str, float]]
     density_at: dict[str, Any]
     seconds: float
+    time_runs: str = time_direction.NOISE_TO_DATA
+    source: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can hold: an infinite density is "inf", one that does not exist is null."""
@@ -53,20 +59,27 @@ class TimeJudgement:
 
     @property
     def exit_code(self) -> int:
-        """0: valid, and no gap; 5: valid, in single precision; 3 otherwise."""
+        """0: valid, and no gap; 5: valid, in single precision, or from draws with stretches undrawn; 3 otherwise."""
         verdicts = {self.valid["verdict"], self.dominates_lebesgue["verdict"]}
         if verdicts == {SUPPORTED}:
             return 0
         return 5 if INCONCLUSIVE in verdicts else 3
 
 
-def time(spec: str | Spec) -> TimeJudgement:
-    """The judgement on a time law: a registered name, `FILE.py:FUNCTION` or an expression in u.
+def time(spec: str | Spec, time_runs: str | None = None) -> TimeJudgement:
+    """The judgement on a time law: a registered name, `FILE.py:FUNCTION` or an expression in u, or its other forms.
+
+    `density:..` gives an unnormalised density, `sampler:..` a function that draws (`law_forms`); `source` says how well
+    the law is known from it.
+    With `time_runs` "data-to-noise" a function or an expression has the data at t = 0; the answer has it at t = 1.
 
     Raises `UsageError` for a spec that cannot be used, and for a map that is NaN, of another shape, random, or raises.
     """
     started = clock.monotonic()
-    law = limited(get_time_law(spec, fine=True), Budget())
+    turn, direction = time_direction.is_turned(time_runs), time_runs or time_direction.NOISE_TO_DATA
+    if parts := law_sources.without_map(str(spec), turn):
+        return TimeJudgement(str(spec), **parts, seconds=round(clock.monotonic() - started, 3), time_runs=direction)
+    law = limited(time_law(spec, fine=True, turned=turn), Budget())
     pointwise.check_time_law(law)
     sampled = _sampled(law)
     valid = _valid(law, sampled)
@@ -76,10 +89,12 @@ def time(spec: str | Spec) -> TimeJudgement:
     return TimeJudgement(
         spec=str(spec),
         valid=valid,
-        dominates_lebesgue=_dominates(gaps, atoms, sampled) if good else _undefined(valid),
+        dominates_lebesgue=_dominates(law, gaps, atoms, sampled) if good else _undefined(valid),
         atoms=[{"t": place, "mass": mass} for place, mass in atoms],
         density_at={"t": list(AT), "pi": pi},
         seconds=round(clock.monotonic() - started, 3),
+        time_runs=direction,
+        source=law_sources.of_density(law),
     )
 
 
@@ -167,24 +182,50 @@ def _at_or_above(law: TimeLaw, t: np.ndarray, strictly: bool) -> np.ndarray:
 
 
 def _dominates(
-    gaps: tuple[Interval, ...], atoms: list[tuple[float, float]], sampled: monotonicity.Sampled
+    law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]], sampled: monotonicity.Sampled
 ) -> dict[str, Any]:
     """The verdict on the gaps: `gap` is the longest, `gaps` all of them."""
     beside = f"; {_atom_words(atoms)}" if atoms else ""
     if not gaps:
-        words = "no gap longer than 1e-9: every set of times of positive length has positive probability"
-        return {"verdict": SUPPORTED, "gap": None, "gaps": [], "reason": words + beside}
+        return _seen(time_law_resolution.resolution(law), beside)
     if not atoms and bool((sampled.v == sampled.v.astype(np.float32)).all()):
         words = "the map is computed in single precision, whose steps are gaps themselves; u is float64, keep it so"
-        return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], "reason": words}
+        return _answer(INCONCLUSIVE, words)
     length = sum(high - low for low, high in gaps)
     shown = ", ".join(_told(*gap) for gap in gaps[:3])
     shown += f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
     words = f"never draws t in {shown} (length {length:.4g})"
     if math.isclose(length, 1.0, abs_tol=1e-6):
         words = "a law of atoms alone: it is all gap"
-    longest = max(gaps, key=lambda gap: gap[1] - gap[0])
-    return {"verdict": REFUTED, "gap": list(longest), "gaps": [list(gap) for gap in gaps], "reason": words + beside}
+    return _answer(REFUTED, words + beside, gaps)
+
+
+def _seen(seen: Resolution, beside: str) -> dict[str, Any]:
+    """The verdict on a law without gaps: as fine as it has been seen."""
+    length, below = seen.within((0.0, 1.0))
+    if length is None:
+        words = f"no gap longer than 1e-9, but {seen.text((0.0, 1.0))}: sets that are never drawn may lie there"
+        return _answer(INCONCLUSIVE, words + beside, (), None, below)
+    words = f"every set of positive length has positive probability, {seen.text((0.0, 1.0))}: no gap longer than 1e-9"
+    return _answer(SUPPORTED, words + beside, (), length, below)
+
+
+def _answer(
+    verdict: str | None,
+    reason: str,
+    gaps: tuple[Interval, ...] = (),
+    resolution: float | None = None,
+    below: float | None = None,
+) -> dict[str, Any]:
+    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
+    return {
+        "verdict": verdict,
+        "gap": longest and list(longest),
+        "gaps": [list(gap) for gap in gaps],
+        "resolution": resolution,
+        "below_resolution": below,
+        "reason": reason,
+    }
 
 
 def _told(low: float, high: float) -> str:
@@ -199,7 +240,7 @@ def _atom_words(atoms: list[tuple[float, float]]) -> str:
 
 
 def _undefined(valid: dict[str, Any]) -> dict[str, Any]:
-    return {"verdict": None, "gap": None, "gaps": [], "reason": f"no time law: {valid['reason']}"}
+    return _answer(None, f"no time law: {valid['reason']}")
 
 
 def _density(law: TimeLaw, gaps: tuple[Interval, ...], atoms: list[tuple[float, float]]) -> list[float | str | None]:

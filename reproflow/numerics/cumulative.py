@@ -14,6 +14,7 @@ import numpy as np
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.gauss_rules import GAUSS_WEIGHTS, KRONROD_NODES, KRONROD_WEIGHTS
 from reproflow.numerics.intervals import Interval
+from reproflow.numerics.quadrature import bends
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -45,7 +46,7 @@ def resolved(f: Function, ends: np.ndarray) -> np.ndarray:
             fine, coarse = values @ KRONROD_WEIGHTS, values @ GAUSS_WEIGHTS
             rough = ~(np.abs(fine - coarse) <= RELATIVE * np.abs(fine))
         rough &= high - low > NARROWEST * np.maximum(np.abs(low), np.abs(high))
-        if not rough.any() or sum(map(len, kept)) > LARGEST:
+        if not rough.any() or sum(map(len, kept)) - len(ends) > LARGEST:
             break
         low, high = low[rough], high[rough]
         middle = 0.5 * (low + high)
@@ -95,9 +96,17 @@ def cumulative(
     octaves: tuple[int, int],
     exponents: tuple[float, float],
     inside: tuple[float, ...] = (),
+    times: np.ndarray | None = None,
 ) -> Cumulative:
-    """The cumulative integral of f >= 0 over a span, where f ~ x^p at its ends with the given exponents (p > -1)."""
-    ends = resolved(f, edges(*span, octaves, inside))
+    """The cumulative integral of f >= 0 over a span, where f ~ x^p at its ends with the given exponents (p > -1).
+
+    `times`, in order, are where f has been looked at: pieces end where it bends between them.
+    """
+    ends = edges(*span, octaves, inside)
+    if times is not None:
+        seen = bends(f, times[(times > ends[0]) & (times < ends[-1])])
+        ends = np.unique(np.concatenate([ends, seen]))
+    ends = resolved(f, ends)
     first, last = f(ends[[0, -1]])
     left = first * (ends[0] - span[0]) / (1 + exponents[0])
     right = last * (span[1] - ends[-1]) / (1 + exponents[1])

@@ -19,9 +19,6 @@ Function = Callable[[np.ndarray], np.ndarray]
 NARROWEST = 1e-9
 
 
-UNDERFLOW = 1e-290
-
-
 def inside(intervals: Sequence[Interval], t: Tensor) -> Tensor:
     """Whether each t lies in one of the open intervals, of t's shape."""
     found = torch.zeros_like(t, dtype=torch.bool)
@@ -58,19 +55,3 @@ def where(condition: Function, t: np.ndarray) -> list[Interval]:
     turns = bisect(lambda t: condition(t) == before, t[edges], t[edges + 1], 60)
     ends = np.concatenate([t[:1] if held[0] else [], turns, t[-1:] if held[-1] else []])
     return [(float(low), float(high)) for low, high in ends.reshape(-1, 2) if high - low > NARROWEST]
-
-
-def zeros(value: Function, t: np.ndarray) -> list[Interval]:
-    """The intervals where a function is exactly zero; short ones that it falls into by underflow are left out."""
-    found = where(lambda t: value(t) == 0, t)
-    return [each for each in found if each[1] - each[0] > 1e-2 or not _underflows(value, each, t)]
-
-
-def _underflows(value: Function, interval: Interval, t: np.ndarray) -> bool:
-    """Whether every value next to an interval, inside t, is denormal: it continues a decay."""
-    beside = [
-        edge + sign * 4 * np.spacing(edge)
-        for edge, sign, end in ((interval[0], -1, t[0]), (interval[1], 1, t[-1]))
-        if edge != end
-    ]
-    return bool(beside) and bool((np.abs(value(np.array(beside))) < UNDERFLOW).all())

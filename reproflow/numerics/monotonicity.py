@@ -6,6 +6,7 @@ relative are no pieces, nor is rounding, which is measured by moving t by a few 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ ROUNDS = 3
 PLATEAU = 1e-3
 SNAP = 1e-10
 MANY = 500
-UNDERFLOW = 1e-300
+UNDERFLOW = 1e-310
+"""The least noise of a function whose largest value is 1: below it numbers lose their digits."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Sampled:
     v: np.ndarray
     noise: np.ndarray
 
-    @property
+    @functools.cached_property
     def threshold(self) -> np.ndarray:
         """What a value must be passed by before it counts as passed."""
         return RELATIVE * np.abs(self.v) + 8 * self.noise
@@ -50,47 +52,56 @@ def sample(f: Function, t: np.ndarray) -> Sampled:
         more = _between(t, _bent(t, v))
         at = np.searchsorted(t, more)
         t, v = np.insert(t, at, more), np.insert(v, at, f(more))
-    return Sampled(t, v, _noise(f, t))
+    return Sampled(t, v, _noise(f, t, _floor(v)))
 
 
 def rises(f: Function, on: Sampled) -> list[tuple[float, float]]:
     """The pieces [t0, t1] on which f rises, in order; an upward step has t0 and t1 on its two sides.
 
-    Their ends are located, unless there are more than 500: then they are times of the grid.
+    Their ends are located, unless there are more than 500: then they are times of the grid. The time this takes is
+    linear in the grid and in the pieces.
     """
-    pieces = [piece for run in _runs(on) for piece in _telling(on, _without_plateaus(on, *run))]
+    short = PLATEAU * (on.t[-1] - on.t[0])
+    pieces = []
+    for first, last in _runs(on):
+        # What is shorter than a plateau holds none.
+        whole = on.t[last] - on.t[first] <= short
+        pieces += [(first, last)] if whole else _telling(on, _without_plateaus(on, first, last))
+    if not pieces:
+        return []
+    start, stop = np.array(pieces).T
     if len(pieces) > MANY:
-        return [(float(on.t[start]), float(on.t[stop])) for start, stop in pieces]
-    found = []
-    for start, stop in pieces:
-        low = _locate(f, on, start, -1)
-        found.append((low, max(low, _locate(f, on, stop, 1))))
-    return found
+        low, high = on.t[start], on.t[stop]
+    else:
+        low, high = _locate(f, on, start, -1), _locate(f, on, stop, 1)
+    return list(zip(low.tolist(), np.maximum(low, high).tolist(), strict=True))
 
 
 def _runs(on: Sampled) -> list[tuple[int, int]]:
     """Grid indices (lowest, highest) of each rise, by a zigzag with the sampled function's threshold as hysteresis."""
-    v, threshold = on.v, on.threshold
+    turns = _extrema(on.v)
+    v, threshold, noise = (each[turns].tolist() for each in (on.v, on.threshold, 8 * on.noise))
     found, rising, low, high = [], False, 0, 0
-    for i in _extrema(v):
+    for i, value in enumerate(v):
         if rising:
-            if v[i] > v[high]:
+            if value > v[high]:
                 high = i
-            elif v[i] < v[high] - threshold[high]:
+            elif value < v[high] - threshold[high]:
                 found.append((low, high))
                 rising, low = False, i
-        elif v[i] <= v[low]:
+        elif value <= v[low]:
             low = i
-        elif v[i] > v[low] + max(threshold[low], 8 * on.noise[i]):
+        elif value > v[low] + max(threshold[low], noise[i]):
             rising, high = True, i
-    return [*found, (low, high)] if rising else found
+    found += [(low, high)] if rising else []
+    return [(int(turns[low]), int(turns[high])) for low, high in found]
 
 
-def _extrema(v: np.ndarray) -> list[int]:
+def _extrema(v: np.ndarray) -> np.ndarray:
     """The indices of both ends, and of every value at which f turns, or begins or ceases to be constant."""
     step = np.sign(np.diff(v))
     inner = np.flatnonzero(step[1:] != step[:-1]) + 1
-    return [0, *inner.tolist(), len(v) - 1]
+    return np.concatenate([[0], inner, [len(v) - 1]])
 
 
 def _without_plateaus(on: Sampled, first: int, last: int) -> list[tuple[int, int]]:
@@ -113,26 +124,34 @@ def _telling(on: Sampled, pieces: list[tuple[int, int]]) -> list[tuple[int, int]
     return [piece for piece, each in zip(pieces, small, strict=True) if not each]
 
 
-def _locate(f: Function, on: Sampled, index: int, sign: int) -> float:
-    """The time of the extremum at a grid index: the last lowest (sign -1), or the first highest (sign +1)."""
-    low, high = on.t[max(index - 1, 0)], on.t[min(index + 1, len(on.t) - 1)]
-    slack = 4 * on.noise[index] + 4 * np.spacing(abs(on.v[index]))
+def _locate(f: Function, on: Sampled, index: np.ndarray, sign: int) -> np.ndarray:
+    """The times of the extrema at grid indices (P,): the last lowest (sign -1), or the first highest (sign +1)."""
+    low, high = on.t[np.maximum(index - 1, 0)], on.t[np.minimum(index + 1, len(on.t) - 1)]
+    slack = 4 * on.noise[index] + 4 * np.spacing(np.abs(on.v[index]))
     best = on.t[index]
     for _ in range(14):
-        t = np.unique(np.concatenate([np.linspace(low, high, 33), [best]]))
-        v = sign * f(t)
-        tied = np.flatnonzero(v >= v.max() - slack)
-        i = int(tied[-1] if sign < 0 else tied[0])
-        best, low, high = t[i], t[max(i - 1, 0)], t[min(i + 1, len(t) - 1)]
-    ends = [end for end in (on.t[0], on.t[-1]) if abs(best - end) < SNAP]
-    return float(ends[0] if ends else best)
+        inner = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, 33)
+        t = np.sort(np.concatenate([inner, best[:, None]], axis=1), axis=1)
+        v = sign * f(t.ravel()).reshape(t.shape)
+        tied = v >= v.max(1, keepdims=True) - slack[:, None]
+        place = t.shape[1] - 1 - tied[:, ::-1].argmax(1) if sign < 0 else tied.argmax(1)
+        best = np.take_along_axis(t, place[:, None], axis=1)[:, 0]
+        # A node that rounding alone keeps apart from the best one is no neighbour.
+        apart = 1e-3 * (high - low)[:, None]
+        low, high = (
+            np.where(t < best[:, None] - apart, t, low[:, None]).max(1),
+            np.where(t > best[:, None] + apart, t, high[:, None]).min(1),
+        )
+    for end in (on.t[0], on.t[-1]):
+        best = np.where(np.abs(best - end) < SNAP, end, best)
+    return best
 
 
 def _bent(t: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The inner grid indices where linear interpolation from both neighbours errs most, relative to the values."""
     share = (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
     between = v[:-2] * (1 - share) + v[2:] * share
-    scale = np.maximum(np.maximum(np.abs(v[:-2]), np.abs(v[2:])), 1e-300)
+    scale = np.maximum(np.maximum(np.abs(v[:-2]), np.abs(v[2:])), np.finfo(float).tiny)
     with np.errstate(invalid="ignore"):
         error = np.nan_to_num(np.abs(v[1:-1] - between) / scale, nan=np.inf)
     wide = t[2:] - t[:-2] > 1e-12
@@ -161,7 +180,14 @@ def _isolated(f: Function, t: np.ndarray, v: np.ndarray) -> np.ndarray:
     return found
 
 
-def _noise(f: Function, t: np.ndarray) -> np.ndarray:
+def _floor(v: np.ndarray) -> float:
+    """The noise below which no value is known: that of the least numbers, in units of the largest value up to 1."""
+    finite = np.abs(v[np.isfinite(v)])
+    largest = float(finite.max()) if len(finite) else 1.0
+    return max(UNDERFLOW * min(1.0, largest), 4 * float(np.finfo(float).smallest_subnormal))
+
+
+def _noise(f: Function, t: np.ndarray, floor: float) -> np.ndarray:
     """The rounding error of f on the grid, measured at 512 of its times and taken to be the larger one in between."""
     some = np.unique(np.linspace(0, len(t) - 1, 512).astype(int))
     near = t[some, None] + ULPS * np.spacing(t[some])[:, None]
@@ -169,4 +195,4 @@ def _noise(f: Function, t: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         spread = np.nan_to_num(np.median(np.abs(np.diff(values, axis=1)), axis=1) * 2, nan=0.0, posinf=0.0)
     place = np.searchsorted(some, np.arange(len(t))).clip(1, len(some) - 1)
-    return np.maximum(np.maximum(spread[place - 1], spread[place]), UNDERFLOW)
+    return np.maximum(np.maximum(spread[place - 1], spread[place]), floor)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reproflow.claims import ledger
-from reproflow.claims.policy import INCONCLUSIVE, NOT_APPLICABLE, row_ok
+from reproflow.claims.policy import INCONCLUSIVE, NOT_APPLICABLE, REFUTED, SUPPORTED, row_ok
 from reproflow.foundation import registry
 
 SOURCES = {
@@ -44,7 +44,7 @@ def groups(rows: Iterable[Mapping[str, Any]], folder: Path | None = None) -> lis
 
 
 def _group(cases: list[dict[str, Any]], entry: registry.Entry | None, folder: Path | None) -> dict[str, Any]:
-    first = cases[0]
+    first = next((row for row in cases if row["kind"] != "textual"), cases[0])
     return {
         **{key: first[key] for key in ("id", "tier", "title", "source", "kind")},
         "sources": [word for number, word in SOURCES.items() if number in first["source"]],
@@ -59,24 +59,29 @@ def _group(cases: list[dict[str, Any]], entry: registry.Entry | None, folder: Pa
     }
 
 
-def status(cases: Iterable[Mapping[str, Any]]) -> str:
+def status(cases: Sequence[Mapping[str, Any]]) -> str:
     """What a group came out as, one of `STATUSES`: the worst of its cases."""
     bad = [row for row in cases if not row_ok(row)]
     if any(row["verdict"] != INCONCLUSIVE or row["control_verdict"] for row in bad):
         return "surprise"
     if bad:
         return "undecided"
-    return "nothing to compute" if first_verdict(cases) == NOT_APPLICABLE else "as expected"
+    return "nothing to compute" if all(row["verdict"] == NOT_APPLICABLE for row in cases) else "as expected"
 
 
-def first_verdict(cases: Iterable[Mapping[str, Any]]) -> str:
-    """The verdict of the first case."""
-    return next(iter(cases))["verdict"]
+def by_expectation(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases that are to hold, those that are to fail and those without a number, each apart, as far as there are.
 
-
-def nearest(cases: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The case whose statistic takes up most of its tolerance: of a claim that holds, the weakest evidence."""
-    return max(cases, key=_taken)
+    Keys: verdict and controls in words; `weakest`, the case whose statistic is nearest to the tolerance from its side:
+    of those that hold the one that takes up most of it, of those that fail the one that exceeds it least.
+    """
+    parts = []
+    for expected in (SUPPORTED, REFUTED, NOT_APPLICABLE):
+        some = sorted((row for row in cases if row["expected"] == expected), key=_taken)
+        if some:
+            words = {"verdict": _words(some, "verdict"), "controls": _words(some, "control_verdict")}
+            parts.append({**words, "weakest": some[0] if expected == REFUTED else some[-1]})
+    return parts
 
 
 def counted(groups: Iterable[Mapping[str, Any]]) -> str:

@@ -14,7 +14,7 @@ below it that never rises; its running maximum from the data end is the smallest
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,8 +25,14 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 DEFAULT_RANGE = (1e-4, 1 - 1e-4)
 POINTS = 100_101
+CLOSEST = 8
+"""How many times looked at there are from one rise to the next, at the least, for each of them to be counted."""
 CERTIFIED = "certified"
 NOT_REPRESENTABLE = "not_representable"
+TOO_SMALL = "inconclusive"
+"""The verdict on a weight that is too small for float64 to tell whether it rises."""
+LEAST = 1e-315
+SMALL = 1e-300
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Bound:
 
     `rises` are the pieces on which it rises; `minorant` is the share of the integral of w dlam that its running minimum
     holds, None where w is not a weight; `resolution` is the number of times looked at. `lam`, `w` and `majorant` are
-    the weight as sampled and its running maximum from the data end.
+    the weight as sampled and its running maximum from the data end, `t` the times.
     """
 
     verdict: str
@@ -54,6 +60,7 @@ class Bound:
     lam: np.ndarray
     w: np.ndarray
     majorant: np.ndarray
+    t: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def hull(self) -> Rise | None:
@@ -64,20 +71,30 @@ class Bound:
         return Rise((first.t[0], last.t[1]), (first.lam[0], last.lam[1]))
 
 
-def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_RANGE, points: int = POINTS) -> Bound:
+def analyse(
+    w: Function,
+    lam: Function,
+    t_range: tuple[float, float] = DEFAULT_RANGE,
+    points: int = POINTS,
+    times: np.ndarray | None = None,
+) -> Bound:
     """The bound property of w(t) on a range of t.
 
     w and lam are callables on float64 arrays of t, lam increasing. The grid has `points` times uniform in t and as many
-    uniform in lam, and is refined where w bends.
+    uniform in lam, or it is `times`, in order from end to end of the range; it is refined where w bends.
     """
-    on = monotonicity.sample(w, grid(lam, t_range, points))
-    rises = [Rise((low, high), _pair(lam, low, high)) for low, high in monotonicity.rises(w, _finite(on))]
+    on = monotonicity.sample(w, grid(lam, t_range, points) if times is None else times)
+    rises = _rises(lam, monotonicity.rises(w, _finite(on)))
     on = _with_ends(w, on, rises)
     fault = _fault(on)
-    reason = fault or _risen(rises) if fault or rises else "w is finite, not negative and nowhere rises with lam"
+    reason = fault or _risen(rises, on.t) if fault or rises else "w is finite, not negative and nowhere rises with lam"
+    verdict = NOT_REPRESENTABLE if fault or rises else CERTIFIED
+    if verdict == CERTIFIED and np.median(on.v) < LEAST and on.v.max() < SMALL:
+        verdict = TOO_SMALL
+        reason = f"w underflows: at most {on.v.max():.3g}, it has too few digits in float64; multiply it by a constant"
     finite = _finite(on).v
     return Bound(
-        NOT_REPRESENTABLE if fault or rises else CERTIFIED,
+        verdict,
         reason,
         tuple(rises),
         _minorant(lam(on.t), on.v, bool(rises)),
@@ -85,6 +102,7 @@ def analyse(w: Function, lam: Function, t_range: tuple[float, float] = DEFAULT_R
         lam(on.t),
         on.v,
         np.maximum.accumulate(finite[::-1])[::-1],
+        on.t,
     )
 
 
@@ -98,9 +116,11 @@ def grid(lam: Function, t_range: tuple[float, float], points: int) -> np.ndarray
     return np.unique(np.concatenate([uniform, np.interp(np.linspace(at[0], at[-1], points), at, known)]))
 
 
-def _pair(lam: Function, low: float, high: float) -> tuple[float, float]:
-    at = lam(np.array([low, high]))
-    return float(at[0]), float(at[1])
+def _rises(lam: Function, pieces: list[tuple[float, float]]) -> list[Rise]:
+    if not pieces:
+        return []
+    at = lam(np.array(pieces).ravel()).reshape(-1, 2).tolist()
+    return [Rise(piece, (low, high)) for piece, (low, high) in zip(pieces, at, strict=True)]
 
 
 def _finite(on: Sampled) -> Sampled:
@@ -129,11 +149,13 @@ def _fault(on: Sampled) -> str:
     return "" if (on.v > 0).any() else "zero objective: w is zero everywhere, there is nothing to bound"
 
 
-def _risen(rises: list[Rise]) -> str:
-    """What rises, in words."""
+def _risen(rises: list[Rise], t: np.ndarray) -> str:
+    """What rises, in words; whether there may be more than the times show."""
     low, high = rises[0], rises[-1]
     where = f"lam from {low.lam[0]:.4g} to {high.lam[1]:.4g} (t from {low.t[0]:.4g} to {high.t[1]:.4g})"
     pieces = "" if len(rises) == 1 else f" in {len(rises)} pieces"
+    if len(rises) > 1 and np.median(np.diff(np.searchsorted(t, [rise.t[0] for rise in rises]))) <= CLOSEST:
+        pieces += " or more (they follow each other as closely as the times looked at)"
     kind = "steps up" if all(rise.t[1] - rise.t[0] < 1e-12 for rise in rises) else "rises"
     return f"w {kind} with lam{pieces}: {where}; as a sum of bounds it would need negative coefficients there"
 

@@ -209,8 +209,7 @@ def _shown(values: Tensor) -> str:
 def vetted(component: Component) -> bool:
     """Whether it is an expression, evaluated entry by entry, or a function of this package, which is tested."""
     module = getattr(component.entry.function, "__module__", "")
-    own = component.is_registered and module.startswith(registry.PACKAGE)
-    return own or bool(component.entry.meta.get("expression"))
+    return module.startswith(registry.PACKAGE) or bool(component.entry.meta.get("expression"))
 
 
 def stated(law: TimeLaw, what: str, t: Tensor) -> Tensor:
@@ -228,11 +227,10 @@ def stated(law: TimeLaw, what: str, t: Tensor) -> Tensor:
 
 def _values_of(component: Asked, values: Callable[[Asked], Values]) -> tuple[Values, ...]:
     """The component's values, and those of another run of its file."""
-    spec = None if component.is_registered else specs.parse(component.entry.where, component.entry.kind)
-    if spec is None or not spec.file:
-        return (values(component),)
     from reproflow.theory import user_functions
 
+    if not user_functions.is_of_file(component.function):
+        return (values(component),)
+    spec = specs.parse(component.entry.where, component.entry.kind)
     function = functools.partial(user_functions.load_again(component.entry.kind, spec), **component.params)
-    again = replace(component, function=function)
-    return values(component), values(again)
+    return values(component), values(replace(component, function=function))

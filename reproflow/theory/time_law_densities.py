@@ -25,7 +25,7 @@ from torch import Tensor
 from reproflow.foundation.errors import UsageError
 from reproflow.numerics import cell_integrals
 from reproflow.numerics.bisection import bracket
-from reproflow.theory import pointwise
+from reproflow.theory import density_laws, pointwise
 from reproflow.theory.times import LOGITS, TimeLaw
 
 STEPS = 2048
@@ -53,10 +53,10 @@ def check(law: TimeLaw) -> None:
 def contradiction(law: TimeLaw) -> str:
     """What is wrong with the density or the distribution function that a law states; nothing where they are right.
 
-    The package's own are right: tests compare them in the same way.
+    The package's own are right, as tests find in the same way; a law that is given by its density has its map from it.
     """
     meta = law.entry.meta
-    if pointwise.vetted(law) or (not meta.get("density") and not meta.get("cdf")):
+    if pointwise.vetted(law) or density_laws.ACCURACY in meta or (not meta.get("density") and not meta.get("cdf")):
         return ""
     t = _ends(law)
     lowest, highest = _by_map(law, t * (1 - ROUNDING))[0], _by_map(law, t * (1 + ROUNDING))[1]

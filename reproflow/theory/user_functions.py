@@ -44,6 +44,11 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     return functools.partial(_guarded, function, kind, spec), dict(entry.meta) if entry else {}
 
 
+def is_of_file(function: Callable[..., Any]) -> bool:
+    """Whether it is what `load` gives, its parameters bound, and not something made of that."""
+    return isinstance(function, functools.partial) and function.func is _guarded
+
+
 def load_again(kind: str, spec: Spec) -> Callable[..., Any]:
     """As `load`, of another run of the file, which shares nothing with the first but the modules that both import.
 
@@ -167,3 +172,8 @@ def _module(path: str, shown: str) -> ModuleType:
         _end_copies(process)
         sys.path.remove(str(Path(path).parent))
     return module
+
+
+def member(spec: Spec) -> Any:
+    """What a name in a user's file holds, be it a function or not; None where the file has no such name."""
+    return getattr(_module(str(Path(spec.file).resolve()), spec.file), spec.function, None)

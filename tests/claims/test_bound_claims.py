@@ -114,6 +114,13 @@ def test_the_dip_takes_shares_and_copied_tokens_miss_it() -> None:
     assert "falsified by shares" in property.bound_property(property.DIP, "statement", CONTEXT).detail
 
 
+@pytest.mark.parametrize("case", ["masked iddpm", "gaussian min_snr"])
+def test_a_weight_that_rises_without_a_witness_is_refuted(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert property.bound_property(case, "statement", CONTEXT).statistic <= 0
+    monkeypatch.setattr(property.witness, "search", lambda lam, w, process: None)
+    assert property.bound_property(case, "statement", CONTEXT).statistic == 1
+
+
 def test_the_minorant_is_the_greatest_that_does_not_rise() -> None:
     w = np.array([2.0, 3.0, 1.0, 4.0, 0.5])
     np.testing.assert_array_equal(property.minorant(w), [2.0, 2.0, 1.0, 1.0, 0.5])

@@ -116,9 +116,13 @@ def measure(case: str, variant: str, samples: int, seed: int) -> Measurement:
 
 @pytest.mark.parametrize("case", ["x1", "velocity"])
 def test_loss_1_on_a_small_network_is_supported_and_its_controls_refuted(case: str) -> None:
-    assert decide("identity", measure(case, "statement", 65_536, 0), TOLERANCE)[0] == "supported"
+    assert decide("identity", measure(case, "statement", 65_536, 0), losses.TOLERANCE)[0] == "supported"
     for control in (losses.L1, losses.WEIGHT, losses.PRIOR):
-        assert decide("identity", measure(case, control, 65_536, 0), TOLERANCE)[0] == "refuted"
+        assert decide("identity", measure(case, control, 65_536, 0), losses.TOLERANCE)[0] == "refuted"
+
+
+def test_the_tolerance_is_one_and_a_half_per_cent_of_the_gradient_at_most() -> None:
+    assert losses.TOLERANCE**0.5 <= 0.015
 
 
 def test_too_few_samples_do_not_support() -> None:

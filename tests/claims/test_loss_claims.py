@@ -10,7 +10,7 @@ import torch
 from scipy import integrate
 
 from reproflow.claims import ledger
-from reproflow.claims.generator_matching import linear_targets
+from reproflow.claims.generator_matching import linear_targets, theorem
 from reproflow.claims.losses import integrability, matching, minimisers, scores
 from reproflow.claims.policy import Context
 from reproflow.exact import conditional_losses, three_gaussians
@@ -211,3 +211,34 @@ def test_bil_7_sees_a_slightly_wrong_posterior_mean(monkeypatch: pytest.MonkeyPa
     right = linear_targets.posterior_mean
     monkeypatch.setattr(linear_targets, "posterior_mean", lambda *a: right(*a) * (1 + 1e-7))
     assert linear_targets.linear_prediction("x1, linear", "statement", CONTEXT).statistic > 1e-9
+
+
+# A weight of time cancels at each t: what can break LOSS-6, BIL-8 and BIL-2, and what cannot
+
+
+@pytest.mark.parametrize("weight", ["steep", "hole"])
+def test_a_wild_weight_of_time_changes_nothing_and_one_with_a_hole_is_noticed(
+    weight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steep(t: torch.Tensor) -> torch.Tensor:
+        return torch.exp(25 * t)
+
+    def hole(t: torch.Tensor) -> torch.Tensor:
+        return torch.where((t > 0.3) & (t < 0.5), 0.0, 1.0).double()
+
+    for module in (minimisers, linear_targets, theorem):
+        monkeypatch.setattr(module, "wild", {"steep": steep, "hole": hole}[weight])
+    found = {
+        "LOSS-6": minimisers.one_minimiser("linear", "statement", CONTEXT).statistic < 1e-10,
+        "BIL-8": linear_targets.diffusion_prediction(linear_targets.WILD, "statement", CONTEXT).statistic < 1e-12,
+        "BIL-2": theorem.equal_gradients("flow: squared", "statement", CONTEXT).statistic < 1e-12,
+    }
+    # Equal gradients need no positive weight; one minimiser and identification do.
+    assert found == {"LOSS-6": weight == "steep", "BIL-8": weight == "steep", "BIL-2": True}
+
+
+def test_the_wild_weight_spans_twelve_decades_and_more_than_one_swing() -> None:
+    w = minimisers.wild(torch.linspace(0.1, 0.9, 801, dtype=torch.float64)).log10()
+    assert float(w.max()) > 5.99
+    assert float(w.min()) < -5.99
+    assert int((w[1:-1] > torch.maximum(w[:-2], w[2:])).sum()) >= 4

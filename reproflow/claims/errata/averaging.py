@@ -48,7 +48,7 @@ class Shadow:
 
 @erratum(
     "E14",
-    title="003's EMA: what is applied shares the average's storage",
+    title="003's EMA: what is applied is the average itself, safe only as long as nothing writes to it",
     source="003, EMA (Exponential Moving Average)",
     tolerance=0.0,
     controls=(ALIAS, TWICE, BUFFERS),
@@ -56,17 +56,20 @@ class Shadow:
 def shadow(form: str, context: Context) -> Measurement:
     """`param.data = shadow` hands out the average itself: a write in place while it is applied changes the average.
 
-    Statement: sampling with the averaged weights leaves the average and the raw weights as they were, and the network
-        that samples holds averages only.
+    Statement: sampling with the averaged weights leaves the average and the raw weights as they were, whatever is done
+        to the network meanwhile, and the network that samples holds averages only. The page's own use, apply, sample,
+        restore, writes nothing and is safe; the class is not, once something else is done with it.
     Assumptions: none; the update formula shadow -= (1 - d)(shadow - weight) is right (it is torch's own).
     Computed: a network of one weight and one buffer, ten updates at d = 0.9, the number of defects that show: the
         drift of the average when 1 is added in place to the weight while the average is applied, as an optimiser step
-        or `load_state_dict` would (corrected: a copy is applied); the change of the raw weight after apply, apply,
-        restore, where the second apply keeps the average as "raw"; the distance of the sampling network's buffer
-        from the average of that buffer over the run, since the page averages parameters only (harmless in networks
-        without buffers, such as those with LayerNorm). The last two are corrected by a network of its own for the
-        average, torch.optim.swa_utils.AveragedModel with use_buffers=True: nothing is swapped. reproflow trains so.
-    Source: 003, "EMA (Exponential Moving Average)": apply_shadow, restore.
+        or `load_state_dict` would, neither of which the page does then (corrected: a copy is applied); the change of
+        the raw weight after apply, apply, restore, where the second apply keeps the average as "raw"; the distance of
+        the sampling network's buffer from the average of that buffer over the run, since the page averages parameters
+        only (harmless in networks without buffers, such as those with LayerNorm). The last two are corrected by a
+        network of its own for the average, torch.optim.swa_utils.AveragedModel with use_buffers=True: nothing is
+        swapped. reproflow trains so.
+    Source: 003, "EMA (Exponential Moving Average)": "self.backup[name] = param.data", "param.data = self.shadow[name]",
+        "for name, param in self.model.named_parameters()".
     Refuted by: one defect that shows; each alone is a control.
     """
     return defects.count({ALIAS: _drift, TWICE: _lost, BUFFERS: _stale}, form)

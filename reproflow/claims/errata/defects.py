@@ -7,8 +7,7 @@ the right code with this one thing wrong. (The attempts do not touch each other,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -40,13 +39,6 @@ def raises(kind: type[Exception], attempt: Callable[[], Any]) -> Measurement:
     except kind as error:
         return Measurement(1.0, detail=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
     return Measurement(0.0, detail="runs")
-
-
-def undefined(lines: Iterable[str], names: Mapping[str, Any]) -> Measurement:
-    """How many of our own lines fail with a NameError when each is run where just these names are defined."""
-    results = [raises(NameError, partial(exec, line, dict(names))) for line in lines]
-    failed = [result.detail for result in results if result.statistic]
-    return Measurement(float(len(failed)), detail=", ".join(failed) or "all names defined")
 
 
 def seeded(build: Callable[[], Built], *purpose: str | int) -> Built:

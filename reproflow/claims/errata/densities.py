@@ -62,7 +62,7 @@ def condot_variance(form: str, context: Context) -> Measurement:
 
 @erratum(
     "E03",
-    title="score matching's constant is infinite up to t = 1",
+    title="score matching's constant is infinite up to t = 1, for data with a density",
     source="002, 'Score Matching'; Vincent 2011",
     tolerance=0.1,
     controls=(SIGMA,),

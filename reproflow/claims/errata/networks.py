@@ -75,7 +75,8 @@ class UNet(nn.Module):
     title="003's U-Net: channel counts, time in the bottleneck, resolutions",
     source="003, U-Net Architecture",
     tolerance=0.0,
-    controls=(ENCODER, BOTTLENECK, DECODER, RESOLUTION, UNDEFINED),
+    controls=(ENCODER, BOTTLENECK, DECODER, RESOLUTION),
+    textual={UNDEFINED: "the page calls ResnetBlock and does not define it; nothing to compute"},
 )
 def unet(form: str, context: Context) -> Measurement:
     """Every encoder block takes the image's channels, so the second one fails; a running channel count runs.
@@ -88,7 +89,7 @@ def unet(form: str, context: Context) -> Measurement:
         every encoder block takes the image's channels (RuntimeError); the decoder takes twice its own width, where it
         gets the running width and the skip's (RuntimeError); the bottleneck is given no width for the time
         embedding that it is called with (its output does not move with t); nothing changes the resolution, so that
-        the bottleneck sees the full image and the "U" is flat; the block is not defined (NameError).
+        the bottleneck sees the full image and the "U" is flat.
     Source: 003, "U-Net Architecture".
     Refuted by: one defect that shows. Each defect alone in the corrected network is a control.
     """
@@ -97,7 +98,6 @@ def unet(form: str, context: Context) -> Measurement:
         BOTTLENECK: lambda faulty: _deaf(BOTTLENECK if faulty else ""),
         DECODER: lambda faulty: _runs(DECODER if faulty else ""),
         RESOLUTION: lambda faulty: _flat(RESOLUTION if faulty else ""),
-        UNDEFINED: lambda faulty: defects.undefined(["ResnetBlock(3, 4)"], {} if faulty else {"ResnetBlock": Block}),
     }
     return defects.count(attempts, form)
 

@@ -57,22 +57,24 @@ def rand_squared(form: str, context: Context) -> Measurement:
 
 @erratum(
     "E19",
-    title="emphasis on the data end is (1-t)² in 003's time, not t²",
+    title="of the two endpoint weights that 003 offers, (1-t)² stresses its data end and t² does not",
     source="003, 'Weighted Loss'",
     tolerance=0.25,
     controls=(EVEN,),
 )
 def endpoint_emphasis(form: str, context: Context) -> Measurement:
-    """For "sampling quality at t = 0" (the data) 003 offers w = t² or (1-t)²: only the second weights that end.
+    """For "sampling quality at t=0" (the data) 003 offers w = t² or (1-t)²: only the second weights that end.
 
-    Statement: the weight stresses the half of time next to the data: at most a quarter of its mass lies on the other
-        half. In 003's time t² puts 87.5 % of its mass on the noise half, (1-t)² 12.5 %. The right one has a price of
-        its own: on the velocity it loses the bound property (its canonical weight rises with lam next to the noise),
-        which the printed one has.
+    Statement: printed, either weight is an emphasis for t = 0; the page does not say which belongs to which end.
+        Tested are t² (printed) and (1-t)² (corrected): the weight stresses the half of time next to the data, so that
+        at most a quarter of its mass lies on the other half. In 003's time t² puts 87.5 % of its mass on the noise
+        half, (1-t)² 12.5 %. The right one has a price of its own: on the velocity it loses the bound property (its
+        canonical weight rises with lam next to the noise), which the printed one has.
     Assumptions: linear path, uniform time.
     Computed: the registered weightings, time reversed (003's t² is one_minus_t_squared here); the statistic is the
         share of int w dt on the noise half, by Gauss-Legendre; the detail has the verdict of the bound property.
-    Source: 003, "Weighted Loss", item 3 and "When to use": "Endpoint emphasis if sampling quality at t=0 is critical".
+    Source: 003, "Weighted Loss": "Endpoint emphasis: w(t) = t^2 or w(t) = (1-t)^2"; "When to use": "Endpoint emphasis
+        if sampling quality at t=0 is critical".
     Refuted by: a share above 1/4. The uniform weight (one half) must show one.
     """
     name = {PRINTED: "one_minus_t_squared", CORRECTED: "t_squared", EVEN: "uniform"}[form]

@@ -45,8 +45,9 @@ def several_parts(case: str, variant: str, context: Context) -> Measurement:
     Proof idea: a weighted sum of Bregman divergences in separate coordinates is one of phi = sum_k w_k phi_k.
     Computed: a flow in the plane and jumps among five states, one latent z leading both, all (t, x, y, z) enumerated on
         nodes; one random network that sees the whole state predicts the velocity and the rates, so that its parameters
-        are shared. w_1 = 1/(1-t)² times a function of y, w_2 = 1 + |x|². The statistic is the larger relative gap of
-        the gradients and of the constant.
+        are shared. w_1 = 1/(1-t)² times a function of y, w_2 = 1 + |x|². Both sides are sums over one table of joint
+        weights, so the tower property holds at the nodes by construction, and what is tested is that divergences and
+        weights of parts may differ. The statistic is the larger relative gap of the gradients and of the constant.
     Source: 000, "decomposing losses across multiple linear components".
     Refuted by: a relative gap above 1e-12. L1 for the velocity, a weight of the velocity's part that depends on z, and
         a velocity averaged over the posterior given x alone, where y tells of z too, must each show one.

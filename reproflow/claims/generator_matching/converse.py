@@ -93,7 +93,8 @@ def only_bregman(case: str, variant: str, context: Context) -> Measurement:
     Computed: `affine in the target`: the largest relative residual of grad_b l(s a + (1-s) a') over 2000 targets and
         predictions at distances from 0.01 to 6, by `exact.criterion.affine_in_target`. `equal gradients`: the
         relative gap of the two gradients in a random network's parameters, on the chain of five states for positive
-        divergences, on flow matching in the plane for the others. `minimum at the target`: the relative size of grad_b
+        divergences, on flow matching in the plane for the others (both sides over one table of joint weights: it is the
+        divergence that is tested, not the posterior). `minimum at the target`: the relative size of grad_b
         l(a, a), or 1 where the least eigenvalue of the Hessian there is not above 1e-9 of the largest. `minimum at its
         functional`: by how much of itself the posterior mean of the loss falls when the functional of the posterior
         that the divergence names (mean, median, geometric mean ..) is moved, coordinate by coordinate, by 0.1, 1 and 10

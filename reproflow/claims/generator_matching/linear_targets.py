@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reproflow.claims.losses.minimisers import wild
 from reproflow.claims.policy import Context, Measurement, claim, told, worst
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.empirical import posterior_mean
@@ -162,13 +163,16 @@ HOLE = "w = 0 on (0.3, 0.5)"
 SCALED = "coefficient read off another prediction"
 
 
+WILD = "wild: 1e-6 to 1e6 and back every 0.16"
+
+
 def _weightings() -> tuple[str, ...]:
-    return tuple(entry.name for entry in registry.entries("weighting", "gaussian"))
+    return (*(entry.name for entry in registry.entries("weighting", "gaussian")), WILD)
 
 
 @claim(
     "BIL-8",
-    title="diffusion: data or noise prediction under any positive weight in time",
+    title="diffusion: data or noise prediction under any weight that is positive and a function of time alone",
     source="000, abstract; 002",
     kind="exact",
     tolerance=1e-12,
@@ -184,7 +188,9 @@ def diffusion_prediction(case: str, variant: str, context: Context) -> Measureme
     Assumptions: w(t) > 0 for almost every t; E[w |eps|²] finite on the times used, [0.001, 0.999].
     Proof idea: at one x velocity and score are affine in eps, and in x1, so BIL-7 applies; a weight in t is a factor on
         its divergence.
-    Computed: on the linear path and uniform times, for the registered weighting: the relative gap of the gradients of
+    Computed: on the linear path and uniform times. At each t the weight cancels in the gap of gradients, so that all
+        cases are one test of it, a weight like no other included; what a weighting adds of its own is whether it
+        vanishes somewhere and its conversion to x1. For the weighting: the relative gap of the gradients of
         a network predicting eps, and of one predicting x1 (LOSS-1's quadratures, the coefficient converted by LOSS-5);
         the relative distance of the two losses of one prediction, said as eps and as x1; the share of times at
         which the coefficient is zero; the drift of the posterior means of eps and x1 against u + g²/2 grad log p in
@@ -205,7 +211,7 @@ def diffusion_prediction(case: str, variant: str, context: Context) -> Measureme
 
 def _on(case: str, name: str, c: Coefficients, variant: str) -> Tensor:
     """The weighting's coefficient on the error of a prediction under uniform times on the linear path, of t's shape."""
-    on_eps = get_objective("linear", "uniform", case).coefficient(c.t)
+    on_eps = wild(c.t) if case == WILD else get_objective("linear", "uniform", case).coefficient(c.t)
     on_eps = torch.where((c.t > 0.3) & (c.t < 0.5), 0.0, on_eps) if variant == HOLE else on_eps
     return on_eps if variant == SCALED else on_eps / get_target(name).error_factor(c)
 

@@ -76,8 +76,8 @@ def _gap(found: Comparison, weights: Tensor, variant: str) -> Measurement:
     gradient, constant = found.gradient_gaps(weights), found.constant_gaps(weights)
     if variant != STATEMENT:
         # A control is wrong for every weight, so the least of its gaps must be seen.
-        return Measurement(float(gradient.min()), detail=f"at least, over {len(weights)} pairs")
-    detail = f"{len(weights)} pairs; gradients {gradient.max():.2g}, constant {constant.max():.2g}"
+        return Measurement(float(gradient.min()), detail=f"at least, over {len(weights)} weights of time")
+    detail = f"{len(weights)} weights of time; gradients {gradient.max():.2g}, constant {constant.max():.2g}"
     return Measurement(float(torch.maximum(gradient, constant).max()), detail=detail)
 
 

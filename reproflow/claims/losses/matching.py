@@ -79,7 +79,7 @@ ON_EPS = "weight depends on eps"
 
 @claim(
     "LOSS-2",
-    title="any weight of time and state keeps the two gradients equal",
+    title="a weight of time and state keeps the two gradients equal",
     source="000, abstract; 003, 'Weighted Loss'",
     kind="exact",
     tolerance=1e-12,

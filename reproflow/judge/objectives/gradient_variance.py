@@ -92,7 +92,8 @@ class Moments:
 def measure(subject: NumericObjective, t_range: Interval | None = None) -> dict[str, Any]:
     """`this`, `uniform` and `optimal`: tr Cov/|G|² of one draw at the start; their ratios, and the optimal quantiles.
 
-    `reason` says why where they are null: a weight that is infinite or zero at the nodes, or a law with atoms.
+    `reason` says why where they are null: a weight that is infinite or zero at the nodes, a law with atoms, or a range
+    so close to an end of (0, 1) that the panels are too wide for S.
     """
     low, high = inside(t_range)
     coarse, rule = _rules(low, high)
@@ -103,6 +104,10 @@ def measure(subject: NumericObjective, t_range: Interval | None = None) -> dict[
         return _nothing((low, high), subject.objective.process, reason)
     weight, density = weight / np.abs(weight).max(), density / rule.sum(density)
     moments = _interpolated(_moments(subject, torch.from_numpy(coarse)))
+    # A polynomial through squared gradients that is negative between its nodes is no approximation of them.
+    if min(moments.start.min(), moments.trained.min()) < 0:
+        reason = "the squared gradient changes too fast for this quadrature; give a --range further inside (0, 1)"
+        return _nothing((low, high), subject.objective.process, reason)
     return _told(rule, weight, density, moments, (low, high), subject.objective.process)
 
 

@@ -14,6 +14,7 @@ from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral, integral
 
 OWN = 30  # octaves towards an end inside (0, 1)
+QUANTILES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,23 @@ class Mean:
     by_quantile: bool
 
 
-def mass(subject: NumericObjective, t_range: Interval) -> Integral:
-    """E[c(t)] over t from the time law, inside a range: c is the loss's coefficient (`NumericObjective.on_output`)."""
+def mass(subject: NumericObjective, t_range: Interval, times: np.ndarray | None = None) -> Integral:
+    """E[c(t)] over t from the time law, inside a range: c is the loss's coefficient (`NumericObjective.on_output`).
+
+    `times` are those that have been looked at otherwise: what c does there is in the mean.
+    """
     form = mean_of(subject, t_range)
-    return integral(form.f, *form.span, form.octaves) if form.span[1] > form.span[0] else Integral(0.0, "finite", ())
+    if not form.span[1] > form.span[0]:
+        return Integral(0.0, "finite", ())
+    return integral(form.f, *form.span, form.octaves, looked_at(subject, form, times))
+
+
+def looked_at(subject: NumericObjective, form: Mean, times: np.ndarray | None) -> np.ndarray | None:
+    """The times as places of a mean's variable: where it is the quantile, by interpolation of the map."""
+    if times is None or not form.by_quantile:
+        return times
+    u = form.span[0] + (form.span[1] - form.span[0]) * (np.arange(QUANTILES) + 0.5) / QUANTILES
+    return np.unique(np.interp(times, np.maximum.accumulate(subject.quantile(u)), u))
 
 
 def mean_of(subject: NumericObjective, t_range: Interval) -> Mean:

@@ -26,6 +26,7 @@ WHOLE = (0.0, 1.0)
 OCTAVES = (50, 40)
 # Beyond this log-SNR the exponentials of a sound weighting overflow.
 FARTHEST = 600.0
+CLOSE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +118,15 @@ class NumericObjective:
 
     @functools.cached_property
     def resolved(self) -> float:
-        """The last t at which w has six digits: a density that comes from a quantile map fails where u is nearly 1."""
+        """The last t at which w has six digits: a density that comes from a quantile map fails where u is nearly 1.
+
+        Where the law itself ends, so that w is zero beyond, nothing is lost.
+        """
         if self.objective.prediction == "canonical" or self.objective.time.entry.meta.get("density"):
             return 1.0
-        return float(self.quantile(np.array([1 - 1e-9]))[0])
+        last = float(self.quantile(np.array([1 - 1e-9]))[0])
+        end = self.gaps[-1][0] if self.gaps and self.gaps[-1][1] == WHOLE[1] else WHOLE[1]
+        return 1.0 if end < 1 and last >= end - CLOSE else last
 
     @functools.cached_property
     def dense(self) -> tuple[int, int]:

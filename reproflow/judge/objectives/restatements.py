@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from reproflow.foundation import registry
-from reproflow.judge.objectives.integrability import mean_of
+from reproflow.judge.objectives.integrability import looked_at, mean_of
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.numerics import cumulative
 from reproflow.numerics.cumulative import Cumulative
@@ -35,11 +35,16 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 
 def replacement(
-    subject: NumericObjective, mean: Integral, negative: list[Interval], t_range: Interval
+    subject: NumericObjective,
+    mean: Integral,
+    negative: list[Interval],
+    t_range: Interval,
+    times: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The time law that would replace the weight, and the shares of E[c] on both halves of time.
 
-    Where there is none, K, t, density and quantiles are None, and `reason` says why.
+    `times` are those that have been looked at. Where there is no such law, K, t, density and quantiles are None, and
+    `reason` says why.
     """
     why = _hindrance(mean, negative)
     if why:
@@ -47,7 +52,8 @@ def replacement(
     form = mean_of(subject, t_range)
     inner = tuple(pole.place for pole in mean.poles[1:-1])
     exponents = mean.poles[0].exponent, mean.poles[-1].exponent
-    below = cumulative.cumulative(form.f, form.span, form.octaves, exponents, inner)
+    seen = looked_at(subject, form, times)
+    below = cumulative.cumulative(form.f, form.span, form.octaves, exponents, inner, seen)
     quantiles = below.quantile(SHARES)
     if form.by_quantile:
         quantiles = subject.quantile(quantiles)
@@ -83,12 +89,14 @@ def _halves(subject: NumericObjective, below: Cumulative, by_quantile: bool) -> 
     return {"noise": noise, "data": 1 - noise, "reason": reason}
 
 
-def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any]) -> dict[str, Any]:
+def per_log_snr(
+    subject: NumericObjective, bound: Bound, halves: dict[str, Any], sigma_data: float = 1.0
+) -> dict[str, Any]:
     """What an objective stresses: how two integrals are spread over lam, in bands and by quartiles.
 
-    `share` is of the integral of w dlam, `loss` of the loss of the best denoiser of Gaussian data of unit variance, w
-    SNR/(1+SNR) dlam (masked: of the uniform guess, w dalpha), which falls off where there is nothing to learn. Both are
-    over the range of the bound; lists are empty where w is no weight.
+    `share` is of the integral of w dlam, `loss` of the loss of the best denoiser of Gaussian data of standard
+    deviation s = `sigma_data`, w s² SNR/(1 + s² SNR) dlam (masked: of the uniform guess, w dalpha), which falls off
+    where there is nothing to learn. Both are over the range of the bound; lists are empty where w is no weight.
     """
     keep = np.isfinite(bound.w)
     lam, w = bound.lam[keep], bound.w[keep]
@@ -97,7 +105,7 @@ def per_log_snr(subject: NumericObjective, bound: Bound, halves: dict[str, Any])
     if not (np.diff(lam) @ (w[1:] + w[:-1]) > 0):
         # Above zero at single times alone, as where the time law is all atoms.
         return {"bands": [], "quartiles": None, "halves": halves}
-    told = 1 / (1 + np.exp(-lam))
+    told = 1 / (1 + np.exp(-lam - 2 * np.log(sigma_data)))
     learnt = get_process(subject.objective.process).reference_error(told)
     ends = np.array([lam[0], *(each for each in BANDS if lam[0] < each < lam[-1]), lam[-1]])
     below = {"share": _below(lam, w), "loss": _below(lam, w * learnt)}

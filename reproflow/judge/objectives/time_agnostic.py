@@ -22,6 +22,8 @@ from scipy import special
 
 from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError
+from reproflow.foundation.verdicts import REFUTED, SUPPORTED
+from reproflow.judge.objectives.integrability import Mean, mean_of
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.numerics import cumulative, quadrature
 from reproflow.numerics.gauss_rules import KRONROD_WEIGHTS
@@ -35,7 +37,6 @@ ROUNDS = 30
 EXACT = 1e-9
 NEARLY = 1e-3
 FINER = 3
-OWN = 30
 TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
@@ -80,6 +81,33 @@ def time_agnostic(
     return _judged(tokens, fit, note)
 
 
+def identified(subject: NumericObjective, tokens: int, span: Interval, negative: list[Interval]) -> dict[str, Any]:
+    """Whether such a network has one minimiser: it is trained at numbers of masked tokens k = 1..L, not at times.
+
+    Wherever t lies between noise and data all k occur, so a weight that is not negative trains each of them unless it
+    is zero, or the law never goes there. One that is negative somewhere has to have positive means y_k.
+    """
+    counts = np.arange(1, tokens + 1)
+    if negative:
+        k, y, _ = means(subject, tokens, span)
+        bad, why = k[y <= 0].tolist(), "the mean of w is not positive: the loss has no unique minimum there"
+    else:
+        # Of two tokens one is masked with the density 2 (1 - m), which is positive inside; of one, at m = 1 too.
+        inside, somewhere = (means(subject, length, span)[1] for length in (2, 1))
+        trained = counts > 0 if inside[:1].sum() > 0 else (counts == tokens) & (somewhere.sum() > 0)
+        bad, why = counts[~trained].tolist(), "w is zero wherever the time law goes: the network may do anything there"
+    all_of_them = f"every number of masked tokens, k = 1..{tokens} of {tokens},"
+    shown = all_of_them if len(bad) == tokens else f"k = {', '.join(map(str, bad[:6]))}{', ..' if len(bad) > 6 else ''}"
+    sound = f"{all_of_them} is trained, at whatever times, which the network is not told: the minimiser is unique"
+    return {
+        "verdict": REFUTED if bad else SUPPORTED,
+        "zero_set": [],
+        "unresolved": [],
+        "counts": {"tokens": tokens, "untrained": bad},
+        "reason": f"for {shown} {why}" if bad else sound,
+    }
+
+
 def _judged(tokens: int, fit: Fit, note: str) -> dict[str, Any]:
     what = f"the {tokens} means of w that such a network sees" if tokens > 1 else "the one mean of w that it sees"
     if fit.distance <= TOLERANCE:
@@ -107,21 +135,27 @@ def answer(tokens: int, verdict: str, reason: str, distance: float | None = None
 
 def _ends(subject: NumericObjective, tokens: int, span: Interval) -> tuple[str, str]:
     """Whether the mean with all tokens masked is finite at the noise end, and that with one masked at the data end."""
-    octaves = subject.dense[0] if span[0] == 0 else OWN, subject.dense[1] if span[1] == 1 else OWN
+    form = mean_of(subject, span)
+    if not form.span[1] > form.span[0]:
+        return "finite", "finite"
 
     def verdict(k: int, end: int) -> str:
-        return (
-            quadrature.integral(lambda t: subject.w(t) * _density(subject, t, tokens, k), *span, octaves)
-            .poles[end]
-            .verdict
-        )
+        def f(x: np.ndarray) -> np.ndarray:
+            return form.f(x) * _seen(subject, form, x, tokens, np.array([k]))[0]
+
+        return quadrature.integral(f, *form.span, form.octaves).poles[end].verdict
 
     return verdict(tokens, 0), verdict(1, -1)
 
 
-def _density(subject: NumericObjective, t: np.ndarray, tokens: int, k: int) -> np.ndarray:
-    """Beta(m; k, L-k+1) |dm/dt|."""
-    return np.exp(_log_beta(*_shown(subject, t), tokens, np.array([k]))[0]) * subject.dalpha(t)
+def _seen(subject: NumericObjective, form: Mean, x: np.ndarray, tokens: int, k: np.ndarray) -> np.ndarray:
+    """m Beta(m; k, L-k+1) at places of a mean's variable, (K, X): what a mean of the loss's coefficient makes of w.
+
+    With w = pi c (1 - alpha)/alpha' and m = 1 - alpha, w Beta |dm| is c m Beta dP, P the law of t, atoms and all.
+    """
+    t = np.clip(subject.quantile(x), *subject.reach) if form.by_quantile else x
+    alpha, m = _shown(subject, t)
+    return m * np.exp(_log_beta(alpha, m, tokens, k))
 
 
 def _shown(subject: NumericObjective, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,28 +172,35 @@ def _log_beta(alpha: np.ndarray, m: np.ndarray, tokens: int, k: np.ndarray) -> n
 def means(subject: NumericObjective, tokens: int, span: Interval) -> tuple[np.ndarray, np.ndarray, Interval]:
     """k, the means y_k of w under the beta laws cut to a span of t, and the m of its ends.
 
-    Laws of which less than `SEEN` lies in the span are left out.
+    The means are taken over the time law's own support, as means of the loss's coefficient under it. Laws of which less
+    than `SEEN` lies in the span are left out.
     """
     high, low = np.where(np.isfinite(at := _shown(subject, np.array(span))[1]), at, (1.0, 0.0)).clip(0, 1)
     m_range = float(low), float(high)
     k = np.arange(1, tokens + 1)
     seen = _cut(k, tokens, np.array([m_range[0]]), m_range[1])[:, 0]
     k, seen = k[seen > SEEN], seen[seen > SEEN]
-    octaves = subject.dense[0] if span[0] == 0 else OWN, subject.dense[1] if span[1] == 1 else OWN
-    ends = cumulative.resolved(subject.w, cumulative.edges(*span, octaves))
-    t = cumulative.nodes(ends[:-1], ends[1:])
-    rate = np.nan_to_num(subject.w(t.ravel()) * subject.dalpha(t.ravel()), posinf=0.0)
-    rate *= (0.5 * np.diff(ends)[:, None] * KRONROD_WEIGHTS).ravel()
-    alpha, m = _shown(subject, t.ravel())
-    total = np.concatenate([np.exp(_log_beta(alpha, m, tokens, some)) @ rate for some in np.array_split(k, len(k))])
-    total += sum(_tail(subject, tokens, k, end, at) for end, at in zip(span, ends[[0, -1]], strict=True))
+    form = mean_of(subject, span)
+    if not form.span[1] > form.span[0]:
+        return k, np.zeros(len(k)), m_range
+    inside = () if form.by_quantile else tuple(end for gap in subject.gaps for end in gap if span[0] < end < span[1])
+    ends = cumulative.resolved(form.f, cumulative.edges(*form.span, form.octaves, inside))
+    if form.by_quantile:
+        some = np.unique([1, (tokens + 1) // 2, tokens])
+        ends = cumulative.resolved(lambda x: _seen(subject, form, x, tokens, some).sum(0), ends)
+    x = cumulative.nodes(ends[:-1], ends[1:]).ravel()
+    rate = np.nan_to_num(form.f(x), posinf=0.0) * (0.5 * np.diff(ends)[:, None] * KRONROD_WEIGHTS).ravel()
+    total = np.concatenate(
+        [_seen(subject, form, x, tokens, some) @ rate for some in np.array_split(k, len(k))] or [np.zeros(0)]
+    )
+    total += sum(_tail(subject, form, tokens, k, *end) for end in zip(form.span, ends[[0, -1]], strict=True))
     return k, total / seen, m_range
 
 
-def _tail(subject: NumericObjective, tokens: int, k: np.ndarray, end: float, at: float) -> np.ndarray:
+def _tail(subject: NumericObjective, form: Mean, tokens: int, k: np.ndarray, end: float, at: float) -> np.ndarray:
     """What lies between the last piece and an end, where the integrand goes like a power, (K,)."""
-    t = end + (at - end) * np.array([1.0, 16.0])
-    rate = subject.w(t) * subject.dalpha(t) * np.exp(_log_beta(*_shown(subject, t), tokens, k))
+    x = end + (at - end) * np.array([1.0, 16.0])
+    rate = form.f(x) * _seen(subject, form, x, tokens, k)
     with np.errstate(all="ignore"):
         exponent = np.log(rate[:, 1] / rate[:, 0]) / np.log(16)
         return np.nan_to_num(rate[:, 0] * abs(at - end) / (1 + np.maximum(exponent, -0.99)), posinf=0.0, neginf=0.0)

@@ -11,6 +11,8 @@ from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, numb
 from reproflow.judge.objectives import integrability as means
 from reproflow.judge.objectives import witnesses
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
+from reproflow.judge.objectives.unseen import Unseen
+from reproflow.judge.objectives.unseen import text as text_of
 from reproflow.numerics import intervals as on_intervals
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.quadrature import Integral
@@ -18,33 +20,52 @@ from reproflow.theory import bounds
 from reproflow.theory.bounds import CERTIFIED, Bound
 
 FALSIFIED = "falsified"
+SHOWN = 1000
+"""The most pieces of a rise that are listed."""
 
 
 def admissible(
-    subject: NumericObjective, mean: Integral, negative: list[Interval], zero: list[Interval], t_range: Interval
+    subject: NumericObjective,
+    mean: Integral,
+    negative: list[Interval],
+    zero: list[Interval],
+    unseen: Unseen,
+    t_range: Interval,
 ) -> dict[str, Any]:
-    """Every hypothesis of Lemma 4.7 of 000, over a range of t."""
-    broken = [f"w is negative on {_intervals(negative)}"] if negative else []
+    """Every hypothesis of Lemma 4.7 of 000, over a range of t, as far as it has been seen."""
+    broken = [f"w is negative on {text_of(negative)}"] if negative else []
     gaps = on_intervals.clipped(subject.gaps, t_range)
     if mean.verdict == "infinite":
         broken.append(f"E[w] is infinite: {_pole(mean)}")
     if gaps:
-        broken.append(f"the time law never draws t in {_intervals(gaps)}, so it does not dominate Lebesgue's measure")
+        broken.append(f"the time law never draws t in {text_of(gaps)}, so it does not dominate Lebesgue's measure")
     if own := [each for each in zero if each not in gaps]:
-        broken.append(f"w is zero on {_intervals(own)}")
+        broken.append(f"w is zero on {text_of(own)}")
     error = "cross-entropy" if subject.output == "ce" else f"{subject.output} error"
     what = f"the coefficient of the {error} under {subject.objective.time.name} time" + _over(t_range)
+    doubts = unseen.doubts + ([_doubt(mean)] if mean.verdict == INCONCLUSIVE else [])
     if broken:
         verdict, reason = REFUTED, "; ".join(broken)
-    elif mean.verdict == "inconclusive":
-        verdict, reason = INCONCLUSIVE, f"E[w] may be infinite: {_pole(mean)}, too close to t^-1 to tell"
+    elif doubts:
+        verdict, reason = INCONCLUSIVE, "; ".join(doubts)
     else:
-        verdict, reason = SUPPORTED, f"w > 0 almost everywhere, and {what} has the mean {mean.value:.6g}"
-    return {"verdict": verdict, "mass": number(mean.value), "reason": reason}
+        about = f" to {mean.error:.2g}" if mean.error > 1e-6 * abs(mean.value) else ""
+        reason = f"w > 0 almost everywhere {unseen.note()}, and {what} has the mean {mean.value:.6g}{about}"
+        verdict = SUPPORTED
+    return {"verdict": verdict, "mass": number(mean.value), "resolution": unseen.resolution(), "reason": reason}
 
 
 def _over(t_range: Interval) -> str:
     return "" if t_range == WHOLE else f" on t in [{t_range[0]:g}, {t_range[1]:g}]"
+
+
+def _doubt(mean: Integral) -> str:
+    reasons = []
+    if any(pole.verdict == INCONCLUSIVE for pole in mean.poles):
+        reasons.append(f"E[w] may be infinite: {_pole(mean)}, too close to t^-1 to tell")
+    if mean.unresolved is not None:
+        reasons.append(f"around {mean.unresolved:.6g} w pi changes faster than the quadrature can follow")
+    return "; ".join(reasons)
 
 
 def _pole(mean: Integral) -> str:
@@ -54,17 +75,22 @@ def _pole(mean: Integral) -> str:
     return f"w pi ~ |t - {pole.place:.4g}|^{pole.exponent:.3g} at t = {pole.place:.4g}"
 
 
-def identified(negative: list[Interval], zero: list[Interval], infinite: list[Interval]) -> dict[str, Any]:
-    """Whether w pi > 0 almost everywhere; `zero` holds the gaps of the time law too."""
-    beside = f", as far as a loss that is infinite on {_intervals(infinite)} has any" if infinite else ""
-    broken = [f"w is negative on {_intervals(negative)}: the loss has no minimum there"] if negative else []
+def identified(
+    negative: list[Interval], zero: list[Interval], infinite: list[Interval], unseen: Unseen
+) -> dict[str, Any]:
+    """Whether w pi > 0 almost everywhere, as far as seen; `zero` holds the gaps of the time law too."""
+    beside = f", as far as a loss that is infinite on {text_of(infinite)} has any" if infinite else ""
+    broken = [f"w is negative on {text_of(negative)}: the loss has no minimum there"] if negative else []
     if zero:
         length = sum(high - low for low, high in zero)
-        broken.append(f"w pi is zero on {_intervals(zero)} (length {length:.4g}): the network may do anything there")
+        broken.append(f"w pi is zero on {text_of(zero)} (length {length:.4g}): the network may do anything there")
+    doubtful = INCONCLUSIVE if unseen.doubts else SUPPORTED
+    sound = f"w pi > 0 almost everywhere {unseen.note()}: the minimiser is unique{beside}"
     return {
-        "verdict": REFUTED if broken else SUPPORTED,
+        "verdict": REFUTED if broken else doubtful,
         "zero_set": [list(each) for each in zero],
-        "reason": "; ".join(broken) or f"w pi > 0 almost everywhere: the minimiser is unique{beside}",
+        "unresolved": [list(each) for each in unseen.lost],
+        "reason": "; ".join(broken or unseen.doubts) or sound,
     }
 
 
@@ -86,7 +112,8 @@ def bound_property(
         reason += f"; no witness against the inequality was found among {witnesses.families(subject.objective.process)}"
     violation = hull and {
         **_ends(hull),
-        "intervals": [_ends(each) for each in bound.rises],
+        "intervals": [_ends(each) for each in bound.rises[:SHOWN]],
+        "count": len(bound.rises),
     }
     return {
         "verdict": bound.verdict if witness is None else FALSIFIED,
@@ -137,8 +164,3 @@ def _flags(subject: NumericObjective) -> dict[str, Any]:
         "c_w": {"verdict": constant.verdict, "integral": number(constant.value), "reason": reason},
         "noise_end": {"limit": number(limit.value), "reason": limit.reason},
     }
-
-
-def _intervals(intervals: list[Interval]) -> str:
-    shown = ", ".join(f"({low:.4g}, {high:.4g})" for low, high in intervals[:3])
-    return shown + (f" and {len(intervals) - 3} more" if len(intervals) > 3 else "")

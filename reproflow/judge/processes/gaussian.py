@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from reproflow.exact import conditional_losses, three_gaussians
 from reproflow.exact.mixture import Mixture
+from reproflow.judge.levels.schedule import SCHEDULES, Kind, Levels, Reading
+from reproflow.judge.levels.weights import CHAINS, Chain
 from reproflow.judge.objectives import gradient_variance
 from reproflow.judge.objectives.gradient_identity import SIDES, Sample, Sides
 from reproflow.judge.objectives.gradient_variance import FEATURES, MODELS, Model
@@ -142,3 +145,49 @@ def _flux(values: np.ndarray, slopes: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _coefficients(values: np.ndarray, slopes: np.ndarray) -> Coefficients:
     alpha, sigma, dalpha, dsigma = (torch.from_numpy(np.array(row)) for row in (*values, *slopes))
     return Coefficients(torch.zeros_like(alpha), alpha, sigma, dalpha, dsigma, "gaussian")
+
+
+def _unit_variance(log_kept: np.ndarray) -> Reading:
+    """Levels of alpha² + sigma² = 1 from log alpha²."""
+    lost = -np.expm1(log_kept)
+    return Reading(np.exp(0.5 * log_kept), np.sqrt(lost), log_kept - np.log(lost), 1 / lost)
+
+
+def _of_betas(betas: np.ndarray) -> Reading:
+    # Every beta is off by the same share at most, and so are 1 - alpha² and the step of lam: no digits cancel.
+    return replace(_unit_variance(np.cumsum(np.log1p(-betas))), spread=np.zeros_like(betas))
+
+
+def _of_log_snrs(lam: np.ndarray) -> Reading:
+    return Reading(np.exp(-0.5 * np.logaddexp(0, -lam)), np.exp(-0.5 * np.logaddexp(0, lam)), lam, np.abs(lam))
+
+
+@SCHEDULES.register("gaussian")
+def schedules() -> dict[str, Kind]:
+    """The tables that diffusion codes hold; betas accumulate from the data, so they start there."""
+    return {
+        "betas": Kind(_of_betas, 0.0, 1.0, "betas"),
+        "alphas_cumprod": Kind(lambda kept: _unit_variance(np.log(kept)), 0.0, 1.0, "cumulated alphas"),
+        "sigmas": Kind(
+            lambda s: Reading(np.ones_like(s), s, -2 * np.log(s), np.full_like(s, 2.0)),
+            0.0, np.inf, "sigmas of x1 + sigma eps",
+        ),
+        "flow_sigmas": Kind(
+            lambda s: Reading(1 - s, s, 2 * (np.log1p(-s) - np.log(s)), 2 / (1 - s), (1.0, -1.0)),
+            0.0, 1.0, "sigmas of (1 - sigma) x1 + sigma eps",
+        ),
+        "log_snr": Kind(_of_log_snrs, -np.inf, np.inf, "log-SNRs"),
+    }  # fmt: skip
+
+
+def _steps_of_snr(levels: Levels) -> np.ndarray:
+    """2 / (SNR_{i-1} - SNR_i), (N,): NaN at the first level, and at the one after data without noise."""
+    lam = levels.lam
+    found = -2 / (np.exp(lam[:-1]) * np.expm1(np.diff(lam)))
+    return np.concatenate([[np.nan], np.where(np.isinf(lam[:-1]), np.nan, found)])
+
+
+@CHAINS.register("gaussian")
+def chain() -> Chain:
+    """Half the fall of the SNR on the error of x1; the best linear denoiser of data N(0, s²) has s²/(1 + s² SNR)."""
+    return Chain("x1", _steps_of_snr, lambda levels, s: s**2 / (1 + s**2 * np.exp(levels.lam)))

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from reproflow.exact import four_tokens
 from reproflow.foundation import seeds
+from reproflow.judge.levels.schedule import SCHEDULES, Kind, Levels, Reading
+from reproflow.judge.levels.weights import CHAINS, Chain
 from reproflow.judge.objectives import gradient_variance
 from reproflow.judge.objectives.gradient_identity import SIDES, Sample, Sides
 from reproflow.judge.objectives.gradient_variance import MODELS, Model
@@ -128,3 +130,28 @@ def residual(course: Course, t: np.ndarray, steps: np.ndarray) -> tuple[np.ndarr
 def _law(values: np.ndarray) -> np.ndarray:
     """The probabilities of three values and the mask, (4, N)."""
     return np.concatenate([TOKENS * values[0], values[1:]])
+
+
+@SCHEDULES.register("masked")
+def schedules() -> dict[str, Kind]:
+    """Of a chain that masks: the rate at which a token is masked in a step, or how likely it is still shown."""
+
+    def shown(log_kept: np.ndarray) -> Reading:
+        alpha, sigma = np.exp(log_kept), -np.expm1(log_kept)
+        return Reading(alpha, sigma, log_kept - np.log(sigma), 1 / sigma)
+
+    return {
+        "betas": Kind(lambda betas: shown(np.cumsum(np.log1p(-betas))), 0.0, 1.0, "rates of masking"),
+        "alphas_cumprod": Kind(lambda kept: shown(np.log(kept)), 0.0, 1.0, "probabilities of being shown"),
+    }
+
+
+def _steps_of_masking(levels: Levels) -> np.ndarray:
+    """(1 - alpha_i) / (alpha_{i-1} - alpha_i), (N,): NaN at the first level."""
+    return np.concatenate([[np.nan], levels.sigma[1:] / -np.diff(levels.alpha)])
+
+
+@CHAINS.register("masked")
+def chain() -> Chain:
+    """The share of the masked tokens that a step shows, on their cross-entropy; 1 - alpha of all tokens is masked."""
+    return Chain("ce", _steps_of_masking, lambda levels, s: levels.sigma)

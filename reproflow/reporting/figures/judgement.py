@@ -10,11 +10,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproflow.foundation.errors import UsageError
+from reproflow.judge.laws import time_law
 from reproflow.reporting.figures.style import GREY, INK, panels
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.log_snr import log_snr
 from reproflow.theory.paths import get_path
-from reproflow.theory.times import get_time_law
+from reproflow.theory.time_direction import is_turned, turned_path
 
 FALLS = "#0173b2"
 RISES = "#c44e00"
@@ -58,7 +60,7 @@ def _weight(axes: Axes, found: Any) -> None:
 
 
 def _laws(axes: Axes, found: Any) -> None:
-    law = get_time_law(found.time)
+    law = time_law(found.time, turned=is_turned(found.time_runs))
     axes.plot(T, _values(law.density), color=INK, label=f"{found.time} (drawn)")
     if found.replacement["density"]:
         t = np.array(found.replacement["t"])
@@ -69,9 +71,28 @@ def _laws(axes: Axes, found: Any) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _levels(found: Any) -> tuple[Figure, str]:
+    figure, [[left, right]] = panels(1, 2, 2.9)
+    index = np.array(found.canonical["index"])
+    w = np.array([value if isinstance(value, float) else np.nan for value in found.canonical["w"]])
+    for piece in (found.bound["violation"] or {"intervals": []})["intervals"]:
+        left.axvspan(min(piece["levels"]), max(piece["levels"]), color=RISES, alpha=0.15, lw=0)
+    left.plot(index, np.where(w > 0, w, np.nan), color=FALLS, marker=".", ms=3, lw=0.8)
+    left.set(title="canonical weight of a level", xlabel="index", yscale="log" if (w > 0).any() else "linear")
+    if found.replacement["probability"]:
+        right.plot(found.replacement["index"], found.replacement["probability"], color=FALLS, lw=1)
+    right.set(title="law in place of the weight", xlabel="index")
+    right.set_ylim(bottom=0)
+    return figure, (
+        "Left: the weight of every level relative to its term of the discrete ELBO, by the table's index; shaded where "
+        "it rises towards the data. Right: the law over levels that would replace the weight by Lemma 4.7."
+    )
+
+
 def _path(found: Any) -> tuple[Figure, str]:
     figure, [[left, right]] = panels(1, 2, 2.7)
     path = get_path(found.spec, found.process)
+    path = turned_path(path) if is_turned(found.time_runs) and not path.is_registered else path
     alpha, sigma = _values(lambda t: path(t)[0]), _values(lambda t: path(t)[1])
     for values, name, colour in ((alpha, "alpha", FALLS), (sigma, "sigma", RISES)):
         left.plot(T, values, color=colour, label=name)
@@ -87,7 +108,12 @@ def _path(found: Any) -> tuple[Figure, str]:
 
 def _time(found: Any) -> tuple[Figure, str]:
     figure, [[left, right]] = panels(1, 2, 2.7)
-    law = get_time_law(found.spec)
+    try:
+        law = time_law(found.spec, turned=is_turned(found.time_runs))
+    except UsageError as error:  # no density, or draws without one
+        left.set_axis_off()
+        right.set_axis_off()
+        return figure, f"Nothing to draw: {error}"
     left.plot(T, _values(law.quantile), color=FALLS)
     left.set(title="quantile map", xlabel="u", ylabel="t")
     if found.valid["verdict"] != "refuted":
@@ -119,6 +145,7 @@ def _values(function: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
 
 _FIGURES: dict[str, Callable[[Any], tuple[Figure, str]]] = {
     "Judgement": _weighting,
+    "LevelsJudgement": _levels,
     "PathJudgement": _path,
     "TimeJudgement": _time,
     "DivergenceJudgement": _divergence,

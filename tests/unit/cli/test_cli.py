@@ -26,7 +26,7 @@ def test_help_shows_an_example(verb: str, capsys: pytest.CaptureFixture) -> None
         (["train"], "--config"),
         (["train", "--config", "nowhere.yaml", "--shard", "x"], "nowhere.yaml"),
         (["train", "--config", "configs/ci.yaml", "--shard", "toy-00"], "did you mean 'toy-000'"),
-        (["verify", "LOSS-11"], "did you mean 'LOSS-1'"),
+        (["verify", "LOSS-77"], "did you mean 'LOSS-7'"),
         (["verify", "--tier", "exat"], "exat"),
         (["verify", "--explain"], "ids"),
         (["why", "x", "--config", "configs/ci.yaml"], "no cell 'x'"),

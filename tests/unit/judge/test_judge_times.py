@@ -18,7 +18,7 @@ from reproflow.judge import TimeJudgement
 
 SCHEMA = schema("check-time")
 AT = np.arange(1, 10) / 10
-KEYS = {"spec", "valid", "dominates_lebesgue", "atoms", "density_at", "seconds"}
+KEYS = {"spec", "valid", "dominates_lebesgue", "atoms", "density_at", "seconds", "time_runs", "source"}
 
 
 def judged(spec: str) -> TimeJudgement:

@@ -37,9 +37,3 @@ def test_single_times_are_left_out() -> None:
     assert intervals.where(lambda t: t == GRID[500], GRID) == []
     assert intervals.where(lambda t: t > 2, GRID) == []
     assert intervals.where(lambda t: t > 0, GRID) == [(GRID[0], GRID[-1])]
-
-
-def test_zeros_by_underflow_are_none() -> None:
-    assert intervals.zeros(lambda t: np.maximum(t - 0.4, 0), GRID) == [(GRID[0], pytest.approx(0.4, rel=1e-12))]
-    assert intervals.zeros(lambda t: np.exp(-5 / t), GRID) == []
-    assert len(intervals.where(lambda t: np.exp(-5 / t) == 0, GRID)) == 1

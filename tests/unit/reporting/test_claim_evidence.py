@@ -10,7 +10,7 @@ from synthetic_results import CLAIM_COLUMNS, claims, write_csv
 
 from reproflow.analysis.claim_rows import claims_table
 from reproflow.analysis.results import load_results
-from reproflow.reporting.claim_evidence import DECADES, groups, place, said
+from reproflow.reporting.claim_evidence import DECADES, by_expectation, groups, place, said
 from reproflow.reporting.html import write_report
 
 
@@ -35,6 +35,21 @@ def test_the_ledger_has_one_row_a_claim_and_tier_and_keeps_every_case(reported_c
         assert row["case"] in page.text
         assert row["reason"][1:] in page.text
     assert f"The ledger has {len(rows)} rows" in page.text
+
+
+def test_cases_that_must_hold_and_cases_that_must_fail_are_apart() -> None:
+    """One number against the tolerance for each: the weakest evidence on its own side."""
+    first = claims()[0] | {"kind": "exact", "tolerance": 0.1}
+    values = {"supported": (0.01, 0.09), "refuted": (5.0, 0.2)}
+    rows = [
+        first | {"case": f"{word} {value}", "verdict": word, "expected": word, "statistic": value}
+        for word, found in values.items()
+        for value in found
+    ]
+    textual = {"kind": "textual", "verdict": "not_applicable", "expected": "not_applicable", "statistic": None}
+    parts = by_expectation([*rows, first | textual])
+    assert [part["weakest"]["statistic"] for part in parts] == [0.09, 0.2, None]
+    assert [part["verdict"] for part in parts] == ["2 supported", "2 refuted", "not applicable"]
 
 
 def test_the_ledger_can_be_filtered_by_source_family_and_status(reported: Path) -> None:

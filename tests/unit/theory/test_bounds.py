@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from reproflow.numerics import intervals
 from reproflow.numerics.quadrature import integral
+from reproflow.numerics.zero_sets import zero_sets
 from reproflow.theory import bounds, time_law_gaps
 from reproflow.theory.bounds import analyse
 from reproflow.theory.times import get_time_law
@@ -245,4 +245,4 @@ class TestSupport:
     )
     def test_zeros_of_functions(self, f: Callable[[Array], Array], wanted: list[tuple[float, float]]) -> None:
         t = np.concatenate([np.geomspace(1e-9, 1e-3, 50), np.linspace(1e-3, 0.999, 10001)[1:]])
-        assert intervals.zeros(f, t) == [pytest.approx(each, abs=1e-12) for each in wanted]
+        assert zero_sets(f, t).zero == [pytest.approx(each, abs=1e-12) for each in wanted]

@@ -257,6 +257,13 @@ class TestVariance:
         assert (found["this"], found["uniform"], found["optimal"], found["optimal_law"]) == (None,) * 4
         assert word in found["reason"]
 
+    def test_a_range_whose_ends_are_not_resolved(self) -> None:
+        subject = quick_objective("edm", "gaussian", "edm", "beta")
+        found = gradient_variance.measure(subject, (0.0, 1.0))
+        assert found["optimal_law"] is None
+        assert "give a --range" in found["reason"]
+        assert gradient_variance.measure(subject, (0.001, 0.999))["optimal_law"] is not None
+
     def test_a_law_with_atoms_has_no_density(self) -> None:
         rule = gradient_variance._rules(0.01, 0.99)[1]
         half = np.full_like(rule.t, 0.5 / 0.98)

@@ -1,0 +1,1 @@
+"""A discrete chain under judgement: a weight for each of its levels of noise, judged on those levels alone."""
