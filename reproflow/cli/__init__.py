@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 import typer
 
-from reproflow.cli import baseline, check, cleaning, common, queries, stages
-from reproflow.foundation import child_process
-from reproflow.foundation.errors import ReproflowError
+from reproflow.cli import baseline, check, child_imports, cleaning, common, queries, stages
+from reproflow.foundation import child_process, code_limits
+from reproflow.foundation.errors import ReproflowError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -72,7 +72,13 @@ def _leave(arguments: list[str]) -> NoReturn:
     """Runs in a child, and leaves at once: a thread that user code has left would keep it, and its exit hooks, too."""
     code = 1
     try:
+        child_imports.import_ahead(arguments)
+        child_process.begin()
         code = run(arguments)
+        child_process.finished()
+    except MemoryError as error:
+        print(f"reproflow: out of memory.{code_limits.cure(error)}", file=sys.stderr)
+        code = UsageError.exit_code
         child_process.finished()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -91,7 +97,8 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except ReproflowError as error:
-        print(f"reproflow: {error}", file=sys.stderr)
+        cure = code_limits.cure(error) if child_process.inside() else ""
+        print(f"reproflow: {error}{cure}", file=sys.stderr)
         return error.exit_code
     except CommandLineError as error:
         return _usage(error)

@@ -1,8 +1,9 @@
-"""A child process for user code: the same command once more, with a time limit.
+"""A child process for user code: the same command once more, under the limits of `foundation.code_limits`.
 
-Whatever a guest does there (loop for ever, exit, crash the interpreter), its host stays and says so. The child reports
-over a pipe that it reached its end, so that a guest that calls `os._exit(0)` is not taken for success. Work that is
-long by nature reports between its steps that it goes on, and the limit then holds for each step.
+Whatever a guest does there (loop for ever, sleep, exit, crash the interpreter, take all memory), its host stays and
+says so. The child reports over a pipe that it reached its end, so that a guest that calls `os._exit(0)` is not taken
+for success. Its limits begin when its imports are done; work that is long by nature reports between its steps that it
+goes on, and they then hold for each step.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from reproflow.foundation import code_limits
 from reproflow.foundation.errors import UsageError
 
 PIPE = "REPROFLOW_CHILD_PIPE"
-LIMIT = "REPROFLOW_TIME_LIMIT"
-SECONDS = 60.0
 BEAT = 1.0
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -35,8 +35,15 @@ def finished() -> None:
     _say(b".")
 
 
+def begin() -> None:
+    """Said by the child when its imports are done: its limits begin."""
+    code_limits.begin()
+    _say(b"+")
+
+
 def alive() -> None:
-    """Said by the child between the steps of long work; the time limit starts afresh."""
+    """Said by the child between the steps of long work; the limits of time start afresh."""
+    code_limits.renew()
     _say(b"+")
 
 
@@ -49,16 +56,16 @@ def _say(word: bytes) -> None:
 def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> int:
     """The exit code of `reproflow <arguments>` in a child, which shares this process's output.
 
-    `what` names the user's file in messages. The limit is `seconds`, else the environment's REPROFLOW_TIME_LIMIT, else
-    60 s, from the start or from the last time the child said that it is `alive`. Raises `UsageError` when the child was
-    stopped at the limit or did not reach its end; the whole process group is killed then.
+    `what` names the user's file in messages. `seconds` are those of processor time in place of what the environment
+    says. Raises `UsageError` when the child was stopped at a limit or did not reach its end; the whole process group is
+    killed then.
     """
-    seconds = seconds or limit()
+    seconds = seconds or code_limits.seconds()
     reading, writing = os.pipe()
     path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "reproflow", *arguments],
-        env={**os.environ, PIPE: str(writing), "PYTHONPATH": path},
+        env={**os.environ, PIPE: str(writing), "PYTHONPATH": path, code_limits.TIME: str(seconds)},
         pass_fds=(writing,),
         start_new_session=True,
     )
@@ -66,39 +73,32 @@ def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> in
     os.set_blocking(reading, False)
     said = b""
     try:
-        code, said = _wait(process, reading, seconds)
+        code, said = _wait(process, reading, code_limits.BY_THE_CLOCK * seconds)
     except subprocess.TimeoutExpired:
-        raise UsageError(
-            f"{what} did not come back within {seconds:g} s and was stopped; look for a loop without an end "
-            f"({LIMIT} sets the limit in seconds)."
-        ) from None
+        raise UsageError(code_limits.asleep(what, seconds)) from None
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         os.close(reading)
+    if code == -code_limits.EXPIRED:
+        raise UsageError(code_limits.out_of_time(what, seconds))
     if not said.endswith(b"."):
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        how += ", as the system does when memory is short" if code == -signal.SIGKILL else ""
         raise UsageError(f"{what} ended the process ({how}) instead of returning a value.")
     return code
 
 
-def limit() -> float:
-    """The seconds that the environment allows a child. Raises `UsageError` that names the variable and its value."""
-    said = os.environ.get(LIMIT) or str(SECONDS)
-    with contextlib.suppress(ValueError):
-        if (seconds := float(said)) > 0:
-            return seconds
-    raise UsageError(
-        f"{LIMIT}={said!r}: a number of seconds above 0 is needed; set it so, or unset {LIMIT} for {SECONDS:g} s."
-    )
-
-
 def _wait(process: subprocess.Popen[bytes], reading: int, seconds: float) -> tuple[int, bytes]:
-    """The child's exit code and the last it said. Raises `TimeoutExpired` after `seconds` without a word."""
+    """The child's exit code and the last it said. Raises `TimeoutExpired` after `seconds` by the clock without a word.
+
+    Before its first word it imports, which ends by itself, however busy the machine is.
+    """
     last, since = b"", time.monotonic()
     while True:
-        left = since + seconds - time.monotonic()
+        patience = seconds if last else max(seconds, code_limits.BY_THE_CLOCK * code_limits.SECONDS)
+        left = since + patience - time.monotonic()
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(timeout=max(0.0, min(left, BEAT)))
             return code, _heard(reading) or last

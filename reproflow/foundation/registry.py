@@ -87,6 +87,7 @@ BUILT_IN = Registry()
 """What the package, a notebook or a program that imports the package registers; the only one that is enumerated."""
 
 _LOADING_USER_FILE: ContextVar[bool] = ContextVar("loading a user's file", default=False)
+_ANOTHER_RUN: ContextVar[Registry | None] = ContextVar("another run of a user's file", default=None)
 
 
 def register(
@@ -104,7 +105,7 @@ def register(
         where = f"{code.co_filename}:{code.co_firstlineno}"
         # A user's file may be the first to import a module of the package.
         users = _LOADING_USER_FILE.get() and not function.__module__.startswith(PACKAGE)
-        registry = of_user_file(code.co_filename) if users else BUILT_IN
+        registry = (_ANOTHER_RUN.get() or of_user_file(code.co_filename)) if users else BUILT_IN
         for each in processes:
             registry.add(Entry(kind, each, name, function, cite, where, _parameters(function), meta))
         return function
@@ -126,6 +127,16 @@ def loading_user_file() -> Iterator[None]:
         yield
     finally:
         _LOADING_USER_FILE.reset(token)
+
+
+@contextlib.contextmanager
+def another_run() -> Iterator[None]:
+    """While this lasts, what users' files decorate enters a registry that is forgotten: a file is run a second time."""
+    token = _ANOTHER_RUN.set(Registry())
+    try:
+        yield
+    finally:
+        _ANOTHER_RUN.reset(token)
 
 
 def of_function(kind: str, function: Callable[..., Any]) -> Entry | None:

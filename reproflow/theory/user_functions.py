@@ -44,6 +44,28 @@ def load(kind: str, spec: Spec) -> tuple[Callable[..., Any], dict[str, Any]]:
     return functools.partial(_guarded, function, kind, spec), dict(entry.meta) if entry else {}
 
 
+def is_of_file(function: Callable[..., Any]) -> bool:
+    """Whether it is what `load` gives, its parameters bound, and not something made of that."""
+    return isinstance(function, functools.partial) and function.func is _guarded
+
+
+def load_again(kind: str, spec: Spec) -> Callable[..., Any]:
+    """As `load`, of another run of the file, which shares nothing with the first but the modules that both import.
+
+    What the file decorates enters no registry, and the first run stays the one that everything else calls.
+    """
+    path = str(Path(spec.file).resolve())
+    name = f"{MODULES}{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    first = sys.modules.get(name)
+    try:
+        with registry.another_run():
+            module = _module.__wrapped__(path, spec.file)
+    finally:
+        if first is not None:
+            sys.modules[name] = first
+    return functools.partial(_guarded, getattr(module, spec.function), kind, spec)
+
+
 def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any, **params: float) -> Any:
     nothing = user_function_results.of_nothing(kind, arguments)
     if nothing is not None:

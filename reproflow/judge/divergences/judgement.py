@@ -24,13 +24,15 @@ from typing import Any
 
 from reproflow.exact.criterion import Finding
 from reproflow.foundation import registry
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import REFUTED, SUPPORTED, number
 from reproflow.judge.divergences import measurements as measured
-from reproflow.judge.divergences import scaled_loss
+from reproflow.judge.divergences import scaled_loss, stratified
 from reproflow.judge.divergences.measurements import TOLERANCE, Facts
 from reproflow.judge.divergences.minimisers import ONE_OF_NONE
+from reproflow.judge.time_budget import limited
 from reproflow.theory.divergences import Divergence, get_divergence
 
 FLAT = 1e-9
@@ -81,7 +83,7 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
     a batch, is random, or raises.
     """
     started = clock.monotonic()
-    subject = get_divergence(spec)
+    subject = limited(get_divergence(spec), Budget())
     first, second = ("real", "positive") if _is_real(subject) else ("positive", "real")
     found = {first: measured.facts(scaled_loss.scaled(subject, first), first)}
     if beyond := _where_defined(subject, second):
@@ -129,11 +131,14 @@ def _domain(found: Facts, subject: Divergence) -> dict[str, Any]:
         "identified": _identified(found, subject),
         "slope": number(found.slope.residual),
         "curvature": None if found.curvature is None else number(found.curvature),
+        "times": list(found.times),
         "largest": found.unit * scaled_loss.LARGEST[found.domain],
     }
 
 
 def _gradient_reason(found: Facts) -> str:
+    looked = f", at t from {found.times[0]:g} to 1 - {1 - found.times[1]:.2g}; not looked at: windows narrower than "
+    looked += stratified.RESOLUTION
     gaps = f"{found.network_gap:.2g} on {PROBLEMS[found.domain]}, {found.two_point.residual:.2g} over two-point laws"
     if not found.finite:
         return f"the loss is infinite at some {NUMBERS[found.domain]}"
@@ -142,7 +147,7 @@ def _gradient_reason(found: Facts) -> str:
     if not found.depends:
         return "the loss does not depend on the prediction: both gradients are zero"
     if found.gap <= TOLERANCE:
-        return f"conditional and marginal loss have the same gradient: relative gap {gaps}"
+        return f"conditional and marginal loss have the same gradient: relative gap {gaps}{looked}"
     if found.gap == float("inf"):
         return f"the gradient in the prediction is not finite{_place(found.two_point, found.two_point_unit)}"
     reason = f"conditional and marginal gradients differ: relative gap {gaps}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from reproflow.exact import criterion, ctmc, flows, matching, minimiser
 from reproflow.exact.criterion import Finding
 from reproflow.exact.matching import Loss, Problem
-from reproflow.judge.divergences import minimisers, scaled_loss
+from reproflow.judge.divergences import minimisers, scaled_loss, stratified
 from reproflow.judge.divergences.minimisers import Minimiser
 from reproflow.judge.divergences.scaled_loss import Scaled
 
@@ -24,7 +24,7 @@ NEXT = 1e-6
 
 @dataclass(frozen=True)
 class Facts:
-    """One domain's.
+    """One domain's. `times` is the range of t that was looked at.
 
     `network_gap` is the relative gap of the gradients of a random network, `two_point` the largest over two-point laws
     of targets. `finite` says whether the loss is, at ordinary numbers, and `depends` whether the prediction makes a
@@ -37,6 +37,7 @@ class Facts:
 
     domain: str
     unit: float
+    times: tuple[float, float]
     network_gap: float
     two_point: Finding
     two_point_unit: float
@@ -60,15 +61,17 @@ def facts(loss: Scaled, domain: str) -> Facts:
     """All that is measured."""
     enumerated = problem(domain)
     found = minimisers.minimiser(enumerated, loss)
-    two_point = criterion.affine_in_target(loss, domain)
+    span = stratified.times(loss, domain)
+    two_point = _worse(criterion.affine_in_target(loss, domain), stratified.affine_in_target(loss, domain, span))
     return Facts(
         domain=domain,
         unit=loss.unit,
+        times=span,
         network_gap=network_gap(enumerated, loss),
         two_point=two_point,
         two_point_unit=loss.unit,
-        slope=_slope(loss, domain),
-        curvature=curvature(loss, domain) if two_point.residual <= TOLERANCE else None,
+        slope=_worse(_slope(loss, domain), stratified.stationary_at_target(loss, domain, span)),
+        curvature=curvature(loss, domain, span) if two_point.residual <= TOLERANCE else None,
         finite=bool(loss(*scaled_loss.arguments(domain)).isfinite().all()),
         depends=_depends(loss, domain),
         cut=not _depends(loss, domain) and _moves(loss, domain),
@@ -100,14 +103,27 @@ def network_gap(enumerated: Problem, loss: Loss) -> float:
     return gap / size if size else 0.0
 
 
-def curvature(loss: Loss, domain: str) -> float:
+def _worse(one: Finding, other: Finding) -> Finding:
+    return max(one, other, key=lambda finding: finding.residual)
+
+
+def curvature(loss: Loss, domain: str, span: tuple[float, float] | None = None) -> float:
     """The least eigenvalue of the Hessian of l in b at b = a with its diagonal scaled to one, the least of many.
 
+    Over the whole domain, and with `span` over every stretch of numbers and of these times.
     Scaled so that a loss whose curvature spans many decades over b is not taken for flat. Where the diagonal is not
     positive its least entry over the largest is told; -inf where the Hessian is not finite. Where it is no number at
     b = a itself, as autograd has it for a norm squared, it is the gradient's differences across that place.
     """
     _, b, t, x = scaled_loss.arguments(domain)
+    found = _curvature_at(loss, b, t, x)
+    if span is not None:
+        _, _, b, t, x, _ = stratified.rows(domain, span)
+        found = min(found, _curvature_at(loss, b, t, x))
+    return found
+
+
+def _curvature_at(loss: Loss, b: Tensor, t: Tensor, x: Tensor) -> float:
     _, hessian = minimiser.derivatives(lambda prediction: loss(b, prediction, t, x).sum(), b)
     if bool(hessian.isnan().any()):
         hessian = _differences(loss, b, t, x)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
+from reproflow.theory import pointwise
 from reproflow.theory.divergences import Divergence
 
 UNITS = {"positive": (1.0, 1 / 40, 1 / 200, 1 / 1000), "real": (1.0, 0.1)}
@@ -83,7 +84,7 @@ def scaled(divergence: Divergence, domain: str) -> Scaled:
             break
     if loss is None:
         raise refused[0]
-    _row_by_row(loss, *given)
+    pointwise.check_divergence(divergence, *given, unit=loss.unit)
     return _lifted(loss, *given)
 
 
@@ -120,19 +121,6 @@ def _sound(loss: Scaled, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> bool:
             return False
     first, second = gradients
     return bool(((first - second).norm(dim=1) <= ROUNDING * first.norm(dim=1)).all())
-
-
-def _row_by_row(loss: Scaled, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> None:
-    """Refuses a loss that mixes rows, such as a mean over the batch."""
-    whole = loss(a, b, t, x)
-    for first in (0, len(t) // 3):
-        rows = slice(first, first + 5)
-        part = loss(a[rows], b[rows], t[rows], x[rows])
-        if not torch.allclose(part, whole[rows], rtol=1e-6, atol=0, equal_nan=True):
-            raise UsageError(
-                f"divergence {loss.divergence.name!r}: the loss of one pair depends on the others in its batch; "
-                "give one loss a row, of shape (B,), not their sum or mean."
-            )
 
 
 def scaled_where_finite(divergence: Divergence, domain: str) -> Scaled | None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
@@ -25,7 +26,7 @@ from reproflow.judge import drawn_laws
 from reproflow.judge.objectives import data_scale, drawn_verdicts, gradient_identity, restatements, sameness, verdicts
 from reproflow.judge.objectives import gradient_variance as variance
 from reproflow.judge.objectives import time_agnostic as moments
-from reproflow.judge.objectives.asked import Against, of_specs
+from reproflow.judge.objectives.asked import Against, as_judged, check_pointwise, numeric_of, of_specs
 from reproflow.judge.objectives.integrability import mass
 from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.judge.objectives.unseen import Unseen
@@ -165,14 +166,15 @@ def objective(
             "and cross-entropies alone have; judge.divergence judges the divergence itself."
         )
     data_scale.check(sigma_data, subject)
-    numeric = _numeric(subject)
+    numeric = numeric_of(subject, Budget())
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
+    check_pointwise(numeric, t_range or WHOLE)
     fault = numeric.fault()
     facts = _no_facts(fault, lam, tokens) if fault else _facts(numeric, t_range, bound_range, lam, tokens, sigma_data)
     if not fault and (drawn := drawn_verdicts.draws_of(numeric)):
         facts |= drawn_verdicts.revised(numeric, drawn, facts)
-    compared = None if against is None else sameness.compare(numeric, _numeric(against))
+    compared = None if against is None else sameness.compare(numeric, numeric_of(against, Budget()))
     if compared and compared["verdict"] == sameness.SAME:
         named = {key: compared[key] for key in ("path", "time", "factor")}
         facts["equivalent"].append({**named, "weighting": compared["spec"]})
@@ -186,19 +188,13 @@ def objective(
         **facts,
         gradient=gradient_identity.undefined(fault) if fault else gradient_identity.judge(numeric, t_range),
         variance=variance.nothing(fault, subject.process) if fault else variance.measure(numeric, t_range),
-        train=None if train is None else _trained(numeric.objective, fault, train),
+        train=None if train is None else _trained(as_judged(subject), fault, train),
         against=compared,
         sigma_data=data_scale.facts(sigma_data),
         time_runs=time_direction.NOISE_TO_DATA,
         warnings=data_scale.warnings(sigma_data, subject),
         seconds=round(clock.monotonic() - started, 3),
     )
-
-
-def _numeric(subject: Objective) -> NumericObjective:
-    """However the objective was made, its derivatives are taken as a judgement takes them."""
-    path, law = replace(subject.path, mode=None), replace(subject.time, fine=True, mode=None)
-    return NumericObjective(replace(subject, path=path, time=law))
 
 
 def _trained(subject: Objective, fault: str, plan: Plan) -> dict[str, Any]:

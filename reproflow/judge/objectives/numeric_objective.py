@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import time_law_gaps
+from reproflow.theory import time_law_densities, time_law_gaps
 from reproflow.theory.admission import admit_time_law
 from reproflow.theory.log_snr import elbo_coefficient, log_snr
 from reproflow.theory.objective import Objective
@@ -164,6 +164,7 @@ class NumericObjective:
         self.quantile((np.arange(8192) + 0.5) / 8192)
         try:
             admit_time_law(self.objective.time)
+            time_law_densities.check(self.objective.time)
         except UsageError as error:
             return str(error)
         return ""

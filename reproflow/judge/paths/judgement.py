@@ -11,13 +11,15 @@ import time as clock
 from dataclasses import dataclass
 from typing import Any
 
+from reproflow.foundation.code_limits import Budget
 from reproflow.foundation.specs import Spec
 from reproflow.foundation.verdicts import INCONCLUSIVE, SUPPORTED
 from reproflow.judge.paths import continuity as transport
 from reproflow.judge.paths import derivatives, snr_formula, values
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
-from reproflow.theory import time_direction
+from reproflow.judge.time_budget import limited
+from reproflow.theory import pointwise, time_direction
 from reproflow.theory.paths import get_path
 
 ASKED = ("boundary", "positive", "monotone_snr", "velocity", "continuity", "integrable")
@@ -65,13 +67,13 @@ def path(
     for the SNR, to be compared with the path's.
 
     Raises `UsageError` for a name, a file or an expression that cannot be used, a NaN inside (0, 1), and a function
-    whose value at a time depends on the other times it is asked for.
+    whose value at a time depends on anything but that time (`theory.pointwise`).
     """
     started = clock.monotonic()
     given, turn = get_path(spec, process), time_direction.is_turned(time_runs)
     judged = time_direction.turned_path(given) if turn and not given.is_registered else given
-    course = Course(judged)
-    course.check_alone()
+    course = Course(limited(judged, Budget()))
+    pointwise.check_path(course.path)
     about_shape = {name: getattr(values, name)(course) for name in ASKED[:3]}
     broken = NONE if course.single else breaks(course)
     velocity = derivatives.velocity(course, broken)

@@ -22,7 +22,6 @@ POINTS = 100_001
 OCTAVES = (50, 40)
 RUNGS = ((20, 36, 52), (12, 32, 52))
 DIVERGED = 1e3
-ALONE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +95,6 @@ class Course:
         t = (np.arange(64) + 0.382) / 64
         found = self.values(t)
         return all(bool((row.astype(np.float32) == row).all()) and len(np.unique(row)) > len(t) // 2 for row in found)
-
-    def check_alone(self) -> None:
-        """Raises `UsageError` where the value at a time depends on what other times are asked with it."""
-        t = (np.arange(64) + 0.5) / 64
-        together, some = self.values(t), self.values(t[5:47][::-1])[:, ::-1]
-        with np.errstate(invalid="ignore"):
-            apart = np.abs(together[:, 5:47] - some) > ALONE * (1 + np.abs(some))
-        if apart.any():
-            index = np.flatnonzero(apart.any(0))[0]
-            raise UsageError(
-                f"path {self.path.name!r} gives {together[:, 5 + index]} and then {some[:, index]} at "
-                f"t = {t[5 + index]:.6g};\nit must be a function of each t alone, whatever else is asked with it."
-            )
 
 
 def _backwards(path: Path, t: torch.Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from judged_objectives import KEYS
 from repository import schema
 
 from reproflow import cli
-from reproflow.foundation import child_process
+from reproflow.foundation import child_process, code_limits
 
 SCHEMA = schema("check-weighting")
 
@@ -166,7 +166,7 @@ class TestChild:
     def test_a_loop_without_an_end(
         self, user: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(child_process.LIMIT, "2")
+        monkeypatch.setenv(code_limits.TIME, "2")
         assert cli.run(["check", "weighting", "expr:t", "--time", "user.py:loops_u", "--json", "-"]) == 2
         assert cli.run(["check", "weighting", "user.py:loops", "--json", "-"]) == 2
         said = capfd.readouterr()

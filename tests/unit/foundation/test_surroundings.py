@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reproflow.foundation import child_process, surroundings
+from reproflow.foundation import child_process, code_limits, surroundings
 from reproflow.foundation.errors import UsageError
 
 GOOD = Path("/opt/a b'c$d/x")
@@ -89,7 +89,7 @@ def test_a_wrong_time_limit_names_its_variable(said: str, monkeypatch: pytest.Mo
 
 def test_an_empty_time_limit_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROFLOW_TIME_LIMIT", "")
-    assert child_process.limit() == child_process.SECONDS
+    assert code_limits.seconds() == code_limits.SECONDS
 
 
 def test_missing_packages_are_named_with_the_environment_and_the_one_to_use(

@@ -12,7 +12,7 @@ from repository import schema
 from scipy import optimize, stats
 
 from reproflow import cli, judge
-from reproflow.foundation import child_process, registry
+from reproflow.foundation import code_limits, registry
 from reproflow.foundation.errors import UsageError
 from reproflow.judge import TimeJudgement
 
@@ -243,8 +243,8 @@ class TestFiles:
             ("law.py:shape", "of shape"),
             ("law.py:random", "global random generator"),
             ("law.py:raises", "raised ValueError in law.py, line"),
-            ("law.py:others", "its own u alone"),
-            ("law.py:in_order", "its own u alone"),
+            ("law.py:others", "function of each u alone"),
+            ("law.py:in_order", "function of each u alone"),
             ("law.py:missing", "has no function 'missing'"),
             ("unifrm", "did you mean 'uniform'"),
             ("expr:t", "unknown 't'"),
@@ -286,6 +286,6 @@ class TestCommand:
         self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         Path("loop.py").write_text("def law(u):\n    while True:\n        pass\n")
-        monkeypatch.setenv(child_process.LIMIT, "1")
+        monkeypatch.setenv(code_limits.TIME, "1")
         assert cli.run(["check", "time", "loop.py:law", "--json", "-"]) == 2
         assert "did not come back within 1 s" in capfd.readouterr().err

@@ -16,7 +16,7 @@ from judged_objectives import quick_objective
 from repository import schema
 
 from reproflow import cli, judge
-from reproflow.foundation import child_process
+from reproflow.foundation import child_process, code_limits
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training import experiment, trials
 from reproflow.learning.training.stacked import StackedTrainer
@@ -152,7 +152,7 @@ def weight(t, lam):
 def stalls(t, lam):
     calls.append(1)
     while len(t) == 128 * 64 and calls.count(1) > 1:  # the times of a chunk of training steps
-        time.sleep(0.1)
+        pass
     return torch.exp(-0.5 * lam)
 """
 
@@ -165,7 +165,7 @@ class TestUserFile:
         (folder / "user.py").write_text(USER)
         command = [sys.executable, "-m", "reproflow", "check", "weighting", f"user.py:{function}", "--train"]
         command += ["--target", "canonical", "--seeds", "1", "--steps", "3", "--json", "-", *more]
-        environment = {**os.environ, child_process.LIMIT: "20"}
+        environment = {**os.environ, code_limits.TIME: "20"}
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
 
     def test_it_is_trained(self, tmp_path: Path) -> None:
