@@ -14,7 +14,7 @@ from reproflow.theory.log_snr import elbo_coefficient, invert_lam
 from reproflow.theory.objective import LAM, Objective, error_factor
 from reproflow.theory.paths import Path, get_path
 from reproflow.theory.times import TimeLaw, get_time_law
-from reproflow.theory.weightings import get_weighting
+from reproflow.theory.weightings import Weighting, get_weighting
 
 
 def all_equivalents(objective: Objective) -> list[Combination]:
@@ -41,17 +41,21 @@ def own_equivalents(objective: Objective) -> list[Combination]:
 
 
 def _equal(path: Path, laws: list[TimeLaw], weight: torch.Tensor) -> list[Combination]:
-    """The registered weightings of a prediction with this canonical weight (L,) on the path, under one of the laws."""
-    weightings = [get_weighting(entry.name, path.process) for entry in registry.entries("weighting", path.process)]
     t = invert_lam(path, LAM)
     reached = t.isfinite()
     c = path.at(torch.where(reached, t, 0.5))
     densities = [torch.where(reached, law.density(c.t), torch.nan).detach() for law in laws]
     found = []
-    for weighting in (each for each in weightings if each.on != "canonical"):
+    for weighting in _on_predictions(path.process):
         shape = (weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)).detach()
         for law, density in zip(laws, densities, strict=True):
             factor = proportional(density * shape, weight)
             if factor is not None:
                 found.append(Combination(path.name, law.name, weighting.name, factor))
     return found
+
+
+def _on_predictions(process: str) -> list[Weighting]:
+    """The registered weightings that multiply the error of a prediction: canonical ones know no path."""
+    found = [get_weighting(entry.name, process) for entry in registry.entries("weighting", process)]
+    return [each for each in found if each.on != "canonical"]
