@@ -33,14 +33,18 @@ SPECS = st.sampled_from(inputs.KINDS).flatmap(
     lambda kind: st.tuples(st.just(kind), inputs.SOME_PROCESS, inputs.specs(kind))
 )
 TARGETS = {
-    "configurations": (doors.configuration, inputs.configurations(), 0.3),
-    "specs and expressions": (doors.spec, SPECS, 0.5),
+    "configurations": (doors.configuration, inputs.configurations(), 0.25),
+    "specs and expressions": (doors.spec, SPECS, 0.45),
     "command lines": (doors.command_line, st.one_of(inputs.command_lines(), inputs.checks()), 0.2),
+    "tables": (doors.table, inputs.table_files(), 0.1),
     "judged": (doors.judged, inputs.checks(), 0.0),
+    "judged tables": (doors.judged_table, inputs.table_checks(), 0.0),
 }
 """Door, inputs, and the share of the inputs that are not judged."""
-PART = {"judged": 20}
+PART = {"judged": 20, "judged tables": 20}
 """Inputs of a job; a thousand where nothing is said."""
+TABLES = 0.15
+"""The share of tables in what is judged."""
 
 
 @dataclass
@@ -93,7 +97,8 @@ def jobs(inputs_: int, judged: int, seed: int) -> list[tuple[str, int, int]]:
     """(target, count, seed) of every job."""
     found = []
     for number, (target, (_, _, share)) in enumerate(TARGETS.items()):
-        left = round(inputs_ * share) if share else judged
+        tables = round(judged * TABLES)
+        left = round(inputs_ * share) if share else {"judged": judged - tables, "judged tables": tables}[target]
         for part in itertools.count():
             if left <= 0:
                 break

@@ -22,7 +22,7 @@ import torch
 import typer
 
 from reproflow import cli
-from reproflow.foundation import config, grid, specs, user_files
+from reproflow.foundation import config, grid, specs, tables, user_files
 from reproflow.foundation.errors import ReproflowError, UsageError
 from reproflow.theory import components
 
@@ -103,6 +103,26 @@ def spec(given: tuple[str, str, str]) -> str:
     return "accepted"
 
 
+def table(given: tuple[str, bytes]) -> str:
+    """A file of numbers, read."""
+    name, data = given
+    with _file(name, data):
+        if not tables.is_file(name):
+            return "no file of numbers"
+        tables.read(name)
+    return "accepted"
+
+
+@contextlib.contextmanager
+def _file(name: str, data: bytes) -> Iterator[None]:
+    path = Path(name.split(":")[0])
+    path.write_bytes(data)
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
 @contextlib.contextmanager
 def nothing_judged() -> Iterator[None]:
     """The command line without its long work: what is left is the reading of words."""
@@ -142,7 +162,7 @@ def _run(words: list[str]) -> tuple[int, str, str]:
 
 SCHEMAS = {
     kind: jsonschema.validators.validator_for(schema)(schema)
-    for kind in ("weighting", "path", "time", "divergence")
+    for kind in ("weighting", "path", "time", "divergence", "levels")
     for schema in [json.loads((ROOT / "docs" / "schemas" / f"check-{kind}.json").read_text(encoding="utf-8"))]
 }
 
@@ -159,8 +179,15 @@ def judged(words: list[str]) -> str:
             raise Broken(f"exit 2, and on standard output: {out[:300]!r}")
         return "exit 2"
     answer = json.loads(out, parse_constant=_no_json)
-    SCHEMAS[words[1]].validate(answer)
+    SCHEMAS["levels" if "levels" in answer else words[1]].validate(answer)
     return f"exit {code}"
+
+
+def judged_table(given: tuple[list[str], bytes]) -> str:
+    """A `check` of a table in a file, from its words to its verdicts."""
+    words, data = given
+    with _file(words[-1], data):
+        return judged(words)
 
 
 def _no_json(word: str) -> None:

@@ -7,10 +7,12 @@ rest is the same with something wrong in it, and some is noise.
 from __future__ import annotations
 
 import copy
+import io
 import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from hypothesis import strategies as st
 
@@ -96,6 +98,12 @@ def specs(draw: st.DrawFn, kind: str) -> str:
     return draw(NOISE)
 
 
+def laws() -> st.SearchStrategy[str]:
+    """A time law: by its quantile map, or by its density."""
+    densities = expressions("path").map(lambda text: f"density:expr:{text}")
+    return st.one_of(specs("time"), specs("time"), densities)
+
+
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -169,9 +177,12 @@ def configurations(draw: st.DrawFn) -> str:
 
 
 OPTIONS = {
-    "weighting": ("--process", "--path", "--time", "--target", "--range", "--lam", "--tokens", "--time-agnostic"),
-    "path": ("--process",),
-    "time": (),
+    "weighting": (
+        *("--process", "--path", "--time", "--target", "--range", "--lam", "--tokens", "--time-agnostic"),
+        *("--against", "--against-path", "--time-runs", "--sigma-data", "--levels"),
+    ),
+    "path": ("--process", "--time-runs", "--snr"),
+    "time": ("--time-runs",),
     "divergence": (),
 }
 PAIRS = ("0.1,0.9", "0.4999,0.5001", "1e-300,0.5", "0.001,0.999", "0.2,0.3")
@@ -185,7 +196,13 @@ def checks(draw: st.DrawFn) -> list[str]:
     values = {
         "--process": SOME_PROCESS,
         "--path": mostly(st.sampled_from(KNOWN["path"]), specs("path")),
-        "--time": mostly(st.sampled_from(KNOWN["time"]), specs("time")),
+        "--time": mostly(st.sampled_from(KNOWN["time"]), laws()),
+        "--against": specs("weighting"),
+        "--against-path": mostly(st.sampled_from(KNOWN["path"]), specs("path")),
+        "--time-runs": mostly(st.sampled_from(["data-to-noise", "noise-to-data"]), NOISE),
+        "--sigma-data": NUMBER,
+        "--levels": mostly(st.sampled_from(["1", "2", "3", "10", "1000"]), NUMBER),
+        "--snr": expressions("path").map(lambda text: f"expr:{text}"),
         "--target": mostly(
             st.sampled_from(["x1", "eps", "velocity", "canonical"]), st.sampled_from(["score", "y", ""])
         ),
@@ -198,7 +215,53 @@ def checks(draw: st.DrawFn) -> list[str]:
         words.append(option if option == "--time-agnostic" else f"{option}={draw(values[option])}")
     if ("--tokens" in " ".join(words)) != ("--time-agnostic" in words) and draw(st.booleans()):
         words += ["--time-agnostic", "--tokens=3", "--process=masked"]
-    return [*words, "--", draw(specs(kind))]
+    return [*words, "--", draw(laws() if kind == "time" else specs(kind))]
+
+
+@st.composite
+def table_files(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A file of numbers and its name, most of them sound; some cut short, or with a byte changed."""
+    values = draw(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12))
+    if draw(st.booleans()):
+        values = sorted(values, reverse=draw(st.booleans()))
+    array = np.array(values, dtype=draw(st.sampled_from(["f8", "f4", "f2", "i8", "?", "c16", "U3", "O", ">f8"])))
+    array = array.reshape(draw(st.sampled_from([(-1,), (-1,), (-1,), (1, -1), (-1, 1, 1)])))
+    held, form = io.BytesIO(), draw(st.sampled_from(["csv", "csv", "npy", "npz"]))
+    if form == "csv":
+        cells = [draw(mostly(st.just(repr(float(value))), st.sampled_from(NUMBERS))) for value in values]
+        head = draw(st.sampled_from(["", "w\n", "index,w\n", "w,w\n", '"w\n']))
+        index = "index" in head
+        held.write((head + "\n".join(f"{i},{cell}" if index else cell for i, cell in enumerate(cells))).encode())
+    elif form == "npy":
+        np.save(held, array)
+    else:
+        np.savez(held, **dict.fromkeys(draw(st.sampled_from([["w"], ["w", "v"], ["arr_0"]])), array))
+    data = held.getvalue()
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, max(len(data) - 1, 0)))
+        data = draw(st.sampled_from([data[:at], data[:at] + draw(st.binary(max_size=3)) + data[at + 1 :]]))
+    return f"table.{form}{draw(mostly(st.just(''), st.sampled_from([':w', ':x', ':', '::'])))}", data
+
+
+@st.composite
+def table_checks(draw: st.DrawFn) -> tuple[list[str], bytes]:
+    """A command line of `check weighting` about a table, and what the file holds."""
+    name, data = draw(table_files())
+    file = name.split(":")[0]
+    schedules = ["betas", "alphas_cumprod", "sigmas", "flow_sigmas", "log_snr"]
+    options = draw(
+        st.sampled_from(
+            [
+                ["--path=cosine"],
+                ["--path=linear", "--target=x1"],
+                [f"--table-of={draw(st.sampled_from([*schedules, 'weights', 'x']))}"],
+                ["--path=cosine", "--process=masked"],
+                [f"--schedule={file}", f"--schedule-of={draw(st.sampled_from(schedules))}"],
+                [f"--time={file}", "--path=linear"],
+            ]
+        )
+    )
+    return ["check", "weighting", *options, "--", name], data
 
 
 VERBS = (

@@ -8,7 +8,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("target", "count"), [("configurations", 150), ("specs and expressions", 150), ("command lines", 40)]
+    ("target", "count"),
+    [("configurations", 150), ("specs and expressions", 150), ("command lines", 40), ("tables", 150)],
 )
 def test_every_input_is_answered(target: str, count: int) -> None:
     outcome = campaign.job(target, count, seed=1)
@@ -22,6 +23,9 @@ def test_every_judged_input_is_answered() -> None:
     outcome = campaign.job("judged", 60, seed=1)
     assert outcome.broken == []
     assert {"exit 0", "exit 2", "exit 3"} <= {*outcome.counts}
+    tables = campaign.job("judged tables", 30, seed=1)
+    assert tables.broken == []
+    assert len(tables.counts) > 1
 
 
 def test_what_is_not_answered_is_noticed() -> None:
