@@ -33,7 +33,8 @@ PARTS = 64
 """Of each kind, in a cell that disagrees."""
 BLOCK = 64
 """Cells of a block: errors of the ends between them cancel, so that small errors of whole stretches show."""
-NEAR, NEAREST = 50, 990
+NEAR = 50
+NEAREST = 990
 """Octaves towards t = 0 in any case, and where the law has mass there."""
 LEAST = 1e-9
 RELATIVE = 1e-4
