@@ -35,23 +35,27 @@ def own_equivalents(objective: Objective) -> list[Combination]:
         pairs += [(get_path(name, process), new_law) for name in path_names]
     if not pairs:
         return []
-    weightings = [get_weighting(entry.name, process) for entry in registry.entries("weighting", process)]
-    weightings = [each for each in weightings if each.on != "canonical"]
     weight, itself = objective.signature(), (own_path.name, own_law.name, objective.weighting.name)
-    found = [each for path, laws in pairs for each in _equal(path, laws, weightings, weight)]
+    found = [each for path, laws in pairs for each in _equal(path, laws, weight)]
     return [each for each in found if (each.path, each.time, each.weighting) != itself]
 
 
-def _equal(path: Path, laws: list[TimeLaw], weightings: list[Weighting], weight: torch.Tensor) -> list[Combination]:
+def _equal(path: Path, laws: list[TimeLaw], weight: torch.Tensor) -> list[Combination]:
     t = invert_lam(path, LAM)
     reached = t.isfinite()
     c = path.at(torch.where(reached, t, 0.5))
     densities = [torch.where(reached, law.density(c.t), torch.nan).detach() for law in laws]
     found = []
-    for weighting in weightings:
+    for weighting in _on_predictions(path.process):
         shape = (weighting.at(c) * error_factor(weighting, c) / elbo_coefficient(c)).detach()
         for law, density in zip(laws, densities, strict=True):
             factor = proportional(density * shape, weight)
             if factor is not None:
                 found.append(Combination(path.name, law.name, weighting.name, factor))
     return found
+
+
+def _on_predictions(process: str) -> list[Weighting]:
+    """The registered weightings that multiply the error of a prediction: canonical ones know no path."""
+    found = [get_weighting(entry.name, process) for entry in registry.entries("weighting", process)]
+    return [each for each in found if each.on != "canonical"]

@@ -97,7 +97,8 @@ def identified(subject: NumericObjective, tokens: int, span: Interval, negative:
         trained = counts > 0 if inside[:1].sum() > 0 else (counts == tokens) & (somewhere.sum() > 0)
         bad, why = counts[~trained].tolist(), "w is zero wherever the time law goes: the network may do anything there"
     all_of_them = f"every number of masked tokens, k = 1..{tokens} of {tokens},"
-    shown = all_of_them if len(bad) == tokens else f"k = {', '.join(map(str, bad[:6]))}{', ..' if len(bad) > 6 else ''}"
+    some = ", ".join([*map(str, bad[:6]), *([".."] if len(bad) > 6 else [])])
+    shown = all_of_them if len(bad) == tokens else f"k = {some}"
     sound = f"{all_of_them} is trained, at whatever times, which the network is not told: the minimiser is unique"
     return {
         "verdict": REFUTED if bad else SUPPORTED,

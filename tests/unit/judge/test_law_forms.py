@@ -194,7 +194,7 @@ class TestDraws:
 
 class TestObjectivesOfDraws:
     def test_a_rise_beyond_the_error_of_the_draws_is_one(self) -> None:
-        """Logit-normal time on the linear path: w = pi (1 - t)/t, in closed form, rises by half from t = 0.05 to 0.2."""
+        """Logit-normal time: w = pi (1 - t)/t on the linear path rises by half from t = 0.05 to 0.2."""
         t = torch.tensor([0.05, 0.2], dtype=torch.float64)
         w = time_law("logit_normal").density(t) * (1 - t) / t
         assert w[1] > 1.5 * w[0]
