@@ -22,8 +22,6 @@ from pathlib import Path
 
 from reproflow.foundation.errors import UsageError
 
-CHANGES_NO_NUMBER = "it ends what takes too long or too much; no number comes of it"
-
 TIME = "REPROFLOW_TIME_LIMIT"
 MEMORY = "REPROFLOW_MEMORY_LIMIT"
 SECONDS = 60.0
