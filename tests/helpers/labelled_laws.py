@@ -69,8 +69,8 @@ def class_denoiser(mixtures: tuple[Mixture, ...], target: str = "velocity", shif
 class TokenTable:
     """A masked denoiser that is exact for tokens whose joint law is `joint` (classes, V, .., V)."""
 
-    def __init__(self, joint: Tensor, temperature: float = 1.0, shift: int = 0) -> None:
-        self.path, self.device, self.joint = get_path("cosine", "masked"), CPU, joint
+    def __init__(self, joint: Tensor, temperature: float = 1.0, shift: int = 0, path: str = "cosine") -> None:
+        self.path, self.device, self.joint = get_path(path, "masked"), CPU, joint
         vocabulary, dim = joint.shape[1], joint.ndim - 1
         self.head = SimpleNamespace(vocabulary=vocabulary, dim=dim)
         self.temperature, self.shift = temperature, shift
