@@ -54,7 +54,6 @@ smoke: .venv/ready
 bench: .venv/ready
 	python -m benchmarks.stacking
 
-# A hundred small faults, each put into a copy of the package: which claim or test notices? Writes docs/mutants.md.
 # The demo's baseline, or another configuration's: its cells with 20 seeds, then their numbers kept. It goes on where it was
 # stopped. Needs REASON=".." and a committed tree.
 CONFIG ?= configs/demo.yaml
@@ -64,6 +63,8 @@ baseline: .venv/ready
 	snakemake results/$(NAME)_baseline/cells.csv --cores all --profile workflow/profiles/local --configfile build/$(NAME)_baseline.json
 	reproflow baseline update $(NAME) --results results/$(NAME)_baseline --reason "$(REASON)"
 
+# Small faults, each put into a copy of the package: which claim or test notices? Writes docs/mutants.md; goes on where it
+# was stopped.
 mutants: .venv/ready
 	python tests/mutants/mutation.py
 

@@ -29,6 +29,11 @@ def test_a_stop_is_resumed_to_the_same_bits(undisturbed: dict, tiny_config: dict
     with pytest.raises(InterruptedRun, match=f"stopped at step {at} of 40"):
         train(results, should_stop=lambda: next(calls) >= at - 1)
     assert InterruptedRun.exit_code == 75
+    for cell in grid.expand(results.config):
+        slot = results.slot("train", cell)
+        state = checkpoint.load(slot.folder, slot.fingerprint.value)
+        assert state is not None, "nothing of what was done is lost"
+        assert state.step == at
     train(results)
     assert same(weights(results), undisturbed)
 

@@ -1,136 +1,171 @@
 """Breaks the package on purpose, one small fault at a time, and reports which claim or test notices.
 
-Each mutant of `mutants.toml` replaces one text of one file in a copy of the package. The copy runs the claims, then the
-tests, that the same table declares for that file, and stops at the first that fails. Before anything is broken, all of
-these have to pass on an unbroken copy. Writes docs/mutants.md; exits 1 where a mutant is missed that has no reason.
+Each mutant of `faults/*.toml` replaces one text of one file in a copy of the package. The copy runs the claims, then
+the tests, that its table declares, and stops at the first that fails. Before anything is broken, all of these have to
+pass on an unbroken copy. Results are kept as they come in build/mutants.jsonl, under digests of the fault and of what
+its outcome depends on, so that a run that was stopped goes on, and nothing is run twice on one tree.
 
-    python tests/mutants/mutation.py [ID ..]        (make mutants runs all; with ids, prints and writes nothing)
+    python tests/mutants/mutation.py [ID ..] [--jobs N] [--again] [--unchecked] [--page]
+
+Without ids all mutants are run (`make mutants`) and docs/mutants.md is written. `--again` runs what has a result, too;
+`--unchecked` takes it that an unbroken copy passes, to try new faults; `--page` runs nothing and writes the page from
+the newest results of these faults, whatever the tree. Exits 1 where a mutant is missed that has no reason, 2 where an
+unbroken copy fails.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import multiprocessing
 import os
+import resource
 import shutil
+import signal
 import sys
 import tempfile
-import tomllib
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-TABLE = Path(__file__).with_name("mutants.toml")
-PAGE = ROOT / "docs" / "mutants.md"
-WORKERS = min(os.cpu_count() or 1, 8)
+import faults
+import outcomes
+import pytest
+from faults import ROOT, Checks, Mutant
+from outcomes import Outcome
 
-INTRODUCTION = """# Mutation test
-
-What the ledger and the tests are worth: each line is one small fault put into a copy of the package (`make mutants`,
-from [tests/mutants/mutants.toml](../tests/mutants/mutants.toml)), and the first of the claims and tests declared for
-that file that noticed. Claims run before tests. An unbroken copy passes all of them.
-"""
+COPIED = ("reproflow", "tests", "configs", "docs", "results/baselines", "workflow", ".ci")
+LONGEST = 300
+"""Seconds of processor time after which a mutant counts as one that does not end; by the clock, ten times that."""
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One fault: `find` is replaced by `put` in `file`; `breaks` says what that means, `missed` why nothing notices."""
+def main(arguments: list[str]) -> int:
+    given = _arguments(arguments)
+    mutants = faults.read().mutants
+    if given.page:
+        return outcomes.write_page(mutants, {each.id: outcomes.newest(each) for each in mutants})
+    chosen = [each for each in mutants if not given.ids or each.id in given.ids]
+    if unknown := set(given.ids) - {each.id for each in chosen}:
+        print(f"no such mutants: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    kept = {each.id: None if given.again else outcomes.kept(each) for each in chosen}
+    todo = [each for each in chosen if kept[each.id] is None]
+    with tempfile.TemporaryDirectory() as folder:
+        sound, unseen = Path(folder) / "sound", [] if given.unchecked else _unseen(chosen)
+        if todo or unseen:
+            _copy(ROOT, sound)
+            _load()
+        if failure := _unbroken(sound, unseen):
+            print(f"an unbroken copy fails: {failure}", file=sys.stderr)
+            return 2
+        found = kept | {each.id: outcome for each, outcome in zip(todo, _all(sound, todo, given.jobs), strict=True)}
+    missed = [each.id for each in chosen if not found[each.id].caught and not each.missed]
+    print(f"{len(todo)} run now, {len(chosen) - len(todo)} before; missed without a reason: {missed or 'none'}")
+    return int(bool(missed)) if given.ids else max(outcomes.write_page(mutants, found), int(bool(missed)))
 
-    id: str
-    file: str
-    breaks: str
-    find: str
-    put: str
-    missed: str = ""
+
+def _arguments(given: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ids", nargs="*")
+    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8))
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--unchecked", action="store_true")
+    parser.add_argument("--page", action="store_true")
+    return parser.parse_args(given)
 
 
-def table() -> tuple[list[Mutant], dict[str, dict[str, list[str]]]]:
-    """The mutants, and for each file the claims and tests that declare it."""
-    read = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    mutants = [Mutant(id=id, **each) for id, each in read["mutants"].items()]
-    return mutants, read["files"]
-
-
-def main(wanted: list[str]) -> int:
-    mutants, files = table()
-    chosen = [each for each in mutants if not wanted or each.id in wanted]
-    # What the copies import costs seconds each: loaded once here, and inherited by every child.
-    import numpy  # noqa: F401
-    import pytest  # noqa: F401
+def _load() -> None:
+    """What the copies import costs seconds each: loaded once here, and inherited by every child."""
+    import matplotlib.pyplot  # noqa: F401
+    import pandas  # noqa: F401
+    import pydantic  # noqa: F401
     import scipy.stats  # noqa: F401
+    import sklearn.datasets  # noqa: F401
     import torch
+    import yaml  # noqa: F401
 
     torch.set_num_threads(1)
-    sound = [
-        {"claims": _union(files, chosen, "claims"), "tests": []},
-        {"claims": [], "tests": _union(files, chosen, "tests")},
-    ]
-    failures = [each for each in _all([(None, checks) for checks in sound]) if each]
-    if failures:
-        print(f"an unbroken copy fails: {', '.join(failures)}", file=sys.stderr)
-        return 2
-    found = _all([(each, files[each.file]) for each in chosen])
-    if not wanted:
-        PAGE.write_text(page(chosen, found), encoding="utf-8")
-    return int(any(not caught and not each.missed for each, caught in zip(chosen, found, strict=True)))
+    # Forward derivatives and optimisers load torch's compiler at their first use.
+    torch.func.jvp(torch.sin, (torch.ones(1),), (torch.ones(1),))
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
 
 
-def _union(files: dict[str, dict[str, list[str]]], chosen: list[Mutant], kind: str) -> list[str]:
-    return sorted({check for each in chosen for check in files[each.file][kind]})
+def _copy(source: Path, target: Path) -> Path:
+    for name in COPIED:
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns(".pytest_cache"))
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy2(source / name, target)
+    return target
 
 
-def _all(jobs: list[tuple[Mutant | None, dict[str, list[str]]]]) -> list[str]:
-    """What caught each job, told as it comes; every job has a process of its own, forked from this one."""
+def _unseen(chosen: list[Mutant]) -> list[tuple[str, str]]:
+    """The checks (kind, name) of these mutants that are not known to pass on this tree without a fault."""
+    declared = {("claims", claim) for each in chosen for claim in each.checks.claims}
+    declared |= {("tests", test) for each in chosen for test in each.checks.tests}
+    return sorted(check for check in declared if not outcomes.passed(*check))
+
+
+def _unbroken(sound: Path, unseen: list[tuple[str, str]]) -> str:
+    """The first of these checks that fails without a fault, or nothing.
+
+    They leave compiled modules in the copy, which the broken copies take over.
+    """
+    for kind in ("claims", "tests"):
+        names = [name for of, name in unseen if of == kind]
+        if names and (failed := _forked(sound, Checks(**{kind: names}), longest=3600)):
+            return failed
+        outcomes.keep_passed(kind, names)
+    return ""
+
+
+def _all(sound: Path, mutants: list[Mutant], jobs: int) -> list[Outcome]:
+    """What became of each, told and kept as it comes; every one has a process of its own, forked from this one."""
+
+    def one(mutant: Mutant) -> Outcome:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            copy = _copy(sound, Path(folder) / "broken")
+            path = copy / "reproflow" / mutant.file
+            path.write_text(faults.broken(path.read_text(encoding="utf-8"), mutant), encoding="utf-8")
+            caught = _forked(copy, mutant.checks)
+        seconds = time.monotonic() - began
+        print(f"{mutant.id:<28} {caught or 'MISSED'}  ({seconds:.0f} s)", flush=True)
+        return outcomes.keep(mutant, caught, seconds)
+
+    with ThreadPoolExecutor(jobs) as threads:
+        return list(threads.map(one, mutants))
+
+
+def _forked(copy: Path, checks: Checks, longest: float = LONGEST) -> str:
     context = multiprocessing.get_context("fork")
-
-    def one(job: tuple[Mutant | None, dict[str, list[str]]]) -> str:
-        caught = _forked(context, *job)
-        if job[0]:
-            print(f"{job[0].id:<24} {caught or 'MISSED'}", flush=True)
-        return caught
-
-    with ThreadPoolExecutor(WORKERS) as threads:
-        return list(threads.map(one, jobs))
-
-
-def _forked(context: Any, mutant: Mutant | None, checks: dict[str, list[str]]) -> str:
     receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=_try, args=(send, mutant, checks))
+    child = context.Process(target=_try, args=(send, copy, checks, longest))
     child.start()
     send.close()
     try:
-        answer = receive.recv() if receive.poll(600) else "does not end"
+        answer = str(receive.recv()) if receive.poll(10 * longest) else "does not end"
     except EOFError:
-        answer = "the process dies"
+        child.join()
+        answer = "does not end" if child.exitcode == -signal.SIGXCPU else "the process dies"
     child.kill()
     child.join()
     return answer
 
 
-def _try(send: Any, mutant: Mutant | None, checks: dict[str, list[str]]) -> None:
-    """In the child: breaks a copy, imports it, runs the checks, sends the name of the first that fails."""
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
-        copy = Path(folder)
-        for name in ("reproflow", "tests", "configs", "docs", "results/baselines"):
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-        shutil.copy(ROOT / "pyproject.toml", copy)
-        if mutant:
-            _break(copy / "reproflow" / mutant.file, mutant)
-        os.chdir(copy)
-        sys.path.insert(0, str(copy))
-        sys.dont_write_bytecode = True
-        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            send.send(_claims(checks["claims"]) or _tests(checks["tests"]))
+def _try(send: Connection, copy: Path, checks: Checks, longest: float) -> None:
+    """In the child: imports the copy, runs the checks, sends the name of the first that fails.
 
-
-def _break(path: Path, mutant: Mutant) -> None:
-    text = path.read_text(encoding="utf-8")
-    if text.count(mutant.find) != 1:
-        raise ValueError(f"mutant {mutant.id}: {mutant.find!r} occurs {text.count(mutant.find)} times in {mutant.file}")
-    path.write_text(text.replace(mutant.find, mutant.put), encoding="utf-8")
+    A busy machine must not make a fault look like one that was noticed: the limit is on processor time.
+    """
+    resource.setrlimit(resource.RLIMIT_CPU, (int(longest), int(longest) + 10))
+    os.chdir(copy)
+    sys.path.insert(0, str(copy))
+    # What a test starts as a command is the broken copy too.
+    os.environ["PYTHONPATH"] = str(copy)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        send.send(_claims(checks.claims) or _tests(checks.tests))
 
 
 def _claims(ids: list[str]) -> str:
@@ -153,17 +188,15 @@ class First:
 
     failed = ""
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.failed and not self.failed:
             self.failed = report.nodeid.replace("tests/", "", 1)
 
-    def pytest_collectreport(self, report: Any) -> None:
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.pytest_runtest_logreport(report)
 
 
 def _tests(paths: list[str]) -> str:
-    import pytest
-
     if not paths:
         return ""
     first = First()
@@ -171,17 +204,6 @@ def _tests(paths: list[str]) -> str:
     with contextlib.redirect_stdout(io.StringIO()):
         code = pytest.main(arguments, plugins=[first])
     return f"test {first.failed or code}" if code else ""
-
-
-def page(mutants: list[Mutant], found: list[str]) -> str:
-    """docs/mutants.md."""
-    caught = sum(bool(each) for each in found)
-    lines = [INTRODUCTION, f"{caught} of {len(mutants)} mutants are caught.\n"]
-    lines += ["| file | fault | caught by |", "|---|---|---|"]
-    for mutant, by in zip(mutants, found, strict=True):
-        said = f"`{by}`" if by else f"**missed**: {mutant.missed or 'no reason known'}"
-        lines.append(f"| `{mutant.file}` | {mutant.breaks} | {said} |".replace("\n", " "))
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -259,3 +259,16 @@ def test_pairs_of_the_command_line_are_refused_in_words(tmp_path: Path, tiny_con
     ):
         assert cli.run(["pairs", *arguments, "--results", str(tmp_path)]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("label", "fits"), [(0, True), (9, True), (10, False), (-1, False)])
+def test_labels_of_pairs_are_classes_of_the_data(label: int, fits: bool, tmp_path: Path) -> None:
+    images, x = data.get_dataset("digits8"), torch.zeros(3, 64)
+    coupled_pairs.write(tmp_path / "pairs.safetensors", x, x.clone(), torch.tensor([0, label, 1]), {})
+    if fits:
+        loaded = coupled_pairs.load(tmp_path / "pairs.safetensors", images)
+        assert loaded.y is not None
+        assert loaded.y.tolist() == [0, label, 1]
+    else:
+        with pytest.raises(UsageError, match="whole numbers from 0 to 9"):
+            coupled_pairs.load(tmp_path / "pairs.safetensors", images)

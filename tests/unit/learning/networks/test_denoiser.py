@@ -61,6 +61,21 @@ def test_the_levels_head_is_bayes_rule() -> None:
     torch.testing.assert_close(denoiser.x1(x, T, y).double(), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", ["x1", "eps"])
+def test_a_label_is_that_of_its_row(target: str) -> None:
+    """Two kinds of head, with and without levels: a row answers to its own label and to no other's."""
+    images = data.get_dataset("digits8")
+    head = head_for(images, "gaussian", target, Model(width=16, depth=1))
+    denoiser = GaussianDenoiser(network(head), head, get_path("cosine"), get_target(target))
+    x, y = torch.randn(16, 64, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 9 + 1
+    answers, others = denoiser.x1(x, T, y), denoiser.x1(x, T, (y + 1) % 10)
+    assert (answers != others).any(1).all()
+    first = y == y[0]
+    changed = denoiser.x1(x, T, torch.where(first, y, (y + 1) % 10))
+    torch.testing.assert_close(changed[first], answers[first], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(changed[~first], others[~first], rtol=1e-5, atol=1e-6)
+
+
 def test_masked_networks_see_no_hidden_value() -> None:
     images = data.get_dataset("digits8", "masked")
     head = head_for(images, "masked", "ce", Model(width=16, depth=2))

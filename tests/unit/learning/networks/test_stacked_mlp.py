@@ -37,6 +37,14 @@ def gradients(network: StackedNetwork, x: Tensor, t: Tensor) -> list[Tensor]:
     return [out, *torch.autograd.grad(out.square().sum(), [x, *network.parameters()])]
 
 
+def test_every_member_starts_from_its_own_name() -> None:
+    network = initialise(SEEN, [("test", 0), ("test", 1), ("test", 0)])
+    assert isinstance(network, StackedMLP)
+    first = network.weights[0]
+    assert torch.equal(first[0], first[2])
+    assert not torch.isclose(first[0], first[1]).any()
+
+
 @pytest.mark.parametrize("architecture", [SEEN, BLIND], ids=["waves", "no waves"])
 @pytest.mark.parametrize("members", [2, 5])
 def test_a_slice_is_the_network_alone_bit_for_bit(architecture: Architecture, members: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -123,3 +124,12 @@ def test_nearest_level() -> None:
     assert samples.nearest_level(x, values).tolist() == [[0, 0, 8, 9, 16, 16]]
     with pytest.raises(FloatingPointError, match="not finite"):
         samples.nearest_level(torch.tensor([[torch.nan]]), values)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_number_that_is_not_finite_is_refused(bad: float) -> None:
+    x = torch.zeros(4, 3)
+    assert samples.finite(x) is x
+    x[2, 1] = bad
+    with pytest.raises(FloatingPointError, match="not finite"):
+        samples.finite(x)

@@ -1,0 +1,136 @@
+"""What became of each fault: kept line by line in build/mutants.jsonl, and shown in docs/mutants.md."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+import faults
+from faults import ROOT, Checks, Mutant
+
+KEPT = ROOT / "build" / "mutants.jsonl"
+PAGE = ROOT / "docs" / "mutants.md"
+
+INTRODUCTION = """# Mutation test
+
+What the ledger and the tests are worth: each line is one small fault put into a copy of the package (`make mutants`,
+from [tests/mutants/faults](../tests/mutants/faults)), and the first of the claims and tests declared for that file that
+noticed. Claims run before tests. An unbroken copy passes all of them. Files without a fault are listed there with the
+reason.
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line: a fault (or a check on an unbroken copy), its digests, what caught it, when and on which commit."""
+
+    name: str
+    fault: str
+    tree: str
+    caught: str
+    seconds: float
+    commit: str
+    date: str
+
+
+def keep(mutant: Mutant, caught: str, seconds: float) -> Outcome:
+    """Adds the outcome of a mutant on this tree."""
+    return _add(mutant.id, faults.fault_digest(mutant), faults.tree_digest(mutant.checks), caught, seconds)
+
+
+def kept(mutant: Mutant) -> Outcome | None:
+    """Its outcome on this very tree, if there is one."""
+    tree = faults.tree_digest(mutant.checks)
+    return next((each for each in reversed(_of(mutant)) if each.tree == tree), None)
+
+
+def newest(mutant: Mutant) -> Outcome | None:
+    """Its newest outcome, whatever the tree."""
+    return _of(mutant)[-1] if _of(mutant) else None
+
+
+def keep_passed(kind: str, names: list[str]) -> None:
+    """That these claims or tests pass on the unbroken tree."""
+    for name in names:
+        _add(f"unbroken {kind} {name}", "", faults.tree_digest(Checks(**{kind: [name]})), "", 0.0)
+
+
+def passed(kind: str, name: str) -> bool:
+    """Whether that is known of this tree."""
+    tree = faults.tree_digest(Checks(**{kind: [name]}))
+    return any((each.name, each.tree) == (f"unbroken {kind} {name}", tree) for each in _read())
+
+
+def _of(mutant: Mutant) -> list[Outcome]:
+    digest = faults.fault_digest(mutant)
+    return [each for each in _read() if (each.name, each.fault) == (mutant.id, digest)]
+
+
+def _read() -> list[Outcome]:
+    """All lines; one that a kill cut short is none."""
+    found = []
+    for line in KEPT.read_text(encoding="utf-8").splitlines() if KEPT.exists() else []:
+        try:
+            found.append(Outcome(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _add(name: str, fault: str, tree: str, caught: str, seconds: float) -> Outcome:
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    outcome = Outcome(name, fault, tree, caught, round(seconds, 1), _commit(), date)
+    KEPT.parent.mkdir(exist_ok=True)
+    with KEPT.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(asdict(outcome)) + "\n")
+    return outcome
+
+
+def _commit() -> str:
+    """The checked-out commit, marked where package or tests differ from it."""
+    dirty = _git("status", "--porcelain", "--", "reproflow", "tests")
+    return _git("rev-parse", "--short", "HEAD") + ("+" if dirty else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def write_page(mutants: list[Mutant], found: Mapping[str, Outcome | None], path: Path = PAGE) -> int:
+    """Writes docs/mutants.md; 1 where a mutant has no result or is missed without a reason."""
+    path.write_text(page(mutants, found), encoding="utf-8")
+    return int(any(not _caught(found[each.id]) and not each.missed for each in mutants))
+
+
+def page(mutants: list[Mutant], found: Mapping[str, Outcome | None]) -> str:
+    """docs/mutants.md: the totals, then a table a layer."""
+    caught = sum(_caught(found[each.id]) for each in mutants)
+    unrun = sum(found[each.id] is None for each in mutants)
+    ran = [each for each in found.values() if each]
+    minutes = sum(each.seconds for each in ran) / 60
+    told = f"{caught} of {len(mutants)} mutants are caught"
+    lines = [INTRODUCTION, f"{told}{f', {unrun} were not run' if unrun else ''}; {minutes:.0f} minutes of one core."]
+    for layer, group in groupby(mutants, key=lambda mutant: mutant.layer):
+        lines += [
+            f"\n## {layer.replace('_', ' ')}\n",
+            "| file | fault | caught by | commit, date |",
+            "|---|---|---|---|",
+        ]
+        lines += [_row(mutant, found[mutant.id]) for mutant in group]
+    return "\n".join(lines) + "\n"
+
+
+def _row(mutant: Mutant, outcome: Outcome | None) -> str:
+    where = f"{outcome.commit}, {outcome.date}" if outcome else ""
+    by = f"`{outcome.caught}`" if outcome and outcome.caught else f"**missed**: {mutant.missed or 'no reason known'}"
+    shown = by if outcome else "not run"
+    return f"| `{mutant.file}` | {mutant.breaks} | {shown} | {where} |".replace("\n", " ")
+
+
+def _caught(outcome: Outcome | None) -> bool:
+    return outcome is not None and bool(outcome.caught)
