@@ -120,7 +120,10 @@ def table(name: str, values: object) -> Table:
         raise UsageError(f"table {name!r} has the shape {shape}; give one number for each level, shape (N,).")
     if np.isnan(numbers).any():
         raise UsageError(f"table {name!r} is NaN at index {int(np.isnan(numbers).argmax())}; 0/0, or inf/inf?")
-    single = bool((numbers == numbers.astype(np.float32)).all())  # as a list of what was computed in single precision
+    with np.errstate(over="ignore"):
+        single = bool(
+            (numbers == numbers.astype(np.float32)).all()
+        )  # as a list of what was computed in single precision
     return Table(name, numbers, _UNIT.get(dtype, _UNIT["float32"] if single else 0.0))
 
 
@@ -134,8 +137,11 @@ def _array(file: Path, key: str | None) -> np.ndarray:
         with held:
             name = _chosen(file, key, held.files, "array")
             return held[name]
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"{file} cannot be read as numbers: {error}.") from None
+    except UsageError:
+        raise
+    except Exception as error:  # damaged bytes: whatever numpy, zipfile and zlib raise of them
+        why = str(error) or type(error).__name__
+        raise UsageError(f"{file} cannot be read as numbers: {why[:300]}.") from None
 
 
 def _chosen(file: Path, key: str | None, names: Iterable[str], what: str) -> str:
