@@ -121,9 +121,7 @@ def table(name: str, values: object) -> Table:
     if np.isnan(numbers).any():
         raise UsageError(f"table {name!r} is NaN at index {int(np.isnan(numbers).argmax())}; 0/0, or inf/inf?")
     with np.errstate(over="ignore"):
-        single = bool(
-            (numbers == numbers.astype(np.float32)).all()
-        )  # as a list of what was computed in single precision
+        single = bool((numbers == numbers.astype(np.float32)).all())
     return Table(name, numbers, _UNIT.get(dtype, _UNIT["float32"] if single else 0.0))
 
 
