@@ -57,8 +57,8 @@ def main(arguments: list[str]) -> int:
         if todo or unseen:
             _copy(ROOT, sound)
             _load()
-        if failure := _unbroken(sound, unseen):
-            print(f"an unbroken copy fails: {failure}", file=sys.stderr)
+        if failures := _unbroken(sound, unseen, given.jobs):
+            print(f"an unbroken copy fails: {', '.join(failures)}", file=sys.stderr)
             return 2
         found = kept | {each.id: outcome for each, outcome in zip(todo, _all(sound, todo, given.jobs), strict=True)}
     missed = [each.id for each in chosen if not found[each.id].caught and not each.missed]
@@ -107,17 +107,22 @@ def _unseen(chosen: list[Mutant]) -> list[tuple[str, str]]:
     return sorted(check for check in declared if not outcomes.passed(*check))
 
 
-def _unbroken(sound: Path, unseen: list[tuple[str, str]]) -> str:
-    """The first of these checks that fails without a fault, or nothing.
+def _unbroken(sound: Path, unseen: list[tuple[str, str]], jobs: int) -> list[str]:
+    """Those of these checks that fail without a fault. Each that passes is kept as it comes.
 
     They leave compiled modules in the copy, which the broken copies take over.
     """
-    for kind in ("claims", "tests"):
-        names = [name for of, name in unseen if of == kind]
-        if names and (failed := _forked(sound, Checks(**{kind: names}), longest=3600)):
-            return failed
-        outcomes.keep_passed(kind, names)
-    return ""
+
+    def one(check: tuple[str, str]) -> str:
+        kind, name = check
+        failed = _forked(sound, Checks(**{kind: [name]}), longest=3600)
+        if not failed:
+            outcomes.keep_passed(kind, [name])
+        print(f"unbroken {name:<60} {failed or 'passes'}", flush=True)
+        return failed
+
+    with ThreadPoolExecutor(jobs) as threads:
+        return [failed for failed in threads.map(one, unseen) if failed]
 
 
 def _all(sound: Path, mutants: list[Mutant], jobs: int) -> list[Outcome]:
