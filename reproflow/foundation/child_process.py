@@ -1,7 +1,7 @@
 """A child process for user code: the same command once more, under the limits of `foundation.code_limits`.
 
-Whatever a guest does there (loop for ever, sleep, exit, crash the interpreter, take all memory), its host stays and
-says so. The child reports over a pipe that it reached its end, so that a guest that calls `os._exit(0)` is not taken
+Whatever user code does there (loop for ever, sleep, exit, crash the interpreter, take all memory), the parent stays
+and says so. The child reports over a pipe that it reached its end, so that code that calls `os._exit(0)` is not taken
 for success. Its limits begin when its imports are done; work that is long by nature reports between its steps that it
 goes on, and they then hold for each step.
 """

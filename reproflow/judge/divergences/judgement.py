@@ -138,7 +138,7 @@ def _domain(found: Facts, subject: Divergence) -> dict[str, Any]:
 
 def _gradient_reason(found: Facts) -> str:
     looked = f", at t from {found.times[0]:g} to 1 - {1 - found.times[1]:.2g}; not looked at: windows narrower than "
-    looked += stratified.RESOLUTION
+    looked += f"{stratified.RESOLUTION}, or bounded in two of them at once"
     gaps = f"{found.network_gap:.2g} on {PROBLEMS[found.domain]}, {found.two_point.residual:.2g} over two-point laws"
     if not found.finite:
         return f"the loss is infinite at some {NUMBERS[found.domain]}"
