@@ -76,6 +76,8 @@ def job(target: str, count: int, seed: int) -> Outcome:
         try:
             word = doors.answered(ask, value)
             if left := os.listdir():
+                for name in left:
+                    os.unlink(name)
                 raise doors.Broken(f"left {left} behind")
         except doors.Broken as error:
             word = "not answered"
