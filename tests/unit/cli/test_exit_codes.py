@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from repository import ROOT
 
 from reproflow import cli
 from reproflow.analysis import baselines, gate, regression_check, snapshot
-from reproflow.cli import doctor, stages
+from reproflow.cli import common, doctor, stages
 from reproflow.evaluation.features import digits_network, extractors
 from reproflow.foundation import config, grid, names
 from reproflow.foundation.errors import (
@@ -27,6 +29,7 @@ from reproflow.foundation.errors import (
 from reproflow.foundation.run import Run
 from reproflow.learning import data
 
+STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 CI = str(ROOT / "configs/ci.yaml")
 CODES = {
     ReproflowError: 1,
@@ -141,3 +144,26 @@ def test_the_next_stage_gets_the_cells_that_ended_well(tiny_config: dict, tmp_pa
     assert run.unfinished(diverged) is None, "what diverged is not sampled"
     assert run.unfinished(missing) == "train"
     assert [run.outcome(cell)[0] for cell in (well, diverged, missing)] == ["failed", "diverged", "failed"]
+
+
+def stopped_by(number: signal.Signals) -> None:
+    with common.stop_requests() as should_stop:
+        signal.raise_signal(number)
+        assert should_stop()
+
+
+def test_a_stop_is_an_exit_of_its_own_at_the_last_step_too() -> None:
+    before = [signal.getsignal(number) for number in STOPS]
+    with common.stop_requests() as should_stop:
+        assert not should_stop()
+    for number in STOPS:
+        with pytest.raises(InterruptedRun, match="everything is saved"):
+            stopped_by(number)
+    assert [signal.getsignal(number) for number in STOPS] == before
+
+
+@pytest.mark.parametrize("wanted", ["cpu", "auto"])
+def test_numbers_are_computed_by_one_thread(wanted: str) -> None:
+    torch.set_num_threads(3)
+    common.device(wanted)
+    assert torch.get_num_threads() == 1
