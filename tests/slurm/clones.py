@@ -100,7 +100,7 @@ def make_clone(folder: Path, cluster: Cluster) -> Clone:
 
 def by_hand(clone: Clone, *verb: str) -> None:
     done = clone.start(sys.executable, "-m", "reproflow", *verb, "--config", "long.yaml")
-    assert done.wait(300) == 0, clone.said
+    assert done.wait(1200) == 0, clone.said
 
 
 def until(done: Callable[[], Any], seconds: float, clone: Clone) -> Any:
