@@ -122,6 +122,18 @@ def test_circles_of_definitions(digest: Digest) -> None:
     assert digest(alone) != digest({"root": "def start(n):\n    return n and stop(n - 1)\n"})
 
 
+def test_the_order_in_which_a_circle_is_gone_round_counts(digest: Digest) -> None:
+    """The same three texts, each calling the next or the one before."""
+
+    def circle(a: str, b: str, c: str) -> Files:
+        bodies = {"a": f"x + 1 + {a}(x)", "b": f"2 * {b}(x)", "c": f"3 - {c}(x)"}
+        functions = "".join(f"def {name}(x):\n    return {body}\n\n\n" for name, body in bodies.items())
+        return {"root": functions + "def start(x):\n    return a(x)\n"}
+
+    assert digest(circle("b", "c", "a")) != digest(circle("c", "a", "b"))
+    assert digest(circle("b", "c", "a")) == digest(circle("b", "c", "a"))
+
+
 @pytest.mark.parametrize(
     ("body", "reached"),
     [
@@ -183,6 +195,8 @@ def test_a_module_that_changes_no_number_is_named_and_not_followed(digest: Diges
     }
     moved["root"] = "from small import elsewhere\n\n\ndef start(x):\n    return elsewhere.f(x)\n"
     assert digest(moved) == before
+    changed = files | {"a": files["a"].replace("x + 1", "x + 9")}
+    assert digest(changed, "small.a:f") == digest(files, "small.a:f"), "as a root, too"
 
 
 def test_a_whole_module_stands_for_its_definitions(digest: Digest) -> None:
@@ -219,6 +233,10 @@ class TestWhy:
     def test_a_move_alone_is_nothing(self, digest: Digest) -> None:
         now = {"new": BASE["a"], "root": BASE["root"].replace("import a", "import new").replace("a.f", "new.f")}
         assert self.lines(digest, BASE, now) == []
+
+    def test_what_only_moved_is_not_named_where_something_else_changed(self, digest: Digest) -> None:
+        root = BASE["root"].replace("import a", "import new").replace("a.f(x)", "new.f(x) + 1")
+        assert self.lines(digest, BASE, {"new": BASE["a"], "root": root}) == ["source root:start"]
 
     def test_a_moved_definition_that_changed_is_named_where_it_is_now(self, digest: Digest) -> None:
         root = BASE["root"].replace("import a", "import new").replace("a.f", "new.f")

@@ -173,6 +173,19 @@ class TestGrid:
         assert [cell for part in shards.values() for cell in part] == grid.expand(checked)
         assert all(len(part) <= size for part in shards.values())
 
+    def test_cells_of_two_targets_are_not_stacked(self, tiny_config: dict) -> None:
+        checked = config.check(change(tiny_config, "targets", ["velocity", "x1", "eps"]))
+        shards = grid.shards(checked)
+        assert [{cell.target for cell in part} for part in shards.values()] == [{"velocity"}, {"x1"}, {"eps"}]
+        assert {cell.key for part in shards.values() for cell in part} == {cell.key for cell in grid.expand(checked)}
+
+    @pytest.mark.parametrize(("key", "value"), [("divergence", "huber"), ("coupling", "ot"), ("targets", ["x1"])])
+    def test_cells_that_differ_have_other_keys(self, tiny_config: dict, key: str, value: object) -> None:
+        usual = change(tiny_config, "weightings", ["uniform"])
+        keys = [grid.expand(config.check(each))[0].key for each in (usual, change(usual, key, value))]
+        assert keys[0] != keys[1]
+        assert (value[0] if isinstance(value, list) else value) in keys[1]
+
     def test_two_experiments_may_not_share_a_cell(self, tiny_config: dict) -> None:
         second = copy.deepcopy(tiny_config["experiments"][0]) | {"name": "again"}
         tiny_config["experiments"].append(second)
