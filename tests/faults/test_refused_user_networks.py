@@ -78,7 +78,7 @@ BROKEN = {
     "detached": "does not depend on any of its parameters",
     "frozen": "has no parameters to train",
     "noisy": "draws from the global random generator",
-    "two": r"network 'mine' raised RuntimeError in my.py, line 21: .*4x32",
+    "two": r"network 'mine' raised RuntimeError in my.py, line 20: .*4x32",
     "raises": r"network 'mine' raised ValueError in my.py, line \d+: no network today",
     "none": r"none\(shape\) cannot be called as none\(shape, classes\)",
 }
