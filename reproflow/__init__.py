@@ -12,6 +12,7 @@ What a user imports (docs/api.md has an example of each):
 `canonical`                                          that weight of a path, a time law and a weighting
 `judge`                                              the module that judges one new thing: `judge.weighting(spec)`,
                                                      `judge.objective(Objective(..))`
+`audit`                                              what a training loss, `loss(model, x1)`, really trains
 `load_results`                                       a results folder as pandas tables
 ===================================================  ==================================================================
 
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reproflow import judge
     from reproflow.analysis.results import load_results
+    from reproflow.auditing.audit import audit
     from reproflow.claims.policy import claim
     from reproflow.theory.couplings import coupling
     from reproflow.theory.divergences import divergence
@@ -44,6 +46,7 @@ _HOMES = {
     "target": "theory.targets",
     "divergence": "theory.divergences",
     "coupling": "theory.couplings",
+    "audit": "auditing.audit",
     "claim": "claims.policy",
     "get_path": "theory.paths",
     "get_time_law": "theory.times",
@@ -56,6 +59,7 @@ _HOMES = {
 __all__ = [
     "Objective",
     "__version__",
+    "audit",
     "canonical",
     "claim",
     "coupling",

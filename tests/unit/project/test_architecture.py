@@ -25,6 +25,7 @@ LAYERS = [
     "evaluation",
     "analysis",
     "judge",
+    "auditing",
     "reporting",
     "cli",
 ]

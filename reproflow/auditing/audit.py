@@ -1,0 +1,117 @@
+"""`audit`: a training loss, run and read, its parts named, and the objective that it trains judged."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reproflow.auditing import findings as catalogue
+from reproflow.auditing.findings import Finding, Level
+from reproflow.auditing.identification import Identification
+from reproflow.auditing.reading import Loss, Reading, Subject
+from reproflow.foundation.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The objective that a loss is meant to be, as on the command line of `check weighting`."""
+
+    weighting: str
+    on: str | None = None
+    path: str | None = None
+    time: str = "uniform"
+    sigma_data: float | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found; `as_dict` has the keys of `reproflow audit --json` (docs/schemas/audit.json)."""
+
+    name: str
+    process: str
+    reading: Reading
+    identification: Identification
+    sampler: dict[str, Any] | None
+    accepted: tuple[str, ...]
+    strict: bool
+    seconds: float
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings: defects, then questions, then notes."""
+        order = list(Level)
+        found = self.reading.findings + self.identification.findings
+        found += tuple(Finding(**each) for each in (self.sampler or {}).get("findings", ()))
+        return tuple(sorted(found, key=lambda each: order.index(each.level)))
+
+    @property
+    def exit_code(self) -> int:
+        """0: identified, nothing against it; 3: a defect, or not as stated; 5: a question, or not identified.
+
+        With `strict` the judge's verdicts on the objective count too: refuted or falsified is 3, inconclusive 5.
+        Questions that are accepted, and notes, do not count.
+        """
+        levels = {each.level for each in self.findings if each.id not in self.accepted}
+        if Level.DEFECT in levels:
+            return 3
+        judged = self.identification.judged if self.strict else None
+        if judged is not None and judged["exit_code"] == 3:
+            return 3
+        identified = self.reading.measured is not None and self.identification.canonical is not None
+        undecided = judged is not None and judged["exit_code"] == 5
+        return 5 if Level.QUESTION in levels or undecided or not (identified or self.accepted) else 0
+
+
+def audit(
+    loss: Loss,
+    shape: Sequence[int],
+    *,
+    vocab: int | None = None,
+    mask: int | None = None,
+    batch: int = 32,
+    data: tuple[float, float] | None = None,
+    float64: bool = False,
+    expect: Expected | None = None,
+    sampler: Any = None,
+    accept: Sequence[str] = (),
+    strict: bool = False,
+    name: str = "loss",
+) -> Audit:
+    """What `loss(model, x1)` trains on samples of `shape`: state, target, coefficient, law of the times, and findings.
+
+    Raises `UsageError` for a loss that cannot be called, or that does not repeat under the same draws.
+    """
+    started = clock.monotonic()
+    catalogue.check(tuple(accept))
+    subject = Subject(loss, _shape(shape), batch, float64, data, vocab, mask)
+    if vocab is None:
+        from reproflow.auditing.continuous import instrument as read_by
+        from reproflow.auditing.naming import identify
+    else:
+        from reproflow.auditing.tokens import instrument as read_by
+        from reproflow.auditing.tokens.naming import identify
+    reading = read_by.read(subject)
+    identification = identify(reading, expect, data)
+    sampled = None
+    if sampler is not None:
+        from reproflow.auditing.samplers import run
+
+        sampled = run.check(subject, reading, sampler)
+    return Audit(
+        name,
+        "gaussian" if vocab is None else "masked",
+        reading,
+        identification,
+        sampled,
+        tuple(accept),
+        strict,
+        round(clock.monotonic() - started, 3),
+    )
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    if not shape or any(int(size) != size or size < 1 for size in shape):
+        raise UsageError(f"shape {tuple(shape)} is not that of a sample: whole numbers above 0, such as 3,32,32.")
+    return tuple(int(size) for size in shape)
