@@ -111,4 +111,6 @@ def check(ids: tuple[str, ...]) -> None:
     """Raises `UsageError` for an id that no finding has."""
     for name in ids:
         if name not in LEVELS:
-            raise UsageError(f"unknown finding {name!r};{did_you_mean(name, LEVELS)} docs/audit_findings.md lists them.")
+            raise UsageError(
+                f"unknown finding {name!r};{did_you_mean(name, LEVELS)} docs/audit_findings.md lists them."
+            )

@@ -1,0 +1,187 @@
+"""One evaluation of a user's loss: a batch, draws and answers in; calls, gradients, value and draws out."""
+
+from __future__ import annotations
+
+import os
+import random
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.auditing.probe import Call, MissingAttribute, Probe
+from reproflow.auditing.reading import Subject
+from reproflow.auditing.tape import Diverged, Draw, Tape
+from reproflow.foundation.errors import UsageError
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What went in (`x1`, `seed`, `answers` by call) and what came out.
+
+    `gradients` are dL/d(answer) by call, None where the loss does not depend on it; L is the sum of what the loss
+    returns. `returned` is the shape of the loss, empty for a number, None where it called `.backward()` itself.
+    """
+
+    x1: Tensor
+    seed: int
+    answers: Mapping[int, Tensor]
+    calls: tuple[Call, ...]
+    gradients: tuple[Tensor | None, ...]
+    value: float
+    returned: tuple[int, ...] | None
+    draws: tuple[Draw, ...]
+    changed: bool
+    differentiated: str
+
+    @property
+    def graded(self) -> tuple[int, ...]:
+        """Indices of the calls whose answers get a gradient."""
+        return tuple(index for index, gradient in enumerate(self.gradients) if gradient is not None)
+
+
+class Evaluator:
+    """Evaluates one loss. One probe serves all evaluations: code may keep the network that it is called with.
+
+    `answer` is the shape of a sample's answer, the batch's own unless given (tokens: (L, V)).
+    """
+
+    def __init__(self, subject: Subject, answer: tuple[int, ...] | None = None) -> None:
+        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
+        self.subject = subject
+        self.dtype = torch.float64 if subject.double else torch.float32
+        self.answer = subject.shape if answer is None else answer
+        self.count = 0
+        self._probe = Probe().to(self.dtype)
+
+    def record(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor] | None = None) -> Evaluation:
+        """The loss under fresh draws, which are recorded. Torch, numpy and random are seeded with `seed`."""
+        return self._run(x1, seed, answers or {}, Tape())
+
+    def replay(
+        self,
+        base: Evaluation,
+        *,
+        x1: Tensor | None = None,
+        answers: Mapping[int, Tensor] | None = None,
+        replaced: Mapping[int, Tensor] | None = None,
+        seed: int | None = None,
+    ) -> Evaluation:
+        """`base` again with the draws of its tape; batch, answers, single draws (standard form) or seed changed.
+
+        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for.
+        """
+        return self._run(
+            base.x1 if x1 is None else x1,
+            base.seed if seed is None else seed,
+            base.answers if answers is None else answers,
+            Tape(base.draws, replaced),
+        )
+
+    def _run(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor], tape: Tape) -> Evaluation:
+        self.count += 1
+        record = self._probe.record
+        batch = x1.clone()
+        record.begin(tuple(x1.shape), (len(x1), *self.answer), self.dtype, answers)
+        _seed(seed)
+        try:
+            with tape:
+                result = self.subject.loss(self._probe, batch)
+        except (UsageError, Diverged):
+            raise
+        except Exception as error:
+            raise UsageError(_reason(error)) from error
+        draws = tape.finish()
+        leaves = record.leaves[: len(record.calls)]
+        calls = tuple(record.calls)
+        taken = next(iter(record.marks.values()), "") or next((c.differentiated for c in calls if c.differentiated), "")
+        loss = _loss_of(result, any(leaf.grad is not None for leaf in leaves))
+        gradients = _gradients(loss, leaves)
+        value = float("nan") if loss is None else float(loss.detach().double().sum())
+        return Evaluation(
+            x1,
+            seed,
+            answers,
+            calls,
+            gradients,
+            value,
+            None if loss is None else tuple(loss.shape),
+            draws,
+            not torch.equal(batch, x1),
+            taken,
+        )
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """The global generators of torch, numpy and random are afterwards as they were."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  the user's code draws from the global generator
+    random.seed(seed)
+
+
+def _gradients(loss: Tensor | None, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """By answer: those of a `.backward()` in the user's code where there was one, else of the loss's sum."""
+    if any(leaf.grad is not None for leaf in leaves):
+        return tuple(leaf.grad for leaf in leaves)
+    if loss is None or not loss.requires_grad or not leaves:
+        return (None,) * len(leaves)
+    return torch.autograd.grad(loss.sum(), leaves, allow_unused=True)
+
+
+def _loss_of(result: Any, backward: bool) -> Tensor | None:
+    """The loss in whatever a loss function returns.
+
+    Raises `UsageError` for what holds none.
+    """
+    if isinstance(result, Mapping):
+        if "loss" not in result:
+            raise UsageError(
+                f"the loss returns a dict with {', '.join(map(str, result))}: `loss` is missing; return it."
+            )
+        result = result["loss"]
+    elif isinstance(result, (tuple, list)) and result:
+        result = result[0]
+    elif not isinstance(result, (Tensor, float, int, np.ndarray)) and hasattr(result, "loss"):
+        result = result.loss
+    if isinstance(result, Tensor):
+        return result
+    if result is None and backward:
+        return None
+    if isinstance(result, (float, int, np.floating)):
+        return torch.tensor(float(result))
+    if result is None:
+        raise UsageError("the loss returns nothing and calls no .backward(): return it (`return loss`).")
+    raise UsageError(f"the loss returns a {type(result).__name__}: return a tensor, or a dict with `loss`.")
+
+
+def _reason(error: Exception) -> str:
+    """One line: what the user's code raised, where, and the way out."""
+    here = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
+    own = [frame for frame in here if f"{os.sep}torch{os.sep}" not in frame.filename]
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    if isinstance(error, MissingAttribute):
+        name = str(error)
+        return f"the loss asks the network for `{name}`{place}: set it in the function first, `model.{name} = ...`."
+    text = " ".join(str(error).split())[:200]
+    gpu = any(word in text for word in ("NVIDIA driver", "CUDA enabled", "CUDA device", "CUDA error", "no CUDA"))
+    if gpu or "cuda" in text.lower():
+        return f"the loss needs a GPU{place}: take the device of x1 (`device = x1.device`) in place of 'cuda'."
+    return f"the loss raised {type(error).__name__}{place}: {text}"
