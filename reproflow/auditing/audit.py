@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproflow.auditing import findings as catalogue
 from reproflow.auditing.findings import Finding, Level
 from reproflow.auditing.identification import Identification
+from reproflow.auditing.plain_values import plain
 from reproflow.auditing.reading import Loss, Reading, Subject
 from reproflow.foundation.errors import UsageError
 
@@ -37,6 +38,51 @@ class Audit:
     accepted: tuple[str, ...]
     strict: bool
     seconds: float
+    data: tuple[float, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold; a part that the loss does not have, or that was not asked for, is None."""
+        reading, named = self.reading, self.identification
+        answer = {
+            "name": self.name,
+            "process": self.process,
+            "calls": {
+                "count": reading.calls,
+                "graded": reading.graded,
+                "arguments": [asdict(each) for each in reading.arguments],
+            },
+            "draws": [asdict(each) for each in reading.draws],
+            "data": {"offset": reading.offset, "range": self.data},
+            "path": named.path,
+            "time": named.time,
+            "target": named.target,
+            "loss": {
+                "form": reading.form.form,
+                "profile": reading.form.profile,
+                "value_gap": reading.form.value_gap,
+            },
+            "coefficient": named.coefficient,
+            "reduction": reading.form.reduction,
+            "canonical": named.canonical,
+            "same_as": named.same_as,
+            "judged": named.judged,
+            "expected": named.expected,
+            "sampler": self.sampler,
+            "findings": [each.as_dict() for each in self.findings],
+            "accepted": self.accepted,
+            "coupled": reading.coupled,
+            "per_batch": reading.per_batch,
+            "limits": reading.limits,
+            "evaluations": reading.evaluations,
+            "seconds": self.seconds,
+            "exit_code": self.exit_code,
+        }
+        return {key: plain(value) for key, value in answer.items()}
+
+    @property
+    def settled(self) -> tuple[str, ...]:
+        """The questions that the sampler answered: the data came out of it."""
+        return tuple((self.sampler or {}).get("settled", ()))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -51,9 +97,10 @@ class Audit:
         """0: identified, nothing against it; 3: a defect, or not as stated; 5: a question, or not identified.
 
         With `strict` the judge's verdicts on the objective count too: refuted or falsified is 3, inconclusive 5.
-        Questions that are accepted, and notes, do not count.
+        Questions that are accepted or that the sampler settled, and notes, do not count.
         """
-        levels = {each.level for each in self.findings if each.id not in self.accepted}
+        answered = {*self.accepted, *self.settled}
+        levels = {each.level for each in self.findings if each.id not in answered}
         if Level.DEFECT in levels:
             return 3
         judged = self.identification.judged if self.strict else None
@@ -108,6 +155,7 @@ def audit(
         tuple(accept),
         strict,
         round(clock.monotonic() - started, 3),
+        data,
     )
 
 

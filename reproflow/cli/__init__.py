@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from reproflow.cli import baseline, check, child_imports, cleaning, common, queries, stages
+from reproflow.cli import audit, baseline, check, child_imports, cleaning, common, queries, stages
 from reproflow.foundation import child_process, code_limits
 from reproflow.foundation.errors import ReproflowError, UsageError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("list")(queries.list_)
 for verb in (queries.verify, queries.why, queries.doctor, cleaning.clean):
     app.command()(verb)
+app.command()(audit.audit)
 for stage in stages.VERBS:
     app.command()(common.stoppable(stage))
 app.add_typer(check.app, name="check")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +36,5 @@ def write(found: Any, target: Path) -> None:
 def _figure(found: Any) -> tuple[str, str]:
     with style.styled():
         figure, caption = judgement.draw(found)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.06)
-    return inline_svg(style.rounded(stream.getvalue()), "judgement", caption), caption
+        source = style.as_svg(figure)
+    return inline_svg(source, "judgement", caption), caption

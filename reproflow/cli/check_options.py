@@ -44,12 +44,16 @@ def in_child(verb: str, spec: str, files: list[str], options: Mapping[str, Any])
     """
     if not files or child_process.inside():
         return
-    given = [
+    raise typer.Exit(child_process.run(["check", verb, *spoken(options), "--", spec], ", ".join(files)))
+
+
+def spoken(options: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line; None and False are those that were not given."""
+    return [
         f"--{name}" if value is True else f"--{name}={value}"
         for name, value in options.items()
         if value is not None and value is not False
     ]
-    raise typer.Exit(child_process.run(["check", verb, *given, "--", spec], ", ".join(files)))
 
 
 def user_files(nouns: Mapping[str, str], process: str = "gaussian", target: str | None = None) -> list[str]:

@@ -20,11 +20,22 @@ def import_ahead(arguments: Sequence[str]) -> None:
             getattr(judge, kind)
             if "--train" in more:
                 from reproflow.judge.training import experiment  # noqa: F401
+        case ["audit", *_]:
+            _import_audit("--vocab" in " ".join(arguments))
+            return
         case ["resolve", *_]:
             from reproflow.learning import preflight  # noqa: F401
         case _:
             return
     _import_forward_mode()
+
+
+def _import_audit(tokens: bool) -> None:
+    if tokens:
+        from reproflow.auditing.tokens import instrument, naming  # noqa: F401
+    else:
+        from reproflow.auditing.continuous import instrument as continuous  # noqa: F401
+        from reproflow.auditing.naming import identify  # noqa: F401
 
 
 def _import_forward_mode() -> None:

@@ -30,6 +30,8 @@ ARGUMENTS = {
     "coupling": ("x0", "x1", "generator"),
     "dataset": (),
     "network": ("shape", "classes"),
+    "loss": ("model", "x1"),
+    "sample": ("model", "n"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -188,6 +189,13 @@ def save(figure: Figure, stem: Path, caption: str) -> list[Path]:
     with atomic(png) as temporary:
         figure.savefig(temporary, format="png", metadata=metadata, dpi=200, **tight)
     return [svg, pdf, png]
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure as the text of an SVG file without a date, its coordinates rounded."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.06)
+    return rounded(stream.getvalue())
 
 
 def _freeze(figure: Figure) -> None:
