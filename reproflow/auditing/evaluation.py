@@ -27,7 +27,7 @@ class Evaluation:
     """What went in (`x1`, `seed`, `answers` by call) and what came out.
 
     `gradients` are dL/d(answer) by call, None where the loss does not depend on it; L is the sum of what the loss
-    returns. `returned` is the shape of the loss, empty for a number, None where it called `.backward()` itself.
+    returns (`value`, NaN where it called `.backward()` itself). `returned` is the loss's shape, None for nothing.
     """
 
     x1: Tensor
@@ -61,9 +61,14 @@ class Evaluator:
         self.count = 0
         self._probe = Probe().to(self.dtype)
 
-    def record(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor] | None = None) -> Evaluation:
-        """The loss under fresh draws, which are recorded. Torch, numpy and random are seeded with `seed`."""
-        return self._run(x1, seed, answers or {}, Tape())
+    def record(
+        self, x1: Tensor, seed: int, answers: Mapping[int, Tensor] | None = None, graded: bool = True
+    ) -> Evaluation:
+        """The loss under fresh draws, which are recorded. Torch, numpy and random are seeded with `seed`.
+
+        Gradients are left out (None) unless `graded`.
+        """
+        return self._run(x1, seed, answers or {}, Tape(), graded)
 
     def replay(
         self,
@@ -85,7 +90,7 @@ class Evaluator:
             Tape(base.draws, replaced),
         )
 
-    def _run(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor], tape: Tape) -> Evaluation:
+    def _run(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor], tape: Tape, graded: bool = True) -> Evaluation:
         self.count += 1
         record = self._probe.record
         batch = x1.clone()
@@ -102,9 +107,10 @@ class Evaluator:
         leaves = record.leaves[: len(record.calls)]
         calls = tuple(record.calls)
         taken = next(iter(record.marks.values()), "") or next((c.differentiated for c in calls if c.differentiated), "")
-        loss = _loss_of(result, any(leaf.grad is not None for leaf in leaves))
-        gradients = _gradients(loss, leaves)
-        value = float("nan") if loss is None else float(loss.detach().double().sum())
+        backward = any(leaf.grad is not None for leaf in leaves)
+        loss = _loss_of(result, backward)
+        gradients = _gradients(loss, leaves) if graded else (None,) * len(leaves)
+        value = float("nan") if loss is None or backward else float(loss.detach().double().sum())
         return Evaluation(
             x1,
             seed,
@@ -122,12 +128,12 @@ class Evaluator:
 @contextmanager
 def generators_kept() -> Iterator[None]:
     """The global generators of torch, numpy and random are afterwards as they were."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         yield
     finally:
         torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
+        np.random.set_state(states[1])  # noqa: NPY002
         random.setstate(states[2])
 
 

@@ -1,7 +1,7 @@
 """A network that records its calls and answers what it is set to, so that a loss is seen as a function of the answer.
 
-Answers are leaves made before the loss runs (inside `torch.func.jvp` none may be made) and handed out as `leaf.clone()`,
-so that code that works in place on the network's output runs as it does in training.
+Answers are leaves made before the loss runs (inside `torch.func.jvp` none may be made) and handed out as
+`leaf.clone()`, so that code that works in place on the network's output runs as it does in training.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _batched_like(leaf: Tensor, source: Any) -> Tensor:
 
 
 def _carries_tangent(value: Any) -> bool:
-    """Forward-mode derivatives: a tangent of `torch.autograd.forward_ad` or `torch.func.jvp`, or a `torch.func.grad`."""
+    """Forward-mode derivatives (`torch.autograd.forward_ad`, `torch.func.jvp`) and `torch.func.grad`."""
     while isinstance(value, Tensor):
         if value.is_floating_point() and torch.autograd.forward_ad.unpack_dual(value).tangent is not None:
             return True

@@ -1,0 +1,169 @@
+"""What follows from the roles of the draws and from the levels, as findings."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from reproflow.auditing.continuous.draw_roles import Roles, as_rows, shared
+from reproflow.auditing.continuous.frames import Bench, Frame, changed
+from reproflow.auditing.continuous.neighbours import Neighbours
+from reproflow.auditing.continuous.table import LevelTable
+from reproflow.auditing.findings import Finding
+from reproflow.auditing.tape import Diverged, Draw, Kind
+
+LINEAR = 2e-2
+"""Relative residual of the state above which it is not linear; bfloat16 rounds by 4e-3."""
+SPOILS = ("state-not-linear", "levels-inside", "target-unnamed", "no-noise")
+"""Findings after which the levels mean nothing."""
+UNRELATED = 0.3
+
+
+def _line(draw: Draw) -> str:
+    return f"line {draw.line} of {draw.file}"
+
+
+def value_gap(gap: float) -> Finding:
+    """`value-gradient`."""
+    text = "the loss's value moves otherwise than its gradient says: training follows the gradient, plots the value."
+    return Finding("value-gradient", text, f"relative difference {gap:.2g}")
+
+
+def main_noise(bench: Bench, roles: Roles, still: Frame) -> int | None:
+    """The noise draw that moves the state most, among those with a number an element; None where there is none."""
+    sizes = {}
+    for index in roles.of("noise"):
+        draw = bench.base.draws[index]
+        rows = as_rows(bench, draw)
+        if rows is None or index in roles.crooked:
+            continue
+        middle = 0.5 if draw.kind is Kind.UNIFORM else 0.0
+        quiet = bench.state(bench.replay(replaced={index: torch.full_like(draw.standard, middle)}))
+        inside = rows.shape[1] == 1 or np.any(rows != rows[:, :1])
+        sizes[index] = float(np.sqrt(np.mean((still.state - quiet) ** 2))) * (
+            1.0 if inside and not offset(draw) else 1e-6
+        )
+    return max(sizes, key=lambda index: sizes[index]) if sizes else None
+
+
+def offset(draw: Draw) -> bool:
+    """Whether a draw has one number for all places of a channel, or of a sample."""
+    return (
+        len(draw.shape) > 1 and draw.shape[-1] == 1 and (len(draw.shape) > 2 or draw.shape[0] == draw.standard.numel())
+    )
+
+
+def of_draws(bench: Bench, roles: Roles, noise: int | None) -> list[Finding]:
+    """Findings on noise and target."""
+    draws, found = bench.base.draws, []
+    for index in roles.of("target"):
+        draw = draws[index]
+        text = (
+            f"the target holds a draw of its own ({_line(draw)}) that the network's input lacks: it cannot be learnt."
+        )
+        found.append(Finding("noise-mismatch", text, f"{draw.operator}{list(draw.shape)}"))
+    for index in roles.of("noise"):
+        draw = draws[index]
+        if index in roles.crooked:
+            text = f"the state holds a draw ({_line(draw)}) whose law is not the normal one, or which enters it curved."
+            found.append(Finding("noise-law", text))
+        elif index == noise:
+            found += _on_main(bench, draw)
+        elif offset(draw) and not _degenerate(bench, draw):
+            text = f"a noise that is the same at all places of a channel is added ({_line(draw)}): offset noise."
+            found.append(Finding("offset-noise", text))
+        else:
+            text = f"the network's input has more noise ({_line(draw)}) than the noise that the target is made of."
+            found.append(Finding("more-noise", text))
+    return found
+
+
+def _degenerate(bench: Bench, draw: Draw) -> bool:
+    return bench.base.x1[0].numel() == draw.standard[0].numel()
+
+
+def _on_main(bench: Bench, draw: Draw) -> list[Finding]:
+    found = []
+    if draw.kind is Kind.UNIFORM:
+        found.append(Finding("noise-law", f"the noise is uniform, not normal ({_line(draw)}: rand for randn?)."))
+    if shared(bench, draw):
+        text = f"one noise serves all samples of a batch ({_line(draw)}): the same expectation, more variance."
+        found.append(Finding("noise-shared", text))
+    return found
+
+
+def other_answers(bench: Bench, still: Frame) -> list[Finding]:
+    """`bootstrapped`: the target or the state is made of other calls of the network."""
+    others = {index: torch.randn_like(bench.base.x1) for index in range(len(bench.base.calls)) if index != bench.graded}
+    if not others:
+        return []
+    try:
+        base = bench.evaluator.replay(bench.base, answers=others)
+        new = bench.frame(base=base)
+    except Diverged:
+        return []
+    live = still.live & new.live
+    moved = changed(np.where(live, still.target, 0), np.where(live, new.target, 0), bench.tolerance)
+    if moved or changed(still.state, new.state, bench.tolerance):
+        text = "the target is made of another call of the network (a teacher, or itself): no bound follows."
+        return [Finding("bootstrapped", text)]
+    return []
+
+
+def without_levels(bench: Bench, roles: Roles, noise: int | None, near: Neighbours) -> list[Finding]:
+    """Why no levels can be read, empty where they can."""
+    if roles.inside:
+        draw = bench.base.draws[roles.inside[0]]
+        text = f"a sample has several levels of noise, one an element or frame ({_line(draw)}): no single path is read."
+        return [Finding("levels-inside", text)]
+    if near.state and not near.paired:
+        bench.limits.append("levels are not read: the state of a sample is made of several samples")
+        return [Finding("batch-coupled", f"{near.text}; no bound follows for a coupled loss.")]
+    if noise is None and not roles.crooked and "state" not in roles.seeded:
+        text = "the network's input holds no noise: a bridge between data, or a deterministic corruption."
+        return [Finding("no-noise", text)]
+    return []
+
+
+def of_levels(bench: Bench, roles: Roles, table: LevelTable) -> list[Finding]:
+    """Findings on the state and the told time over all levels."""
+    found, levels = [], table.levels
+    state_error = float(np.median(levels.state_error))
+    if state_error > LINEAR:
+        text = "the network's input is no linear function of data and noise."
+        found.append(Finding("state-not-linear", text, f"relative residual {state_error:.2g}"))
+    elif float(np.median(levels.target_error)) > LINEAR:
+        text = "the target is no linear function of data and noise."
+        found.append(Finding("target-unnamed", text, f"relative residual {np.median(levels.target_error):.2g}"))
+    else:
+        found += _empty(levels)
+    if table.per_batch == "one a batch":
+        found.append(
+            Finding("one-time-a-batch", "all samples of a batch share one time: the same expectation, more variance.")
+        )
+    return found + _told(table)
+
+
+def _empty(levels) -> list[Finding]:
+    """`target-empty`: Delta = a B - b A vanishes at every level."""
+    with np.errstate(all="ignore"):
+        size = np.abs(levels.a * levels.B) + np.abs(levels.b * levels.A)
+        delta = np.abs(levels.a * levels.B - levels.b * levels.A) / np.where(size > 0, size, 1)
+    if np.quantile(delta[np.isfinite(delta)], 0.95) < 1e-3:
+        text = "the target is a multiple of the network's input at every level: there is nothing to learn."
+        return [Finding("target-empty", text)]
+    return []
+
+
+def _told(table: LevelTable) -> list[Finding]:
+    """`time-not-level`: the told time varies and says nothing of the level."""
+    given, lam = table.levels.given, table.levels.lam
+    usable = np.isfinite(given) & np.isfinite(lam)
+    if usable.sum() < 40 or np.ptp(given[usable]) == 0 or np.ptp(lam[usable]) == 0:
+        return []
+    ranks = [np.argsort(np.argsort(values[usable])) for values in (given, lam)]
+    relation = float(np.corrcoef(*ranks)[0, 1])
+    if abs(relation) > UNRELATED:
+        return []
+    text = "the time that the network is given says nothing of the level of its input."
+    return [Finding("time-not-level", text, f"rank correlation {relation:.2f}")]

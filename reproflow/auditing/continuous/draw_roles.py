@@ -1,0 +1,269 @@
+"""What each draw of a loss is for: it is replaced by another value, everything else played back.
+
+time: the signal's size moves, or the number that the network is given for its time. noise: the state moves, and affinely.
+target, weight: only the target moves, only the coefficient. conditioning: another argument moves. control: the sequence
+of draws depends on it. nothing: no difference. All but time and noise are held from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.auditing.continuous.frames import Bench, Frame, changed
+from reproflow.auditing.evaluation import Evaluation
+from reproflow.auditing.tape import Diverged, Draw, Kind
+
+
+@dataclass
+class Roles:
+    """The role of each draw by index; the argument that is the time; what moves with generators that are not torch's.
+
+    `crooked` are draws in which the state is not affine although it should be; `inside` those with a level an element,
+    `moving` the draws of the times in which the state moves.
+    """
+
+    roles: list[str] = field(default_factory=list)
+    time_name: str = ""
+    seeded: frozenset[str] = frozenset()
+    crooked: list[int] = field(default_factory=list)
+    inside: list[int] = field(default_factory=list)
+    moving: list[int] = field(default_factory=list)
+
+    def of(self, role: str) -> list[int]:
+        """Indices of the draws with a role."""
+        return [index for index, name in enumerate(self.roles) if name == role]
+
+
+def fresh(draw: Draw, generator: torch.Generator) -> Tensor:
+    """Other standard values for a draw, by its kind."""
+    like = draw.standard
+    if draw.kind is Kind.UNIFORM:
+        made = torch.rand(like.shape, generator=generator, dtype=torch.float64)
+        return made.to(like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps)
+    if draw.kind is Kind.NORMAL:
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.dtype)
+    if draw.kind is Kind.INTEGER:
+        return torch.randint(draw.low, draw.high, like.shape, generator=generator).to(like.dtype)
+    if draw.kind is Kind.PERMUTATION:
+        return torch.randperm(len(like), generator=generator).to(like.dtype)
+    if draw.kind is Kind.CHOICE and draw.weights is not None:
+        return torch.multinomial(
+            draw.weights.float(), like.shape[-1], like.shape[-1] > 1 and _repeats(draw), generator=generator
+        )
+    return like.flip(0) if like.ndim else like
+
+
+def _repeats(draw: Draw) -> bool:
+    flat = draw.standard.flatten()
+    return len(torch.unique(flat)) < len(flat) or len(flat) > draw.high
+
+
+def numbers(value: object, batch: int) -> np.ndarray | None:
+    """An argument that is one number a sample, as float64 of shape (B,); None for any other."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return np.full(batch, float(value))
+    if not isinstance(value, Tensor) or value.dtype == torch.bool or value.is_complex():
+        return None
+    if value.numel() == 1:
+        return np.full(batch, float(value))
+    if value.numel() % batch or value.numel() == 0:
+        return None
+    rows = value.detach().double().cpu().reshape(batch, -1).numpy()
+    return rows[:, 0] if value.shape[0] == batch and np.all(rows == rows[:, :1]) else None
+
+
+def given(evaluation: Evaluation, graded: int) -> dict[str, np.ndarray]:
+    """All arguments of the graded call that are one number a sample, by name."""
+    call = evaluation.calls[graded]
+    batch = len(evaluation.x1)
+    found = {name: numbers(value, batch) for name, value in call.arguments().items() if name != call.state_name}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _others(evaluation: Evaluation, graded: int) -> dict[str, Tensor]:
+    call = evaluation.calls[graded]
+    return {
+        name: value for name, value in call.arguments().items() if name != call.state_name and isinstance(value, Tensor)
+    }
+
+
+def moved_arguments(before: Evaluation, after: Evaluation, graded: int) -> set[str]:
+    """Names of the graded call's arguments, the state apart, that differ between two evaluations."""
+    first, second = _others(before, graded), _others(after, graded)
+    numbers_first, numbers_second = given(before, graded), given(after, graded)
+    moved = {name for name in first if name not in second or not torch.equal(first[name], second[name])}
+    return moved | {
+        name
+        for name in numbers_first
+        if name not in numbers_second or not np.array_equal(numbers_first[name], numbers_second[name])
+    }
+
+
+@dataclass
+class _Effect:
+    """What one replaced draw moved."""
+
+    state: bool
+    signal: bool
+    arguments: set[str]
+    target: bool
+    coefficient: bool
+
+
+def find(bench: Bench, still: Frame, other: Tensor) -> Roles:
+    """The roles of all draws of the base; `still` is the base's frame, `other` another batch of data."""
+    roles = Roles(["nothing"] * len(bench.base.draws))
+    shifted = bench.frame(x1=other)
+    roles.seeded = _seeded(bench, still)
+    effects: dict[int, _Effect] = {}
+    for index, draw in enumerate(bench.base.draws):
+        try:
+            effects[index] = _effect(bench, still, shifted, other, index, fresh(draw, bench.random))
+        except Diverged:
+            roles.roles[index] = "control"
+    _decide(bench, roles, effects, still)
+    return roles
+
+
+def _effect(bench: Bench, still: Frame, shifted: Frame, other: Tensor, index: int, values: Tensor) -> _Effect:
+    tolerance = bench.tolerance
+    new = bench.frame(replaced={index: values})
+    arguments = moved_arguments(still.evaluation, new.evaluation, bench.graded)
+    state = changed(still.state, new.state, 10 * bench.precision)
+    signal = False
+    if state:
+        both = bench.state(bench.replay(x1=other, replaced={index: values}))
+        signal = changed(shifted.state - still.state, both - new.state, tolerance)
+    live = still.live & new.live
+    return _Effect(
+        state,
+        signal,
+        arguments,
+        changed(np.where(live, still.target, 0), np.where(live, new.target, 0), tolerance),
+        changed(still.coefficient, new.coefficient, tolerance),
+    )
+
+
+def _seeded(bench: Bench, still: Frame) -> frozenset[str]:
+    """What moves when the tape is played back under another seed: numpy's and Python's global generators."""
+    try:
+        new = bench.frame(seed=bench.base.seed + 1000003)
+    except Diverged:
+        return frozenset(("control",))
+    parts = {"arguments": bool(moved_arguments(still.evaluation, new.evaluation, bench.graded))}
+    parts["state"] = changed(still.state, new.state, 10 * bench.precision)
+    parts["target"] = changed(still.target, new.target, bench.tolerance)
+    parts["weight"] = changed(still.coefficient, new.coefficient, bench.tolerance)
+    return frozenset(name for name, moved in parts.items() if moved)
+
+
+def _decide(bench: Bench, roles: Roles, effects: dict[int, _Effect], still: Frame) -> None:
+    numeric = set(given(still.evaluation, bench.graded))
+    with_state = [index for index, effect in effects.items() if effect.state]
+    told = [index for index in with_state if effects[index].arguments & numeric]
+    for index in with_state:
+        effect, draw = effects[index], bench.base.draws[index]
+        if index in told:
+            roles.roles[index] = "time"
+        elif effect.signal:  # beside a told time, a draw of another kind is an augmentation: its coin is held
+            roles.roles[index] = "time" if not told or _like(draw, told, bench) else "conditioning"
+        elif not told and not _of_elements(bench, draw):
+            roles.roles[index] = "time"
+    names = list(given(still.evaluation, bench.graded))
+    times = roles.moving = roles.of("time")
+    if told:
+        votes = {name: sum(name in effects[index].arguments for index in told) for name in names}
+        roles.time_name = max(names, key=lambda name: votes[name])
+    for index in with_state:
+        if roles.roles[index] == "nothing":
+            roles.roles[index] = "noise"
+            if not _affine(bench, still, index):
+                roles.crooked.append(index)
+    for index in times:
+        if bench.base.draws[index].standard.numel() > bench.batch:
+            roles.inside.append(index)
+    for index, effect in effects.items():
+        if effect.state:
+            continue
+        if effect.target:
+            roles.roles[index] = "target"
+        elif effect.coefficient:
+            roles.roles[index] = "weight"
+        elif effect.arguments:
+            roles.roles[index] = "conditioning"
+    if not roles.time_name:
+        roles.time_name = _unrelated_time(bench, roles, effects, names)
+
+
+def _like(draw: Draw, told: list[int], bench: Bench) -> bool:
+    """Whether a draw is of the kind of those that the told time depends on, such as a second draw of a mixture."""
+    return any(
+        draw.kind is bench.base.draws[index].kind and draw.shape == bench.base.draws[index].shape for index in told
+    )
+
+
+def _unrelated_time(bench: Bench, roles: Roles, effects: dict[int, _Effect], names: list[str]) -> str:
+    """An argument that is drawn as the state's time is, and yet is another draw: a time that says nothing of the level.
+
+    Without one, an argument that moves with generators that are not torch's where the times do, else a constant one.
+    """
+    facts = [(draw.kind, draw.shape, draw.low, draw.high) for draw in bench.base.draws]
+    times = {facts[index] for index in roles.of("time")}
+    for index, effect in effects.items():
+        if not effect.state and facts[index] in times:
+            for name in names:
+                if name in effect.arguments:
+                    roles.roles[index] = "time"
+                    return name
+    moving = set().union(*(effect.arguments for effect in effects.values())) if effects else set()
+    free = [name for name in names if name not in moving]
+    return (
+        free[0]
+        if free and not (roles.of("time") and "arguments" in roles.seeded and "state" not in roles.seeded)
+        else ""
+    )
+
+
+def _of_elements(bench: Bench, draw: Draw) -> bool:
+    """Whether a draw can be noise: more numbers than samples, or normal ones where a sample is a single number."""
+    size = int(np.prod(bench.base.x1.shape[1:]))
+    if draw.kind not in (Kind.NORMAL, Kind.UNIFORM, Kind.OTHER):
+        return False
+    return draw.standard.numel() > bench.batch or size == 1 or draw.standard.numel() == size > 1
+
+
+def _affine(bench: Bench, still: Frame, index: int) -> bool:
+    """S(2z) - S(0) = 2 (S(z) - S(0))."""
+    z = bench.base.draws[index].standard
+    middle = 0.5 if bench.base.draws[index].kind is Kind.UNIFORM else 0.0
+    half = bench.state(bench.replay(replaced={index: middle + (z - middle) / 2}))
+    none = bench.state(bench.replay(replaced={index: torch.full_like(z, middle)}))
+    return not changed(still.state - none, 2 * (half - none), bench.tolerance)
+
+
+def as_rows(bench: Bench, draw: Draw) -> np.ndarray | None:
+    """A noise draw's standard values as (B, D): shared by samples or elements where it lacks their dimensions."""
+    z, shape = draw.standard, bench.base.x1.shape
+    if z.numel() == shape.numel() and z.shape[:1] == shape[:1]:
+        return bench.rows(z.reshape(shape))
+    try:
+        return bench.rows(z.expand(shape))
+    except RuntimeError:
+        return None
+
+
+def shared(bench: Bench, draw: Draw) -> bool:
+    """Whether all samples of a batch get the same numbers of this draw."""
+    rows = as_rows(bench, draw)
+    return bench.batch > 1 and rows is not None and bool(np.all(rows == rows[:1]))
+
+
+def sides(draw: Draw) -> tuple[float, ...]:
+    """Standard values that put a coin on either side."""
+    if draw.kind is Kind.INTEGER:
+        return tuple(float(value) for value in range(draw.low, min(draw.high, draw.low + 8)))
+    return (0.0, 1 - 1e-6) if draw.kind is Kind.UNIFORM else (-6.0, 6.0)

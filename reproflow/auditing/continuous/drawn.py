@@ -1,0 +1,89 @@
+"""Levels whose draws cannot be set (numpy's, several draws a time, sorted ones): the law from 20 000 drawn times.
+
+A few of the drawn batches, with the extremes among them, are read fully; a level's law is the share of all drawn times
+up to it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reproflow.auditing.continuous.draw_roles import given
+from reproflow.auditing.continuous.fit import Reader, joined
+from reproflow.auditing.continuous.table import LevelTable
+from reproflow.auditing.evaluation import Evaluation
+from reproflow.auditing.measured_loss import Times
+from reproflow.auditing.tape import Diverged
+
+TIMES = 20_000
+READ = 320
+"""Levels that are read fully."""
+
+
+def read(reader: Reader) -> LevelTable:
+    """The levels and their empirical law."""
+    bench, name = reader.bench, reader.roles.time_name
+    rounds = -(-TIMES // bench.batch)
+    answers = {key: value for key, value in bench.base.answers.items() if key != bench.graded}
+    first_seed = bench.base.seed + 1
+    told: list[np.ndarray] = []
+    for turn in range(rounds if name else 0):
+        evaluation = bench.evaluator.record(bench.base.x1, first_seed + turn, answers, graded=False)
+        numbers = given(evaluation, bench.graded).get(name) if bench.graded < len(evaluation.calls) else None
+        if numbers is None:
+            break
+        told.append(numbers)
+    drawn = np.array(told) if told else np.zeros((0, bench.batch))
+    shared = bool(len(drawn)) and bench.batch > 1 and bool(np.all(drawn == drawn[:, :1]))
+    chosen = _chosen(drawn, max(2, -(-READ // bench.batch)), shared)
+    parts = []
+    for turn in chosen:
+        base = bench.evaluator.record(bench.base.x1, first_seed + int(turn), answers)
+        if not _alike(base, bench.base):
+            continue
+        try:
+            parts.append(reader.levels({}, base, base.seed))
+        except Diverged:
+            continue
+    if not parts:
+        parts.append(reader.levels({}))
+    levels = joined(parts)
+    every = drawn[:, 0] if shared else drawn.reshape(-1)
+    law, draws = _law(levels.given, levels.lam, every)
+    if not draws:
+        bench.limits.append("the law of the levels is that of the levels read, not of many draws")
+        draws = len(levels.lam)
+    return LevelTable(levels, Times.DRAWN, law, draws=draws, per_batch="one a batch" if shared else "")
+
+
+def _chosen(drawn: np.ndarray, count: int, shared: bool) -> np.ndarray:
+    """Rounds that are read fully: those of the least and of the greatest time, and others; many where times are shared."""
+    count = 4 * count if shared else count
+    if len(drawn) <= count:
+        return np.arange(count)
+    low, high = np.argmin(drawn.min(axis=1)), np.argmax(drawn.max(axis=1))
+    rest = [turn for turn in range(len(drawn)) if turn not in (low, high)]
+    return np.array([low, high, *rest[: count - 2]])
+
+
+def _alike(evaluation: Evaluation, base: Evaluation) -> bool:
+    """Whether two evaluations made the same sequence of draws."""
+    facts = [[(draw.operator, draw.shape) for draw in each.draws] for each in (evaluation, base)]
+    return facts[0] == facts[1]
+
+
+def _law(told: np.ndarray, lam: np.ndarray, every: np.ndarray) -> tuple[np.ndarray, int]:
+    """Mass of levels up to each in lam, and the number of draws behind it."""
+    order = np.argsort(lam)
+    ranks = np.empty(len(lam))
+    ranks[order] = (np.arange(len(lam)) + 0.5) / len(lam)
+    if len(every) == 0 or not np.all(np.isfinite(told)):
+        return ranks, 0
+    finite = np.isfinite(lam)
+    relation = np.corrcoef(np.argsort(np.argsort(told[finite])), np.argsort(np.argsort(lam[finite])))[0, 1]
+    if not abs(relation) > 0.99:
+        return ranks, 0
+    everyone = np.sort(every)
+    below = (np.searchsorted(everyone, told, "left") + np.searchsorted(everyone, told, "right")) / 2
+    share = (below + 0.5) / (len(everyone) + 1)
+    return (share if relation > 0 else 1 - share), len(everyone)

@@ -1,0 +1,106 @@
+"""Losses that are not squared in the answer: where their gradient vanishes, and how they weigh a residual of size r.
+
+Each element's zero of the gradient is bracketed and bisected, all elements at once. The profile psi(r)/r, psi the
+gradient at the target plus r, has slopes (0, -1) for Huber, (-1, -1) for L1; with all elements moved together,
+slope -2p for the adaptive weights (|residual|^2 + c)^-p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from reproflow.auditing.continuous.frames import Bench, Frame
+
+BISECTIONS = 40
+SIZES = tuple(float(r) for r in np.logspace(-3, 3, 13))
+FAR = 1000.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The form (huber, l1, clamp, adaptive, other), psi(r)/r at sizes r, and a parameter (Huber's delta, adaptive's p)."""
+
+    form: str
+    points: tuple[tuple[float, float], ...]
+    parameter: float = float("nan")
+    text: str = ""
+
+
+def center(bench: Bench, steps: int = BISECTIONS, **changes: Any) -> np.ndarray:
+    """Where each element's gradient changes its sign, float64 (B, D)."""
+    shape = bench.base.x1.shape
+    full = torch.zeros(shape, dtype=torch.float64)
+    low, high = full - FAR, full + FAR
+    for _ in range(steps):
+        middle = (low + high) / 2
+        gradient = bench.replay(middle.to(bench.base.x1.dtype), **changes).gradients[bench.graded]
+        if gradient is None:
+            break
+        above = gradient > 0
+        high = torch.where(above, middle, high)
+        low = torch.where(above, low, middle)
+    return bench.rows((low + high) / 2)
+
+
+def clamped(bench: Bench) -> bool:
+    """Whether answers far away get no gradient although small ones do."""
+    near, far = torch.full_like(bench.base.x1, 0.3), torch.full_like(bench.base.x1, FAR)
+    moved = [bench.gradient(bench.replay(answer)) for answer in (near, far, -far)]
+    return bool(np.mean(moved[0] != 0) > 0.5 and np.mean(moved[1] != 0) < 0.1 and np.mean(moved[2] != 0) < 0.1)
+
+
+def profile(bench: Bench, target: np.ndarray) -> Profile:
+    """How residuals are weighed: all elements moved by r together, and one alone."""
+    together = np.array([_weight(bench, target, r, alone=False) for r in SIZES])
+    if clamped(bench):
+        return Profile("clamp", _points(together), text="the answer is clamped: far ones get no gradient")
+    single = np.array([_weight(bench, target, r, alone=True) for r in (SIZES[0], SIZES[6], SIZES[-1])])
+    points = _points(together)
+    usable = together > 0
+    slopes = np.diff(np.log(np.where(usable, together, 1))) / np.diff(np.log(SIZES))
+    first, last = float(np.median(slopes[2:5])), float(np.median(slopes[-3:]))
+    elementwise = abs(np.log(max(single[-1], 1e-300) / max(single[0], 1e-300))) > 0.5
+    if abs(first + 1) < 0.1 and abs(last + 1) < 0.1:
+        return Profile("l1", points, text="absolute errors: the median is learnt, not the mean")
+    if abs(first) < 0.1 and abs(last + 1) < 0.1 and elementwise:
+        delta = float(together[-1] * SIZES[-1] / together[0])
+        return Profile("huber", points, delta, f"a Huber loss with delta = {delta:.3g}")
+    if not elementwise and last < -0.1:
+        power = -last / 2
+        return Profile(
+            "adaptive", points, power, f"a sample's weight falls with its own error, as its -{2 * power:.3g}th power"
+        )
+    return Profile("other", points, text="the gradient is not affine in the answer")
+
+
+def _points(values: np.ndarray) -> tuple[tuple[float, float], ...]:
+    return tuple((r, float(value)) for r, value in zip(SIZES, values, strict=True))
+
+
+def _weight(bench: Bench, target: np.ndarray, r: float, alone: bool) -> float:
+    """The median of psi(r)/r with all elements at target + r, or the first element alone."""
+    shape = bench.base.x1.shape
+    if target.size != bench.base.x1.numel():
+        return float("nan")
+    offset = np.zeros_like(target)
+    offset[:, 0 if alone else slice(None)] = r
+    answer = torch.from_numpy(target + offset).reshape(shape).to(bench.base.x1.dtype)
+    gradient = bench.gradient(bench.replay(answer))
+    values = gradient[:, 0] / r if alone else gradient / r
+    return float(np.median(values[np.isfinite(values)]))
+
+
+def frame(bench: Bench, **changes: Any) -> Frame:
+    """A frame whose target is where the gradient changes its sign, and whose coefficient is that of a small residual."""
+    zero = bench.replay(**changes)
+    target = center(bench, **changes)
+    shape = bench.base.x1.shape
+    step = 0.1
+    answer = torch.from_numpy(target + step).reshape(shape).to(bench.base.x1.dtype)
+    coefficient = bench.gradient(bench.replay(answer, **changes)) / (2 * step)
+    x1 = changes.get("x1")
+    return Frame(bench.rows(zero.x1 if x1 is None else x1), bench.state(zero), coefficient, target, zero)

@@ -1,0 +1,65 @@
+"""Times that are drawn from a continuous law and then rounded to a grid: each step's share of the law, by bisection.
+
+A small change of u leaves the state of most samples exactly as it was. The two ends of each plateau are then bisected,
+all samples at once; their distance in u is the step's probability.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reproflow.auditing.continuous.fit import Reader, joined
+from reproflow.auditing.continuous.table import LevelTable, filled, standard
+from reproflow.auditing.measured_loss import Times
+from reproflow.auditing.tape import Draw
+
+NEAR = 1e-5
+HALVINGS = 20
+
+
+def steps_of(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> LevelTable | None:
+    """The table of steps if the levels at u, (samples, rounds), are plateaus; None where they vary with u."""
+    middle = u[:, u.shape[1] // 2]
+    moved = np.where(middle < 0.5, middle + NEAR, middle - NEAR)
+    if np.mean(_same(reader, index, draw, own, middle, moved)) < 0.5:
+        return None
+    found, edges = [], []
+    for turn in range(u.shape[1]):
+        low, high = _edges(reader, index, draw, own, u[:, turn])
+        edges.append((low, high))
+        found.append(reader.levels({index: _values(draw, u[:, turn])}).at(own))
+    levels = joined(found)
+    low, high = (np.concatenate([edge[place] for edge in edges]) for place in range(2))
+    order = np.argsort(low)
+    kept = order[np.concatenate([[True], np.diff(low[order]) > NEAR / 10])]
+    law = (high - low)[kept]
+    levels = levels.at(kept)
+    steps = np.round(levels.given) if np.allclose(levels.given, np.round(levels.given)) else np.arange(len(kept))
+    return LevelTable(levels, Times.STEPS, law, steps.astype(int), bool(law.sum() > 1 - 1e-4))
+
+
+def _values(draw: Draw, u: np.ndarray):
+    return filled(draw, standard(draw, u))
+
+
+def _states(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return reader.bench.state(reader.bench.replay(replaced={index: _values(draw, u)}))[own]
+
+
+def _same(reader: Reader, index: int, draw: Draw, own: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    a, b = _states(reader, index, draw, own, first), _states(reader, index, draw, own, second)
+    return np.all(a == b, axis=1)
+
+
+def _edges(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the plateaus around u."""
+    here = _states(reader, index, draw, own, u)
+    ends = []
+    for bound in (0.0, 1.0):
+        inside, outside = u.copy(), np.full_like(u, bound)
+        for _ in range(HALVINGS):
+            tried = (inside + outside) / 2
+            same = np.all(_states(reader, index, draw, own, tried) == here, axis=1)
+            inside, outside = np.where(same, tried, inside), np.where(same, outside, tried)
+        ends.append(outside)
+    return ends[0], ends[1]

@@ -1,0 +1,100 @@
+"""Levels and their law, and draws filled with quantiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproflow.auditing.continuous.fit import Levels
+from reproflow.auditing.measured_loss import MeasuredLoss, Times
+from reproflow.auditing.tape import Draw, Kind
+
+REACH = 6.5
+
+
+@dataclass
+class LevelTable:
+    """The levels in the order in which they were read, and their law (see `MeasuredLoss`)."""
+
+    levels: Levels
+    times: Times
+    law: np.ndarray
+    steps: np.ndarray | None = None
+    complete: bool = True
+    draws: int = 0
+    per_batch: str = ""
+
+
+def grid(points: int) -> np.ndarray:
+    """u even in its logit."""
+    return 1 / (1 + np.exp(-np.linspace(-REACH, REACH, points)))
+
+
+def standard(draw: Draw, u: np.ndarray) -> Tensor:
+    """Quantiles u as standard values of a draw."""
+    values = torch.from_numpy(np.asarray(u, dtype=float))
+    return (torch.special.ndtri(values) if draw.kind is Kind.NORMAL else values).to(draw.standard.dtype)
+
+
+def filled(draw: Draw, values: Tensor) -> Tensor:
+    """One value an entry of a draw, the last repeated where there are more entries."""
+    count = draw.standard.numel()
+    padded = torch.cat([values, values[-1:].expand(max(count - len(values), 0))]) if len(values) < count else values
+    return padded[:count].reshape(draw.shape).to(draw.standard.dtype)
+
+
+def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
+    """The table from the noise to the data, without levels that are not finite or have no signal or no noise."""
+    levels = table.levels
+    columns = np.stack([levels.A, levels.B, levels.a, levels.b, levels.c, table.law])
+    size = np.maximum(np.abs(levels.A), np.abs(levels.B))
+    with np.errstate(all="ignore"):
+        inner = (np.abs(levels.A) > 1e-7 * size) & (np.abs(levels.B) > 1e-7 * size)
+    usable = np.all(np.isfinite(columns), axis=0) & inner & np.isfinite(levels.lam)
+    if not usable.any():
+        return None
+    if not usable.all():
+        limits.append(f"{int(np.sum(~usable))} levels without signal, without noise or not finite are left out")
+    kept = np.flatnonzero(usable)
+    kept = kept[np.argsort(levels.lam[kept], kind="stable")]
+    if table.times is Times.CONTINUOUS:
+        kept = _without_atoms(kept, levels.lam, table.law)
+    chosen = levels.at(kept)
+    return MeasuredLoss(
+        times=table.times,
+        given=chosen.given,
+        A=chosen.A,
+        B=chosen.B,
+        offset=chosen.offset,
+        a=chosen.a,
+        b=chosen.b,
+        target_offset=chosen.target_offset,
+        c=chosen.c,
+        law=table.law[kept],
+        state_error=_worst(chosen.state_error),
+        target_error=_worst(chosen.target_error),
+        coefficient_error=_worst(chosen.spread),
+        steps=None if table.steps is None or table.times is not Times.STEPS else table.steps[kept],
+        complete=table.complete,
+        draws=table.draws,
+    )
+
+
+def _worst(errors: np.ndarray) -> float:
+    """The largest residual; a few levels at which the quantity itself is nearly zero do not count."""
+    return float(np.quantile(errors, 0.97))
+
+
+def _without_atoms(order: np.ndarray, lam: np.ndarray, law: np.ndarray) -> np.ndarray:
+    """Levels clamped to one end are one level, whose mass is that of all of them."""
+    values = lam[order]
+    first, last = 0, len(order) - 1
+    while first < last and abs(values[first + 1] - values[0]) < 1e-6 * (1 + abs(values[0])):
+        first += 1
+    while last > first and abs(values[last - 1] - values[-1]) < 1e-6 * (1 + abs(values[-1])):
+        last -= 1
+    kept = order[first : last + 1]
+    return kept[np.argsort(law[kept], kind="stable")] if np.all(np.diff(lam[kept]) >= -1e-6) else kept
