@@ -1,0 +1,120 @@
+"""Objectives that a measured weight may be: the published ones, and the registered combinations.
+
+They are evaluated at the measured log-SNRs and ranked by the whole measured range: EDM's weight and the monotone one of
+Kingma and Gao agree on 96 % of the draws, and have opposite verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reproflow.auditing.naming.comparison import Comparison, compare
+from reproflow.auditing.naming.density import Weight
+from reproflow.foundation import registry
+from reproflow.judge import published_objectives
+from reproflow.numerics.derivatives import Mode
+from reproflow.theory.log_snr import elbo_coefficient, invert_lam
+from reproflow.theory.objective import Objective, error_factor
+from reproflow.theory.paths import get_path
+from reproflow.theory.times import get_time_law
+from reproflow.theory.weightings import get_weighting
+
+LISTED = 6
+ANY = "any"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An objective by the specs of its parts; `name` is a published one's key, or what the combination is called."""
+
+    name: str
+    weighting: str
+    path: str
+    time: str
+    on: str
+    comparison: Comparison
+    published: bool
+
+    def objective(self) -> Objective:
+        """The objective itself."""
+        if self.published:
+            return _published(next(each for each in published_objectives.entries((self.name,))))
+        path = get_path("linear" if self.path == ANY else self.path)
+        law = get_time_law("uniform" if self.time == ANY else self.time, fine=True)
+        return Objective(path, law, get_weighting(self.weighting))
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """Its parts in the words of `check weighting`."""
+        return {"weighting": self.weighting, "on": self.on, "path": self.path, "time": self.time}
+
+    def as_dict(self) -> dict[str, object]:
+        """`same_as` of the JSON contract."""
+        return {
+            "name": self.name,
+            "error_bulk": self.comparison.error_bulk,
+            "error_range": self.comparison.error_range,
+        }
+
+
+def same_as(weight: Weight) -> list[Candidate]:
+    """The objectives whose weight is the measured one's where 96 % of the draws lie; the closest in the range first."""
+    found = [*_from_published(weight), *_from_registered(weight)]
+    close = [each for each in found if each.comparison.error_bulk <= weight.same]
+    # Of equals a published objective is the better name.
+    close.sort(key=lambda each: (_rank(each.comparison.error_range), not each.published))
+    return close[:LISTED]
+
+
+def _rank(error: float) -> float:
+    """Errors within a tenth of each other count as equal."""
+    return round(float(np.log10(max(error, 1e-12))), 1) if np.isfinite(error) else np.inf
+
+
+def _from_published(weight: Weight) -> Iterator[Candidate]:
+    at = torch.from_numpy(weight.lam)
+    for entry in published_objectives.entries():
+        if entry.process != "gaussian":
+            continue
+        objective = _published(entry)
+        found = compare(weight, objective.signature(at).numpy())
+        if found is not None:
+            on = entry.on or objective.prediction
+            yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True)
+
+
+def _published(entry: published_objectives.Entry) -> Objective:
+    path = get_path(entry.path_spec, entry.process, Mode.REVERSE)
+    law = get_time_law(entry.time, fine=True, mode=Mode.REVERSE)
+    return Objective(path, law, get_weighting(entry.weighting, entry.process, entry.on))
+
+
+def _from_registered(weight: Weight) -> Iterator[Candidate]:
+    """Every registered path, law and weighting at their defaults; a canonical weighting once."""
+    lam = torch.from_numpy(weight.lam)
+    weightings = [get_weighting(entry.name) for entry in registry.entries("weighting", "gaussian")]
+    laws = [get_time_law(entry.name, fine=True) for entry in registry.entries("time", "gaussian")]
+    t = torch.sigmoid(0.5 * lam)
+    for each in weightings:
+        if each.on == "canonical":
+            found = compare(weight, each.function(t, lam).detach().numpy())
+            if found is not None:
+                yield Candidate(each.name, each.name, ANY, ANY, each.on, found, False)
+    for path in (get_path(entry.name) for entry in registry.entries("path", "gaussian")):
+        t = invert_lam(path, lam)
+        reached = t.isfinite()
+        c = path.at(torch.where(reached, t, 0.5))
+        densities = [torch.where(reached, law.density(c.t), torch.nan).detach().numpy() for law in laws]
+        for each in weightings:
+            if each.on == "canonical":
+                continue
+            shape = (each.at(c) * error_factor(each, c) / elbo_coefficient(c)).detach().numpy()
+            for law, density in zip(laws, densities, strict=True):
+                found = compare(weight, density * shape)
+                if found is not None:
+                    name = f"{each.name} ({path.name} path, {law.name} time)"
+                    yield Candidate(name, each.name, path.name, law.name, each.on, found, False)

@@ -1,0 +1,56 @@
+"""Two canonical weights over the measured levels: their factor, and how far from proportional they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reproflow.auditing.naming.density import Weight
+
+REACHED = 0.9
+"""The share of the measured levels that another objective's path has to reach."""
+CERTAIN = 3.0
+"""How many times its precision a weight may be off."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """measured / other over their median ratio `factor`: (P,) `ratio` at `lam`, and the largest distance from 1.
+
+    `excess` is what of that distance in the whole range the measured precision does not explain.
+    """
+
+    factor: float
+    lam: np.ndarray
+    ratio: np.ndarray
+    error_bulk: float
+    error_range: float
+    excess: float
+
+
+def compare(weight: Weight, other: np.ndarray) -> Comparison | None:
+    """How the measured weight compares with another at the same log-SNRs, NaN out of reach; None where it cannot."""
+    both = np.isfinite(other) & np.isfinite(weight.w)
+    if both.mean() < REACHED or both.sum() < 8:
+        return None
+    mine, theirs, bulk = weight.w[both], other[both], weight.bulk[both]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where((mine == 0) & (theirs == 0), 1.0, mine / theirs)
+        inner = ratio[bulk & np.isfinite(ratio) & (ratio > 0)]
+        if not len(inner):
+            return None
+        factor = float(np.median(inner))
+        ratio = ratio / factor
+        # Of two weights that differ by a factor either may be the larger one.
+        distance = np.where(ratio > 0, np.exp(np.abs(np.log(ratio))) - 1, np.inf)
+    distance = np.nan_to_num(distance, nan=np.inf)
+    excess = distance - CERTAIN * weight.precision[both]
+    return Comparison(
+        factor,
+        weight.lam[both],
+        ratio,
+        float(distance[bulk].max(initial=0.0)),
+        float(distance.max()),
+        float(excess.max()),
+    )

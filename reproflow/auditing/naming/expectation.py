@@ -1,0 +1,98 @@
+"""Is it the objective that was stated? The measured weight over the stated one, from the noise to the data.
+
+A constant factor is a learning rate: it is told, and does not count. A shift of lam is what data of another scale would
+make, and is told where it explains the difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from reproflow.auditing.findings import Finding
+from reproflow.auditing.naming.comparison import Comparison, compare
+from reproflow.auditing.naming.density import Weight
+from reproflow.judge.objectives.asked import of_specs
+from reproflow.theory.objective import Objective
+
+if TYPE_CHECKING:
+    from reproflow.auditing.audit import Expected
+
+SAME, DIFFERENT, CANNOT = "same", "different", "cannot"
+SCALES = (2.0, 0.5)
+"""Scales of the data that are tried: [0, 1] for [-1, 1], and the other way."""
+
+
+def compared(weight: Weight | None, expect: Expected) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """`expected` of the JSON contract, with `not-as-stated` where the two differ.
+
+    Raises `UsageError` for an objective that cannot be used.
+    """
+    stated = of_specs(expect.weighting, expect.path, expect.time, "gaussian", expect.on, None)
+    spec = {
+        "weighting": expect.weighting,
+        "on": stated.prediction,
+        "path": stated.path.name,
+        "time": stated.time.name,
+        "sigma_data": expect.sigma_data,
+    }
+    nothing = {"spec": spec, "verdict": CANNOT, "factor": None, "ratio": None, "worst": None}
+    if weight is None:
+        return {**nothing, "reason": "the loss has no weight that could be read"}, ()
+    found = compare(weight, _at(stated, weight.lam))
+    if found is None:
+        low, high = weight.lam[0], weight.lam[-1]
+        reason = f"the stated path does not reach the measured log-SNRs, from {low:.4g} to {high:.4g}"
+        return {**nothing, "reason": reason}, ()
+    worst = int(np.argmax(np.abs(np.log(np.maximum(found.ratio, 1e-300)))))
+    same = found.excess <= weight.same
+    facts = {
+        "spec": spec,
+        "verdict": SAME if same else DIFFERENT,
+        "factor": found.factor,
+        "ratio": _ends(found),
+        "worst": {"lam": float(found.lam[worst]), "ratio": float(found.ratio[worst])},
+        "reason": _reason(weight, found, same, worst) + ("" if same else _scale(weight, stated)),
+    }
+    finding = Finding("not-as-stated", f"The loss is not the stated objective: {facts['reason']}.", _evidence(facts))
+    return facts, () if same else (finding,)
+
+
+def _at(stated: Objective, lam: np.ndarray) -> np.ndarray:
+    return stated.signature(torch.from_numpy(np.ascontiguousarray(lam))).numpy()
+
+
+def _ends(found: Comparison) -> dict[str, float]:
+    """The ratio at the noise end, nearest to lam = 0, and at the data end."""
+    middle = int(np.argmin(np.abs(found.lam)))
+    return {"noise": float(found.ratio[0]), "middle": float(found.ratio[middle]), "data": float(found.ratio[-1])}
+
+
+def _reason(weight: Weight, found: Comparison, same: bool, worst: int) -> str:
+    low, high = found.lam[0], found.lam[-1]
+    factor = f"its weight is {found.factor:.6g} times the stated one, a constant, which only scales the learning rate"
+    if same:
+        return f"{factor}; they agree to {found.error_range:.2g} for lam from {low:.4g} to {high:.4g}"
+    ends = _ends(found)
+    return (
+        f"beside a constant its weight is {ends['noise']:.4g} of the stated one at the noise end (lam = {low:.4g}), "
+        f"{ends['middle']:.4g} at lam = 0 and {ends['data']:.4g} at the data end (lam = {high:.4g}), most at lam = "
+        f"{found.lam[worst]:.4g} with {found.ratio[worst]:.4g}, where {weight.same:g} would be the same"
+    )
+
+
+def _scale(weight: Weight, stated: Objective) -> str:
+    """What data of another scale would explain, in words, or nothing."""
+    for scale in SCALES:
+        moved = compare(weight, _at(stated, weight.lam + 2 * float(np.log(scale))))
+        if moved is not None and moved.excess <= weight.same:
+            return f"; with data of {scale:g} times that scale they agree: is --data right?"
+    return ""
+
+
+def _evidence(facts: dict[str, Any]) -> str:
+    ends, worst = facts["ratio"], facts["worst"]
+    ratios = ", ".join(f"{where} {value:.4g}" for where, value in ends.items())
+    return f"measured over stated: {ratios}; worst {worst['ratio']:.4g} at lam = {worst['lam']:.4g}"

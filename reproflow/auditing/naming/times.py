@@ -1,0 +1,139 @@
+r"""What number the network is given for its time: an affine function of one of a few functions of r = sigma/alpha.
+
+Of the state's own coefficients too, since on a straight path with sigma_min the time is A; and of the times of the
+registered paths. The slope of the state in the given time, dS/dtau = A' x1 + B' eps, is exact where A and B are affine
+in it, else a spline's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from reproflow.auditing.naming.levels import Levels
+from reproflow.auditing.naming.numbers import text
+from reproflow.auditing.naming.paths import PathName, Relation
+from reproflow.numerics import splines
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.paths import get_path
+
+CONSTANT = 1e-9
+FLOOR = 2e-6
+PATHS = ("vp", "edm", "polynomial")
+"""Registered paths whose time is none of the other functions."""
+
+
+@dataclass(frozen=True)
+class TimeName:
+    """The given number is `scale` times the function `name` plus `shift`; `name` is None where it is none of them."""
+
+    name: str | None
+    given_as: str
+    error: float
+    scale: float = 1.0
+    shift: float = 0.0
+    constant: bool = False
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether it is a level of noise on a logarithmic scale, which no velocity is a derivative in."""
+        return self.name == "log sigma/alpha"
+
+
+def functions(levels: Levels, path: PathName) -> Iterator[tuple[str, np.ndarray]]:
+    """The functions of r with their names, the path's own time first."""
+    r = levels.ratio
+    linear, cosine = ("t", 1 / (1 + r)), ("t (cosine)", 2 / np.pi * np.arctan2(1, r))
+    own = [("t", levels.A)] if path.relation is Relation.SIGMA_MIN else []
+    rest = [
+        ("sigma/alpha", r),
+        ("log sigma/alpha", np.log(r)),
+        ("alpha²/(alpha² + sigma²)", 1 / (1 + r**2)),
+        ("alpha/sqrt(alpha² + sigma²)", 1 / np.sqrt(1 + r**2)),
+        ("sigma/sqrt(alpha² + sigma²)", r / np.sqrt(1 + r**2)),
+        ("SNR", r**-2.0),
+        ("(sigma/alpha)²", r**2),
+        ("(sigma/alpha)^(1/7)", r ** (1 / 7)),
+    ]
+    first = [cosine, linear] if path.relation is Relation.VP else [linear, cosine]
+    yield from [*own, *first, *rest]
+    for name in PATHS:
+        yield f"t ({name})", time_on(name, levels.lam)
+
+
+def time_on(path: str, lam: np.ndarray) -> np.ndarray:
+    """The time of a path's spec at log-SNRs (P,), NaN out of its reach."""
+    return invert_lam(get_path(path), torch.from_numpy(np.ascontiguousarray(lam))).numpy()
+
+
+def name_time(levels: Levels, path: PathName) -> TimeName:
+    """The function that the given number is, up to a factor and a shift."""
+    given = levels.given
+    if not np.isfinite(given).all():
+        return TimeName(None, "none", 0.0, constant=True)
+    spread = float(np.ptp(given))
+    if spread <= CONSTANT * max(1.0, float(np.abs(given).max())):
+        return TimeName(None, f"constant {text(float(given[0]))}", 0.0, constant=True)
+    tolerance = max(FLOOR, levels.tolerance / 30)
+    if levels.whole.steps is not None:
+        steps = levels.whole.steps[levels.kept].astype(float)
+        scale, shift, error = affine(steps, given)
+        if error <= tolerance:
+            return TimeName("index", formula("i", scale, shift), error, scale, shift)
+    best = np.inf
+    for name, value in functions(levels, path):
+        if not np.isfinite(value).all() or np.ptp(value) == 0:
+            continue
+        scale, shift, error = affine(value, given)
+        if error <= tolerance:
+            return TimeName(name, formula(name, scale, shift), error, scale, shift)
+        best = min(best, error)
+    return TimeName(None, "a function of the level that has no name here", float(best))
+
+
+def affine(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """(scale, shift, error) of y = scale x + shift in least squares; the largest error relative to y's range."""
+    centred = x - x.mean()
+    scale = float(centred @ (y - y.mean()) / (centred @ centred))
+    shift = float(y.mean() - scale * x.mean())
+    return scale, shift, float(np.abs(scale * x + shift - y).max() / np.ptp(y))
+
+
+def formula(name: str, scale: float, shift: float) -> str:
+    """scale name + shift in words, without ones and noughts."""
+    offset = shift if abs(shift) > 1e-5 * abs(scale) else 0.0
+    if abs(scale + 1) < 1e-5 and offset:
+        return f"{text(offset)} - {name}"
+    factor = {"1": "", "-1": "-"}.get(text(scale), f"{text(scale)} ")
+    rest = f" {'+' if offset > 0 else '-'} {text(abs(offset))}" if offset else ""
+    return f"{factor}{name}{rest}"
+
+
+@dataclass(frozen=True)
+class Slope:
+    """dS/dtau = A' x1 + B' eps in the given time, (P,) each; `exact` where A and B are affine in it."""
+
+    A: np.ndarray
+    B: np.ndarray
+    exact: bool
+
+
+def state_slope(levels: Levels) -> Slope | None:
+    """The state's slope in the number that is given; None where it has none."""
+    given = levels.given
+    if not np.isfinite(given).all() or len(given) < 2 * splines.FEWEST:
+        return None
+    step = np.diff(given)
+    if not ((step > 0).all() or (step < 0).all()):
+        return None
+    fits = [affine(given, each) if np.ptp(each) > 0 else (0.0, float(each[0]), 0.0) for each in (levels.A, levels.B)]
+    if all(error <= levels.tolerance / 3 for _, _, error in fits):
+        one = np.ones_like(given)
+        return Slope(fits[0][0] * one, fits[1][0] * one, True)
+    order = slice(None) if step[0] > 0 else slice(None, None, -1)
+    x = given[order]
+    slopes = [splines.through(x, each[order]).slope(given) for each in (levels.A, levels.B)]
+    return Slope(slopes[0], slopes[1], False)

@@ -1,0 +1,73 @@
+"""Cubic splines through numbers, and the one with few knots that is nearest to many numbers.
+
+Between knots the curve is the cubic that its values and second derivatives say; at the ends the third derivative does
+not jump at the last inner knot ("not a knot"), so that cubics are met exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Spline:
+    """A cubic spline: knots x in order (K,), values y (K,), second derivatives (K,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    curvature: np.ndarray
+
+    def __call__(self, at: np.ndarray) -> np.ndarray:
+        """The value, of at's shape; beyond the ends the last cubic goes on."""
+        place, width, left, right = self._in(at)
+        low, high = self.curvature[place], self.curvature[place + 1]
+        bend = ((left**3 - left) * low + (right**3 - right) * high) * width**2 / 6
+        return left * self.y[place] + right * self.y[place + 1] + bend
+
+    def slope(self, at: np.ndarray) -> np.ndarray:
+        """The derivative, of at's shape."""
+        place, width, left, right = self._in(at)
+        low, high = self.curvature[place], self.curvature[place + 1]
+        bend = ((1 - 3 * left**2) * low + (3 * right**2 - 1) * high) * width / 6
+        return (self.y[place + 1] - self.y[place]) / width + bend
+
+    def _in(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
+        place = np.clip(np.searchsorted(self.x, at, side="right") - 1, 0, len(self.x) - 2)
+        width = self.x[place + 1] - self.x[place]
+        right = (at - self.x[place]) / width
+        return place, width, 1 - right, right
+
+
+def through(x: np.ndarray, y: np.ndarray) -> Spline:
+    """The spline through y (K,) at x (K,), x in order and without ties, K >= 4."""
+    return Spline(x, y, _curvatures(x) @ y)
+
+
+def nearest(x: np.ndarray, y: np.ndarray, knots: np.ndarray, weight: np.ndarray | None = None) -> Spline:
+    """The spline with these knots that is nearest to y (P,) at x (P,) in weighted least squares."""
+    matrix = _curvatures(knots)
+    basis = np.stack([Spline(knots, unit, matrix @ unit)(x) for unit in np.eye(len(knots))], axis=1)
+    root = np.ones_like(x) if weight is None else np.sqrt(weight)
+    values = np.linalg.lstsq(basis * root[:, None], y * root, rcond=None)[0]
+    return Spline(knots, values, matrix @ values)
+
+
+def _curvatures(x: np.ndarray) -> np.ndarray:
+    """The matrix (K, K) from values to second derivatives. Raises `ValueError` for fewer than four knots."""
+    count, width = len(x), np.diff(x)
+    if count < FEWEST:
+        raise ValueError(f"{count} knots: a cubic spline has {FEWEST} or more.")
+    left, right = np.zeros((count, count)), np.zeros((count, count))
+    inner = np.arange(1, count - 1)
+    left[inner, inner - 1], left[inner, inner + 1] = width[:-1] / 6, width[1:] / 6
+    left[inner, inner] = (width[:-1] + width[1:]) / 3
+    right[inner, inner - 1], right[inner, inner + 1] = 1 / width[:-1], 1 / width[1:]
+    right[inner, inner] = -1 / width[:-1] - 1 / width[1:]
+    for row, first in ((0, 0), (count - 1, count - 3)):
+        before, after = width[first], width[first + 1]
+        left[row, first : first + 3] = after, -before - after, before
+    return np.linalg.solve(left, right)
