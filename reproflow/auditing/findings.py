@@ -75,6 +75,7 @@ LEVELS: dict[str, Level] = {
             "not-absorbing",
             "mask-by-data",
             "counts",
+            "sampler-sharper",
         ),
         Level.QUESTION,
     ),

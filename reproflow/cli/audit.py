@@ -79,7 +79,14 @@ def audit(
     if expect is not None:
         nouns = {"weighting": expect, "path": path or "linear", "time": time or "uniform"}
         check_options.user_files(nouns, process, on)
-    given = {"shape": shape, "vocab": vocab, "mask": mask, "batch": batch, "data": data, "float64": float64}
+    given: dict[str, Any] = {
+        "shape": shape,
+        "vocab": vocab,
+        "mask": mask,
+        "batch": batch,
+        "data": data,
+        "float64": float64,
+    }
     given |= {"expect": expect, "on": on, "path": path, "time": time, "sampler": sampler, "accept": accept}
     given |= {"strict": strict, "json": json_file, "html": html_file}
     _in_child(loss, list(dict.fromkeys(each.file for each in (parsed, sampling) if each)), given)

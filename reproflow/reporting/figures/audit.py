@@ -11,9 +11,9 @@ from reproflow.reporting.figures.judgement import FALLS, RISES
 from reproflow.reporting.figures.style import panels
 
 CAPTION = (
-    "Left: the canonical weight w relative to the ELBO integrand, over the log-SNR λ at the levels that the loss draws, "
-    "noise on the left; orange where it rises by more than its precision. Right: the coefficients of the state that the "
-    "network is given."
+    "Left: the canonical weight w relative to the ELBO integrand, over the log-SNR λ at the levels that the loss "
+    "draws, noise on the left; orange where it rises by more than its precision. Right: the coefficients of the state "
+    "that the network is given."
 )
 LEAST = 1e-8
 """The smallest part of the largest weight that is drawn."""
