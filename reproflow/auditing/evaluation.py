@@ -138,7 +138,9 @@ def generators_kept() -> Iterator[None]:
 
 
 def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # `torch.manual_seed` also queues a call, with a traceback, for each GPU
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
     np.random.seed(seed)  # noqa: NPY002  the user's code draws from the global generator
     random.seed(seed)
 

@@ -76,6 +76,11 @@ class Tape(TorchDispatchMode):
         self._played = played
         self._replaced = replaced or {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler for that, which takes seconds; what is audited runs eagerly."""
+        return False
+
     def finish(self) -> tuple[Draw, ...]:
         """The draws made; raises `Diverged` where fewer were made than the tape has."""
         if self._played is not None and len(self.draws) < len(self._played):

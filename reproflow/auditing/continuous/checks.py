@@ -35,7 +35,7 @@ def main_noise(bench: Bench, roles: Roles, still: Frame) -> int | None:
     for index in roles.of("noise"):
         draw = bench.base.draws[index]
         rows = as_rows(bench, draw)
-        if rows is None or index in roles.crooked:
+        if rows is None:
             continue
         middle = 0.5 if draw.kind is Kind.UNIFORM else 0.0
         quiet = bench.state(bench.replay(replaced={index: torch.full_like(draw.standard, middle)}))

@@ -169,6 +169,8 @@ def _decide(bench: Bench, roles: Roles, effects: dict[int, _Effect], still: Fram
         effect, draw = effects[index], bench.base.draws[index]
         if index in told:
             roles.roles[index] = "time"
+        elif effect.signal and draw.kind is Kind.NORMAL and draw.shape == tuple(bench.base.x1.shape):
+            continue  # noise that the loss pairs anew with other data, or a corruption that is no sum
         elif effect.signal:  # beside a told time, a draw of another kind is an augmentation: its coin is held
             roles.roles[index] = "time" if not told or _like(draw, told, bench) else "conditioning"
         elif not told and not _of_elements(bench, draw):

@@ -83,6 +83,10 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         findings.append(checks.value_gap(examined.value_gap))
     noise = checks.main_noise(bench, roles, still)
     near = neighbours.examine(bench, roles, noise, still, other)
+    if near.paired and noise in roles.crooked:
+        roles.crooked.remove(noise)
+    elif noise in roles.crooked:
+        noise = None  # the state is not affine in it: what is not data is taken as one noise
     findings += neighbours.finding(near) + checks.of_draws(bench, roles, noise)
     findings += checks.other_answers(bench, still)
     found.coupled |= near.state or near.target or any(each.id == "bootstrapped" for each in findings)

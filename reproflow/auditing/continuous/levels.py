@@ -58,7 +58,7 @@ def followers(reader: Reader, index: int, values: Tensor) -> np.ndarray:
     forward = reader.levels({index: filled(draw, values[:count])})
     back = reader.levels({index: filled(draw, values[:count].flip(0))})
     own = np.ones(count, dtype=bool)
-    for name in ("A", "B"):
+    for name in ("A", "B") if reader.noise is not None else ("A",):
         first, second = getattr(forward, name)[order], getattr(back, name)[order[::-1]]
         own &= np.abs(first - second) <= SAME * (np.abs(first) + np.abs(second)) + 1e-6 * np.max(np.abs(first))
     both = forward.given[order], back.given[order[::-1]]
