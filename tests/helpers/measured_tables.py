@@ -1,4 +1,4 @@
-"""Tables of levels as the instrument reads them, made from an objective with rounding noise: what naming is tested on."""
+"""Tables of levels as the instrument reads them, made from objectives with rounding noise, to test naming on."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def of_specs(
     scale: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     **rest: object,
 ) -> MeasuredLoss:
-    """The table of a loss c(t, lam) |T - T_hat|² on a registered path, times by quantiles; `scale` multiplies the state."""
+    """The table of a loss c(t, lam) |T - T_hat|² on a path, times by quantiles; `scale` multiplies the state."""
     u = quantiles()
     t = get_time_law(time).quantile(torch.from_numpy(u))
     at = get_path(path).at(t)

@@ -84,7 +84,7 @@ def identify(
         return Identification(**names, expected=expected, findings=tuple(found))
     weight, steps = density.weight(levels), density.chain(levels)
     same = candidates.same_as(weight)
-    expected, unlike = expectation.compared(weight, expect) if expect is not None else (None, ())
+    expected, unlike = expectation.compared(weight, expect, levels) if expect is not None else (None, ())
     return Identification(
         **names,
         canonical=_canonical(weight, steps),

@@ -67,7 +67,7 @@ def same_as(weight: Weight) -> list[Candidate]:
     close = [each for each in found if each.comparison.error_bulk <= weight.same]
     # Of equals a published objective is the better name.
     close.sort(key=lambda each: (_rank(each.comparison.error_range), not each.published))
-    return close[:LISTED]
+    return list({each.name.replace("_", "-"): each for each in reversed(close)}.values())[::-1][:LISTED]
 
 
 def _rank(error: float) -> float:

@@ -1,8 +1,8 @@
 r"""The canonical weight of a measured loss, w = 2 p(lam) c_eps, with its precision.
 
 Continuous times are known at exact quantiles u, so that p = du/dlam is that of a cubic spline of lam in logit u; times
-that the user's code rounds to a grid show as ties, and are smoothed. Of steps the weight is that of each level's term of
-the discrete bound (`judge.levels.weights`), counted from the data,
+that the user's code rounds to a grid show as ties, and are smoothed. Of steps the weight is that of each level's term
+of the discrete bound (`judge.levels.weights`), counted from the data,
 
 .. math:: w_i = \frac{2 \pi_i c_{\epsilon,i}}{e^{\lambda_{i-1} - \lambda_i} - 1},
 
@@ -149,7 +149,7 @@ def chain(levels: Levels) -> Chain | None:
 
 
 def _next_to_data(levels: Levels, lam: np.ndarray) -> np.ndarray:
-    """The log-SNR of the next level towards the data, (N,): the table's own, or a spline's where levels were left out."""
+    """The log-SNR of the next level towards the data, (N,); of a spline where levels were left out."""
     if levels.whole.complete:
         return np.append(lam[1:], np.nan)
     place, count = levels.places

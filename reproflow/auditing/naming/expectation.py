@@ -12,20 +12,28 @@ import numpy as np
 import torch
 
 from reproflow.auditing.findings import Finding
-from reproflow.auditing.naming.comparison import Comparison, compare
+from reproflow.auditing.measured_loss import Times
+from reproflow.auditing.naming.coefficients import apart
+from reproflow.auditing.naming.comparison import REACHED, Comparison, compare
 from reproflow.auditing.naming.density import Weight
+from reproflow.auditing.naming.laws import STEP
+from reproflow.auditing.naming.levels import Levels
 from reproflow.judge.objectives.asked import of_specs
-from reproflow.theory.objective import Objective
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.objective import Objective, error_factor
 
 if TYPE_CHECKING:
     from reproflow.auditing.audit import Expected
 
 SAME, DIFFERENT, CANNOT = "same", "different", "cannot"
+SAME_COEFFICIENT = 2e-3
 SCALES = (2.0, 0.5)
 """Scales of the data that are tried: [0, 1] for [-1, 1], and the other way."""
 
 
-def compared(weight: Weight | None, expect: Expected) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+def compared(
+    weight: Weight | None, expect: Expected, levels: Levels | None = None
+) -> tuple[dict[str, Any], tuple[Finding, ...]]:
     """`expected` of the JSON contract, with `not-as-stated` where the two differ.
 
     Raises `UsageError` for an objective that cannot be used.
@@ -46,15 +54,19 @@ def compared(weight: Weight | None, expect: Expected) -> tuple[dict[str, Any], t
         low, high = weight.lam[0], weight.lam[-1]
         reason = f"the stated path does not reach the measured log-SNRs, from {low:.4g} to {high:.4g}"
         return {**nothing, "reason": reason}, ()
-    worst = int(np.argmax(np.abs(np.log(np.maximum(found.ratio, 1e-300)))))
+    if levels is not None and levels.times is Times.STEPS:
+        stepwise = _stepwise(levels, stated)
+        if stepwise is not None:
+            facts = {**nothing, "verdict": SAME, "factor": found.factor, "ratio": _ends(found), "reason": stepwise}
+            return {**facts, "worst": _worst(found)}, ()
     same = found.excess <= weight.same
     facts = {
         "spec": spec,
         "verdict": SAME if same else DIFFERENT,
         "factor": found.factor,
         "ratio": _ends(found),
-        "worst": {"lam": float(found.lam[worst]), "ratio": float(found.ratio[worst])},
-        "reason": _reason(weight, found, same, worst) + ("" if same else _scale(weight, stated)),
+        "worst": _worst(found),
+        "reason": _reason(weight, found, same) + ("" if same else _scale(weight, stated)),
     }
     finding = Finding("not-as-stated", f"The loss is not the stated objective: {facts['reason']}.", _evidence(facts))
     return facts, () if same else (finding,)
@@ -64,22 +76,52 @@ def _at(stated: Objective, lam: np.ndarray) -> np.ndarray:
     return stated.signature(torch.from_numpy(np.ascontiguousarray(lam))).numpy()
 
 
+def _stepwise(levels: Levels, stated: Objective) -> str | None:
+    """In words, that the steps are those of the stated law and their weights exactly the stated ones; else None.
+
+    The weight of a few steps near either end is not that of continuous time, for the discretisation alone: so the law's
+    distance in u and the coefficient are compared, each by itself.
+    """
+    if stated.prediction == "canonical":
+        return None
+    t = invert_lam(stated.path, torch.from_numpy(levels.lam))
+    reached = t.isfinite().numpy()
+    if reached.mean() < REACHED:
+        return None
+    at = stated.path.at(t[torch.from_numpy(reached)])
+    distance = float(np.abs(stated.time.cdf(at.t).numpy() - levels.cumulative[reached]).max())
+    coefficient = (stated.weighting.at(at) * error_factor(stated.weighting, at)).detach().numpy()
+    error = apart(levels.eps_coefficient[reached], coefficient)
+    if distance > STEP or error > SAME_COEFFICIENT:
+        return None
+    return (
+        f"on the loss's own steps its coefficient is the stated one's to {error:.2g}, and the steps follow the stated path "
+        f"and law to {distance:.2g} in probability: the same but for the discretisation"
+    )
+
+
+def _worst(found: Comparison) -> dict[str, float]:
+    """Where the ratio is farthest from 1."""
+    place = int(np.argmax(np.abs(np.log(np.maximum(found.ratio, 1e-300)))))
+    return {"lam": float(found.lam[place]), "ratio": float(found.ratio[place])}
+
+
 def _ends(found: Comparison) -> dict[str, float]:
     """The ratio at the noise end, nearest to lam = 0, and at the data end."""
     middle = int(np.argmin(np.abs(found.lam)))
     return {"noise": float(found.ratio[0]), "middle": float(found.ratio[middle]), "data": float(found.ratio[-1])}
 
 
-def _reason(weight: Weight, found: Comparison, same: bool, worst: int) -> str:
+def _reason(weight: Weight, found: Comparison, same: bool) -> str:
     low, high = found.lam[0], found.lam[-1]
     factor = f"its weight is {found.factor:.6g} times the stated one, a constant, which only scales the learning rate"
     if same:
         return f"{factor}; they agree to {found.error_range:.2g} for lam from {low:.4g} to {high:.4g}"
-    ends = _ends(found)
+    ends, worst = _ends(found), _worst(found)
     return (
         f"beside a constant its weight is {ends['noise']:.4g} of the stated one at the noise end (lam = {low:.4g}), "
         f"{ends['middle']:.4g} at lam = 0 and {ends['data']:.4g} at the data end (lam = {high:.4g}), most at lam = "
-        f"{found.lam[worst]:.4g} with {found.ratio[worst]:.4g}, where {weight.same:g} would be the same"
+        f"{worst['lam']:.4g} with {worst['ratio']:.4g}, where {weight.same:g} would be the same"
     )
 
 

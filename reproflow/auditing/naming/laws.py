@@ -170,7 +170,7 @@ def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPa
 def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray) -> Iterator[LawOnPath]:
     yield LawOnPath(carrier, "uniform", float(np.abs(t - u).max()))
     low, width, error = line(u, t)
-    if width > 0 and -1e-4 < low and low + width < 1 + 1e-4:
+    if width > 0 and low > -1e-4 and low + width < 1 + 1e-4:
         low, high = max(shortest(low, 1e-6, 1e-6), 0.0), min(shortest(low + width, 1e-6, 1e-6), 1.0)
         yield LawOnPath(carrier, f"expr:{low:.9g} + {high - low:.9g}*u", error)
     if carrier.name == "linear":

@@ -1,4 +1,4 @@
-"""What follows from the levels and their names: targets that say nothing, parts without names, weights that are none."""
+"""What follows from the levels and their names: targets that say nothing, parts without names, negative weights."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _coefficient(levels: Levels, coefficient: CoefficientName) -> Iterator[Findi
 
 def _conversion(found: CoefficientName) -> Finding:
     words = (
-        f"The weight on {found.on} is {found.form}: the divisor that belongs to {found.on} is {found.belongs}, so this is "
-        "not Min-SNR, but another positive weight."
+        f"The weight on {found.on} is {found.form}: the divisor that belongs to {found.on} is {found.belongs}, so "
+        "this is not Min-SNR, but another positive weight."
     )
     evidence = f"{found.clamp} over {found.divisor}"
     if found.clamp is not None and "+ 1" in found.clamp:

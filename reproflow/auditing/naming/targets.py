@@ -82,12 +82,18 @@ def name_target(levels: Levels, path: PathName, slope: Slope | None) -> TargetNa
     """The first named target that T is, to the levels' tolerance."""
     tolerance, candidates = levels.tolerance, list(known(levels, path))
     nearest = ("", np.inf)
+    scaled = None
     for each in candidates:
         scale, error = fit(levels, each.a, each.b)
-        if error <= tolerance:
+        if error <= tolerance and abs(abs(scale) - 1) <= tolerance:
             return _named(each, scale, error)
+        if error <= tolerance and scaled is None:
+            scaled = _named(each, scale, error)
         nearest = min(nearest, (each.name, error), key=lambda pair: pair[1])
-    for found in (_preconditioned(levels), _derivative(levels, path, slope), _posterior(levels)):
+    derivative = _derivative(levels, path, slope)
+    if scaled is not None:
+        return derivative if derivative is not None and abs(derivative.scale - 1) <= VELOCITY else scaled
+    for found in (_preconditioned(levels), derivative, _posterior(levels)):
         if found is not None:
             return found
     for each in candidates[:4]:
@@ -108,7 +114,7 @@ def _errors(levels: Levels, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, f
     size, own = np.hypot(levels.a, levels.b), np.hypot(a, b)
     with np.errstate(divide="ignore", invalid="ignore"):
         factors = (levels.a * a + levels.b * b) / own**2
-        scale = float(np.nanmedian(factors))
+        scale = float(np.nanmedian(factors)) if np.isfinite(factors).any() else 0.0
         error = np.hypot(levels.a - scale * a, levels.b - scale * b) / np.where(size > 0, size, 1.0)
     return np.nan_to_num(error, nan=np.inf), scale
 
@@ -140,8 +146,14 @@ def _preconditioned(levels: Levels) -> TargetName | None:
     scale, error = fit(levels, r / root, -square / root)
     if error > max(levels.tolerance, F_ERROR):
         return None
-    sign = "" if text(scale, 1e-4) == "1" else f"{text(scale, 1e-4)} "
-    return TargetName(f"{sign}EDM's F, sigma_data {text(float(s), 1e-4)}", error, scale, "F", float(s))
+    name = f"EDM's F, sigma_data {text(float(s), 1e-4)}"
+    return TargetName(_times(scale, name), error, scale, None, float(s))
+
+
+def _times(scale: float, name: str) -> str:
+    """A factor and a name in words."""
+    size = text(scale, 1e-3)
+    return {"1": name, "-1": f"-{name}"}.get(size, f"{size} {name}")
 
 
 def _derivative(levels: Levels, path: PathName, slope: Slope | None) -> TargetName | None:
@@ -158,8 +170,7 @@ def _derivative(levels: Levels, path: PathName, slope: Slope | None) -> TargetNa
     error = float(np.quantile(errors, SHARE))
     if error > limit:
         return None
-    sign = "" if text(scale, 1e-3) == "1" else f"{text(scale, 1e-3)} "
-    return TargetName(f"{sign}dx/dtau", error, scale, "velocity")
+    return TargetName(_times(scale, "dx/dtau"), error, scale, "velocity")
 
 
 def _posterior(levels: Levels) -> TargetName | None:

@@ -21,6 +21,8 @@ from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import get_path
 
 CONSTANT = 1e-9
+SPACING = 0.04
+"""The log-SNR between knots, at the least: nearer ones would turn rounding into slopes."""
 FLOOR = 2e-6
 PATHS = ("vp", "edm", "polynomial")
 """Registered paths whose time is none of the other functions."""
@@ -103,13 +105,17 @@ def affine(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def formula(name: str, scale: float, shift: float) -> str:
-    """scale name + shift in words, without ones and noughts."""
+    """scale name + shift in words, without ones and noughts; scale (1 - name) where that is what it is."""
     offset = shift if abs(shift) > 1e-5 * abs(scale) else 0.0
-    if abs(scale + 1) < 1e-5 and offset:
-        return f"{text(offset)} - {name}"
-    factor = {"1": "", "-1": "-"}.get(text(scale), f"{text(scale)} ")
-    rest = f" {'+' if offset > 0 else '-'} {text(abs(offset))}" if offset else ""
-    return f"{factor}{name}{rest}"
+    inner, size = name, scale
+    if offset and abs(offset / scale + 1) < 1e-5:
+        inner, size, offset = f"1 - {name}", -scale, 0.0
+    factor = text(size)
+    if factor in ("1", "-1"):
+        words = inner if factor == "1" else f"-({inner})"
+    else:
+        words = f"{factor} ({inner})" if inner != name else f"{factor} {inner}"
+    return words + (f" {'+' if offset > 0 else '-'} {text(abs(offset))}" if offset else "")
 
 
 @dataclass(frozen=True)
@@ -122,18 +128,34 @@ class Slope:
 
 
 def state_slope(levels: Levels) -> Slope | None:
-    """The state's slope in the number that is given; None where it has none."""
+    """The state's slope in the number that is given; None where it has none.
+
+    Splines run over the log-SNR, in which A, B and every usual time are smooth, also where dB/dtau is infinite.
+    """
     given = levels.given
     if not np.isfinite(given).all() or len(given) < 2 * splines.FEWEST:
         return None
     step = np.diff(given)
-    if not ((step > 0).all() or (step < 0).all()):
+    if not ((step > 0).all() or (step < 0).all()) or (np.diff(levels.lam) <= 0).any():
         return None
     fits = [affine(given, each) if np.ptp(each) > 0 else (0.0, float(each[0]), 0.0) for each in (levels.A, levels.B)]
     if all(error <= levels.tolerance / 3 for _, _, error in fits):
         one = np.ones_like(given)
         return Slope(fits[0][0] * one, fits[1][0] * one, True)
-    order = slice(None) if step[0] > 0 else slice(None, None, -1)
-    x = given[order]
-    slopes = [splines.through(x, each[order]).slope(given) for each in (levels.A, levels.B)]
-    return Slope(slopes[0], slopes[1], False)
+    knots = _apart(levels.lam)
+    if len(knots) < splines.FEWEST:
+        return None
+    A, B, time = (
+        splines.through(levels.lam[knots], each[knots]).slope(levels.lam) for each in (levels.A, levels.B, given)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Slope(A / time, B / time, False)
+
+
+def _apart(lam: np.ndarray) -> np.ndarray:
+    """The places of log-SNRs, ascending, that are `SPACING` apart or more, the first and the last among them."""
+    places = [0]
+    for place in range(1, len(lam) - 1):
+        if min(lam[place] - lam[places[-1]], lam[-1] - lam[place]) >= SPACING:
+            places.append(place)
+    return np.array([*places, len(lam) - 1])

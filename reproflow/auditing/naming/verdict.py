@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reproflow.auditing.naming import candidates
+from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.candidates import Candidate
 from reproflow.auditing.naming.coefficients import CoefficientName, name_coefficient
 from reproflow.auditing.naming.comparison import compare
@@ -34,6 +34,9 @@ from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 TRIED = 6
+OF_STEPS = 6e-2
+"""The distance in the bulk up to which steps whose parts have names are the continuous objective: a schedule's offset
+and its discretisation change the ends."""
 ANYWHERE = ("x1", "eps")
 """Predictions whose error is that of any path's at the same log-SNR."""
 
@@ -64,7 +67,8 @@ def _by_parts(
     for spec in _specs(levels, target, coefficient, law):
         subject = objective_of(spec)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
-        if found is not None and found.excess <= weight.same:
+        limit = OF_STEPS if weight.times is Times.STEPS else 0.0
+        if found is not None and (found.excess <= weight.same or found.error_bulk <= limit):
             return _facts(objective(subject), "parts", spec, found.error_range)
     return None
 
@@ -151,6 +155,3 @@ def _chain_facts(found: chains.LevelsJudgement | None) -> dict[str, Any] | None:
         "identified": found.identified["verdict"],
         "reason": found.bound["reason"],
     }
-
-
-__all__ = ["candidates", "judge", "objective_of"]

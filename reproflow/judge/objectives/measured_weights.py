@@ -5,8 +5,8 @@ of more than e can be claimed. So in the place of w the nearest weight below it 
 
 .. math:: w'(\lambda) = \max\big(\min_{\lambda' \le \lambda} w(\lambda'),\; (1 - e) \, w(\lambda)\big),
 
-which differs from w by at most e, never rises where w rises by less, and rises where w rises by more. Nothing is said of
-levels beyond those measured.
+which differs from w by at most e, never rises where w rises by less, and rises where w rises by more. Nothing is said
+of levels beyond those measured.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def measured(lam: np.ndarray, w: np.ndarray, tolerance: float) -> Judgement:
 
 
 def within(w: np.ndarray, tolerance: float) -> np.ndarray:
-    """The weight below w (P,), from the noise to the data, within the tolerance, that rises less; w where it is negative."""
+    """The weight w' of w (P,), from the noise to the data; w itself where some of it is negative."""
     if (w < 0).any():
         return w
     return np.maximum(np.minimum.accumulate(w), (1 - tolerance) * w)
