@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.auditing.probe import Call, MissingAttribute, Probe
+from reproflow.auditing.probe import Call, MissingAttribute, Probe, Record
 from reproflow.auditing.reading import Subject
 from reproflow.auditing.tape import Diverged, Draw, Tape
 from reproflow.foundation.errors import UsageError
@@ -102,7 +102,7 @@ class Evaluator:
         except (UsageError, Diverged):
             raise
         except Exception as error:
-            raise UsageError(_reason(error)) from error
+            raise UsageError(_shapes(record, batch) or _reason(error)) from error
         draws = tape.finish()
         leaves = record.leaves[: len(record.calls)]
         calls = tuple(record.calls)
@@ -178,6 +178,22 @@ def _loss_of(result: Any, backward: bool) -> Tensor | None:
     if result is None:
         raise UsageError("the loss returns nothing and calls no .backward(): return it (`return loss`).")
     raise UsageError(f"the loss returns a {type(result).__name__}: return a tensor, or a dict with `loss`.")
+
+
+def _shapes(record: Record, batch: Tensor) -> str:
+    """Why a loss cannot go on from a call whose arguments hold no batch like x1; empty where they do."""
+    if not record.calls or record.calls[-1].state is not None:
+        return ""
+    return shape_message(record.calls, tuple(batch.shape))
+
+
+def shape_message(calls: Sequence[Call], shape: tuple[int, ...]) -> str:
+    """That no argument of the network is a batch like x1, and the way out."""
+    shapes = [str(list(v.shape)) for call in calls for v in call.arguments().values() if isinstance(v, Tensor)]
+    return (
+        f"the network is given tensors of shapes {', '.join(shapes[:6]) or 'none'}, none of them a batch like x1 "
+        f"{list(shape)}: wrap `model` in the function, so that it takes and returns samples of x1's shape."
+    )
 
 
 def _reason(error: Exception) -> str:

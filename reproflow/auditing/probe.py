@@ -102,6 +102,8 @@ class Probe(nn.Module):
             )
         )
         leaf = _batched_like(record.leaf(index), source)
+        if isinstance(source, Tensor) and source.numel() == leaf.numel() and source.shape != leaf.shape:
+            leaf = leaf.reshape(source.shape)  # patches, or a sample's numbers in one row: answered as they were given
         if isinstance(source, Tensor) and source.requires_grad and torch.is_grad_enabled() and not jvp:
             return _Linked.apply(leaf, source, record, index)
         return leaf.clone()

@@ -7,6 +7,7 @@ import torch
 
 from reproflow.auditing.continuous.draw_roles import Roles, as_rows, shared
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
+from reproflow.auditing.continuous.layout import LEVEL, Layout
 from reproflow.auditing.continuous.neighbours import Neighbours
 from reproflow.auditing.continuous.table import LevelTable
 from reproflow.auditing.findings import Finding
@@ -112,10 +113,6 @@ def other_answers(bench: Bench, still: Frame) -> list[Finding]:
 
 def without_levels(bench: Bench, roles: Roles, noise: int | None, near: Neighbours) -> list[Finding]:
     """Why no levels can be read, empty where they can."""
-    if roles.inside:
-        draw = bench.base.draws[roles.inside[0]]
-        text = f"a sample has several levels of noise, one an element or frame ({_line(draw)}): no single path is read."
-        return [Finding("levels-inside", text)]
     if near.state and not near.paired:
         bench.limits.append("levels are not read: the state of a sample is made of several samples")
         return [Finding("batch-coupled", f"{near.text}; no bound follows for a coupled loss.")]
@@ -125,13 +122,24 @@ def without_levels(bench: Bench, roles: Roles, noise: int | None, near: Neighbou
     return []
 
 
-def of_levels(bench: Bench, roles: Roles, table: LevelTable) -> list[Finding]:
-    """Findings on the state and the told time over all levels."""
+def inside(bench: Bench, roles: Roles, layout: Layout) -> list[Finding]:
+    """`levels-inside`: the elements of a sample have different signals, from a draw of more numbers than samples."""
+    if layout.spread <= LEVEL or not roles.inside:
+        return []
+    draw = bench.base.draws[roles.inside[0]]
+    text = f"a sample has several levels of noise, one an element or frame ({_line(draw)}): no single path is read."
+    return [Finding("levels-inside", text)]
+
+
+def of_levels(table: LevelTable, coupled: bool) -> list[Finding]:
+    """Findings on the state and the told time over all levels; what a coupled loss's target is made of is known."""
     found, levels = [], table.levels
     state_error = float(np.median(levels.state_error))
     if state_error > LINEAR:
         text = "the network's input is no linear function of data and noise."
         found.append(Finding("state-not-linear", text, f"relative residual {state_error:.2g}"))
+    elif coupled and float(np.median(levels.target_error)) > LINEAR:
+        found.append(Finding("target-unnamed", "the target is made of more than the sample's own data and noise."))
     elif float(np.median(levels.target_error)) > LINEAR:
         text = "the target is no linear function of data and noise."
         found.append(Finding("target-unnamed", text, f"relative residual {np.median(levels.target_error):.2g}"))

@@ -193,7 +193,7 @@ def _decide(bench: Bench, roles: Roles, effects: dict[int, _Effect], still: Fram
             continue
         if effect.target:
             roles.roles[index] = "target"
-        elif effect.coefficient:
+        elif effect.coefficient and not effect.arguments:  # a mask that the network is given too may carry the weight
             roles.roles[index] = "weight"
         elif effect.arguments:
             roles.roles[index] = "conditioning"

@@ -10,7 +10,7 @@ import numpy as np
 
 from reproflow.auditing.continuous.draw_roles import given
 from reproflow.auditing.continuous.fit import Reader, joined
-from reproflow.auditing.continuous.table import LevelTable
+from reproflow.auditing.continuous.table import LevelTable, pooled
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Diverged
@@ -42,7 +42,8 @@ def read(reader: Reader) -> LevelTable:
         if not _alike(base, bench.base):
             continue
         try:
-            parts.append(reader.levels({}, base, base.seed))
+            read_now = reader.levels({}, base, base.seed)
+            parts.append(pooled(read_now) if shared else read_now)
         except Diverged:
             continue
     if not parts:

@@ -8,7 +8,7 @@ noise, B from the size of S - A x1 (statistical), and T is regressed on x1, S an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reproflow.auditing.continuous.draw_roles import Roles, as_rows, fresh, given
 from reproflow.auditing.continuous.frames import Bench, Frame
+from reproflow.auditing.continuous.layout import Layout
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.tape import Kind
 
@@ -86,7 +87,8 @@ class Reader:
     def __init__(self, bench: Bench, roles: Roles, noise: int | None, data: tuple[float, float]) -> None:
         self.bench, self.roles, self.noise, self.data = bench, roles, noise, data
         draws = bench.base.draws
-        quiet = [index for index in roles.of("noise") + roles.of("target") if index != noise]
+        self.loose = [index for index in roles.crooked if index != noise]
+        quiet = [index for index in roles.of("noise") + roles.of("target") if index not in (noise, *self.loose)]
         self.held: dict[int, Tensor] = {
             index: torch.full_like(draws[index].standard, 0.5 if draws[index].kind is Kind.UNIFORM else 0.0)
             for index in quiet
@@ -96,6 +98,7 @@ class Reader:
         self.replicas = max(1, -(-ENOUGH // size))
         self.paired: Callable[[Bench, Frame, int], tuple[np.ndarray, np.ndarray] | None] | None = None
         """Finds the rows of data and noise that each row of the state is made of, where a loss pairs them anew."""
+        self.layout: Layout | None = None
         self._batches = [self.batch() for _ in range(self.replicas)]
 
     def batch(self) -> Tensor:
@@ -112,7 +115,8 @@ class Reader:
         base = self.bench.base if base is None else base
         found = []
         for x1 in self._batches:
-            noise = {} if self.noise is None else {self.noise: fresh(base.draws[self.noise], self.bench.random)}
+            drawn = self.loose if self.noise is None else [self.noise, *self.loose]
+            noise = {index: fresh(base.draws[index], self.bench.random) for index in drawn}
             found.append(self.bench.frame(x1=x1, base=base, seed=seed, replaced={**self.held, **noise, **replaced}))
         return found
 
@@ -122,7 +126,14 @@ class Reader:
         draw = frame.evaluation.draws[self.noise]
         z = as_rows(self.bench, draw)
         assert z is not None
+        z = z if self.layout is None else z[:, self.layout.noise]
         return np.sqrt(12) * (z - 0.5) if draw.kind is Kind.UNIFORM else z
+
+    def arranged(self, frame: Frame) -> np.ndarray:
+        """The data in the order and scale of the state."""
+        if self.layout is None:
+            return frame.x1
+        return frame.x1[:, self.layout.data] * self.layout.scale + self.layout.shift
 
     def levels(self, replaced: Mapping[int, Tensor], base: Evaluation | None = None, seed: int | None = None) -> Levels:
         """What the loss does to each sample of a batch, draws set as in `replaced`."""
@@ -142,7 +153,7 @@ class Reader:
 
     def _made_of(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Data and noise of each row of the state, and the state."""
-        x1, eps = frame.x1, self.eps(frame)
+        x1, eps = self.arranged(frame), self.eps(frame)
         if self.paired is not None and self.noise is not None:
             rows = self.paired(self.bench, frame, self.noise)
             if rows is not None:
@@ -155,12 +166,12 @@ class Reader:
             x1 = frame.evaluation.x1
             other = self.batch()
             moved = bench.state(bench.evaluator.replay(frame.evaluation, x1=other)) - frame.state
-            step = bench.rows(other) - frame.x1
+            step = self.arranged(replace(frame, x1=bench.rows(other))) - self.arranged(frame)
             slopes.append((np.sum(moved * step, axis=1), np.sum(step**2, axis=1), np.sum(moved**2, axis=1), x1))
         top, bottom, size = (np.sum([slope[place] for slope in slopes], axis=0) for place in range(3))
         A = top / bottom
         state_error = np.sqrt(np.maximum(size - A * top, 0) / np.where(size > 0, size, 1))
-        rests = np.concatenate([frame.state - A[:, None] * frame.x1 for frame in frames], axis=1)
+        rests = np.concatenate([frame.state - A[:, None] * self.arranged(frame) for frame in frames], axis=1)
         k = np.mean(rests, axis=1)
         deviation = np.sqrt(np.mean((rests - k[:, None]) ** 2, axis=1))
         common = np.average(k, weights=1 / np.maximum(deviation, 1e-12) ** 2)
@@ -172,7 +183,8 @@ class Reader:
         )
         B = np.sqrt(np.mean((rests - k[:, None]) ** 2, axis=1))
         target, live, c, spread = _target(frames)
-        x1, state = (np.concatenate([getattr(f, name) for f in frames], axis=1) for name in ("x1", "state"))
+        x1 = np.concatenate([self.arranged(frame) for frame in frames], axis=1)
+        state = np.concatenate([frame.state for frame in frames], axis=1)
         (alpha, beta, rest), target_error = _columns(solve((x1, state, np.ones_like(x1)), target, live))
         return Levels(
             self._given(frames[0]),

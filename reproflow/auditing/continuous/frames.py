@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.auditing.evaluation import Evaluation, Evaluator
+from reproflow.auditing.evaluation import Evaluation, Evaluator, shape_message
 from reproflow.foundation.errors import UsageError
 
 MOST_COLUMNS = 4096
@@ -48,6 +48,7 @@ class Bench:
     graded: int
     limits: list[str] = field(default_factory=list)
     size: float = SIZE
+    rounding: float = 0.0
     bisected: bool = False
     """The loss is not squared: targets are where the gradient changes its sign."""
 
@@ -71,8 +72,21 @@ class Bench:
 
     @property
     def tolerance(self) -> float:
-        """What a relative change must exceed to be one; code may compute in float32 whatever the batch is."""
-        return 1e-4 if self.base.x1.dtype == torch.float32 else 1e-5
+        """What a relative change must exceed to be one: 30 times the rounding of the loss's own arithmetic."""
+        return max(1e-4 if self.base.x1.dtype == torch.float32 else 1e-5, min(30 * self.rounding, 0.1))
+
+    def uniform(self, shape: torch.Size) -> Tensor:
+        """Numbers in (0, 1) in the batch's dtype, from the examination's own generator."""
+        return torch.rand(shape, generator=self.random, dtype=torch.float64).to(self.base.x1.dtype)
+
+    def measure_rounding(self) -> None:
+        """How far the state is from additive in the data: the rounding of code that casts to a shorter dtype."""
+        first = self.state(self.replay())
+        other = self.base.x1 * (1 - 0.9 * self.uniform(self.base.x1.shape))
+        second = self.state(self.replay(x1=other))
+        middle = self.state(self.replay(x1=(self.base.x1 + other) / 2))
+        size = float(np.sqrt(np.mean(first**2)))
+        self.rounding = float(np.sqrt(np.mean((first + second - 2 * middle) ** 2))) / max(size, 1e-300)
 
     def rows(self, values: Tensor) -> np.ndarray:
         """A tensor of the batch's shape as float64 of shape (B, D)."""
@@ -85,7 +99,7 @@ class Bench:
         """What the graded call was given."""
         state = evaluation.calls[self.graded].state if self.graded < len(evaluation.calls) else None
         if state is None:
-            raise UsageError(_shape_message(evaluation, tuple(self.base.x1.shape)))
+            raise UsageError(shape_message(evaluation.calls, tuple(self.base.x1.shape)))
         return self.rows(state)
 
     def replay(self, answer: Tensor | None = None, **changes: Any) -> Evaluation:
@@ -137,16 +151,3 @@ def changed(before: np.ndarray, after: np.ndarray, tolerance: float) -> bool:
     size = np.sqrt(np.mean(before[finite] ** 2)) if finite.any() else 0.0
     gap = np.sqrt(np.mean((after - before)[finite] ** 2)) if finite.any() else 0.0
     return bool(gap > tolerance * max(size, 1e-300))
-
-
-def _shape_message(evaluation: Evaluation, shape: tuple[int, ...]) -> str:
-    given = [
-        str(list(value.shape))
-        for call in evaluation.calls
-        for value in call.arguments().values()
-        if torch.is_tensor(value)
-    ]
-    return (
-        f"the network is given tensors of shapes {', '.join(given[:6]) or 'none'}, none of them a batch like x1 "
-        f"{list(shape)}: wrap `model` in the function, so that it takes and returns samples of x1's shape."
-    )

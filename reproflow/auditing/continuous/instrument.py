@@ -11,6 +11,7 @@ from torch import Tensor
 from reproflow.auditing.continuous import (
     checks,
     draw_roles,
+    layout,
     neighbours,
     not_affine,
     opening,
@@ -68,6 +69,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     other = (low + (high - low) * torch.rand(bench.base.x1.shape, generator=bench.random, dtype=torch.float64)).to(
         bench.base.x1.dtype
     )
+    bench.measure_rounding()
     still = bench.frame()
     examined = squared.examine(bench, still)
     clamp = not examined.affine and not_affine.clamped(bench)
@@ -100,13 +102,18 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     if blocked:
         return _reading(found, findings + blocked)
     reader = Reader(bench, roles, noise, data(subject))
+    if not near.paired:
+        reader.layout = layout.find(bench, noise)
+        inside = checks.inside(bench, roles, reader.layout)
+        if inside:
+            return _reading(found, findings + inside)
     if near.paired:
         reader.paired = neighbours.pairs
     findings += _held_augmentation(reader, roles)
     found.table = level_reading.read(reader)
     if not bench.bisected:
         findings += weights.findings(reader, near.weight)
-    findings += checks.of_levels(bench, roles, found.table)
+    findings += checks.of_levels(found.table, found.coupled)
     found.usable = not any(each.id in checks.SPOILS for each in findings)
     return _reading(found, findings)
 

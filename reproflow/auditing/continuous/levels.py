@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reproflow.auditing.continuous import drawn, rounded
 from reproflow.auditing.continuous.fit import Levels, Reader, joined
-from reproflow.auditing.continuous.table import LevelTable, filled, grid, standard
+from reproflow.auditing.continuous.table import LevelTable, filled, grid, pooled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw, Kind
 
@@ -36,6 +36,8 @@ def read(reader: Reader) -> LevelTable:
         return drawn.read(reader)
     index = roles.moving[0]
     draw = bench.base.draws[index]
+    if draw.standard.numel() > bench.batch:
+        return drawn.read(reader)
     if draw.kind in (Kind.UNIFORM, Kind.NORMAL):
         return _continuous(reader, index, draw)
     if draw.kind in (Kind.INTEGER, Kind.CHOICE):
@@ -58,12 +60,13 @@ def followers(reader: Reader, index: int, values: Tensor) -> np.ndarray:
     forward = reader.levels({index: filled(draw, values[:count])})
     back = reader.levels({index: filled(draw, values[:count].flip(0))})
     own = np.ones(count, dtype=bool)
+    same = max(SAME, reader.bench.tolerance / 3)
     for name in ("A", "B") if reader.noise is not None else ("A",):
         first, second = getattr(forward, name)[order], getattr(back, name)[order[::-1]]
-        own &= np.abs(first - second) <= SAME * (np.abs(first) + np.abs(second)) + 1e-6 * np.max(np.abs(first))
+        own &= np.abs(first - second) <= same * (np.abs(first) + np.abs(second)) + 1e-6 * np.max(np.abs(first))
     both = forward.given[order], back.given[order[::-1]]
     if reader.bench.base.draws[index].shape and np.all(np.isfinite(both[0])) and not _told_apart(reader):
-        own &= np.abs(both[0] - both[1]) <= SAME * (np.abs(both[0]) + np.abs(both[1])) + 1e-9
+        own &= np.abs(both[0] - both[1]) <= same * (np.abs(both[0]) + np.abs(both[1])) + 1e-9
     return order[own]
 
 
@@ -100,7 +103,7 @@ def _by_quantile(reader: Reader, levels: Levels, u: np.ndarray, per_batch: str =
     order = np.argsort(u)
     finite = np.isfinite(lam[order])
     steps = np.diff(lam[order][finite])
-    slack = 1e-4 * (np.max(np.abs(steps), initial=0.0) + 1e-3)
+    slack = 1e-4 * (np.max(np.abs(steps), initial=0.0) + 1e-3) + 20 * float(np.median(levels.state_error[finite]))
     if np.all(steps >= -slack):
         return LevelTable(levels, Times.CONTINUOUS, u, per_batch=per_batch)
     if np.all(steps <= slack):
@@ -114,32 +117,32 @@ def _shared(reader: Reader, index: int, draw: Draw) -> LevelTable:
     if np.ptp(first.A) > SAME * np.max(np.abs(first.A)) or np.ptp(first.B) > SAME * np.max(np.abs(first.B)):
         return _stratified(reader, index, draw)
     u = grid(SHARED_POINTS)
-    parts = [_pooled(reader.levels({index: filled(draw, standard(draw, np.array([each])))})) for each in u]
+    parts = [pooled(reader.levels({index: filled(draw, standard(draw, np.array([each])))})) for each in u]
     return _by_quantile(reader, joined(parts), u, "one a batch")
-
-
-def _pooled(levels: Levels) -> Levels:
-    """One row: the mean over samples that share a level."""
-    return Levels(
-        **{name: np.mean(values, keepdims=True) if len(values) else values for name, values in vars(levels).items()}
-    )
 
 
 def _stratified(reader: Reader, index: int, draw: Draw) -> LevelTable:
     """Strata: each sample's levels, over all values of the draw, are an interval of their own."""
     batch = reader.bench.batch
     rounds = max(2, -(-POINTS // batch))
-    middles = (np.arange(rounds) + 0.5) / rounds
-    parts = [reader.levels({index: standard(draw, np.full(draw.shape, u))}) for u in middles]
-    levels = joined(parts)
-    who = np.tile(np.arange(batch), rounds)
+    while np.gcd(rounds, batch) > 1:  # then u + i/n, taken modulo 1, gives even ranks too
+        rounds += 1
+    tables = [_ranked(reader, index, draw, (np.arange(rounds) + place) / rounds) for place in (0.5, 0.25)]
+    (levels, law), (others, shares) = tables
+    order = np.argsort(levels.lam)
+    expected = np.interp(others.lam, levels.lam[order], law[order])
+    if np.max(np.abs(expected - shares)) > 1.5 / (rounds * batch) + 1.0 / len(law):
+        return drawn.read(reader)
+    return LevelTable(levels, Times.CONTINUOUS, law, per_batch="stratified")
+
+
+def _ranked(reader: Reader, index: int, draw: Draw, values: np.ndarray) -> tuple[Levels, np.ndarray]:
+    """Levels of all samples with every entry of the draw at each of `values`, and their even ranks."""
+    levels = joined([reader.levels({index: standard(draw, np.full(draw.shape, u))}) for u in values])
     order = np.argsort(levels.lam)
     law = np.empty(len(order))
     law[order] = (np.arange(len(order)) + 0.5) / len(order)
-    blocks = 1 + np.count_nonzero(np.diff(who[order]))
-    if blocks > 1.5 * batch + 2:
-        return drawn.read(reader)
-    return LevelTable(levels, Times.CONTINUOUS, law, per_batch="stratified")
+    return levels, law
 
 
 def _steps(reader: Reader, index: int, draw: Draw) -> LevelTable:
@@ -155,7 +158,7 @@ def _steps(reader: Reader, index: int, draw: Draw) -> LevelTable:
         if any(np.ptp(part.A) > SAME * np.max(np.abs(part.A)) for part in parts[:3]):
             return drawn.read(reader)
         return LevelTable(
-            joined([_pooled(p) for p in parts]), Times.STEPS, law, values, complete, per_batch="one a batch"
+            joined([pooled(p) for p in parts]), Times.STEPS, law, values, complete, per_batch="one a batch"
         )
     spread = np.unique(np.linspace(0, len(values) - 1, batch).round().astype(int))
     own = followers(reader, index, torch.from_numpy(np.resize(values[spread], batch)))

@@ -63,7 +63,8 @@ def profile(bench: Bench, target: np.ndarray) -> Profile:
     usable = together > 0
     slopes = np.diff(np.log(np.where(usable, together, 1))) / np.diff(np.log(SIZES))
     first, last = float(np.median(slopes[2:5])), float(np.median(slopes[-3:]))
-    elementwise = abs(np.log(max(single[-1], 1e-300) / max(single[0], 1e-300))) > 0.5
+    both = np.log(np.maximum(together[[6, -1]], 1e-300) / np.maximum(single[1:], 1e-300))
+    elementwise = target.shape[1] == 1 or bool(np.all(np.abs(both) < 0.2))
     if abs(first + 1) < 0.1 and abs(last + 1) < 0.1:
         return Profile("l1", points, text="absolute errors: the median is learnt, not the mean")
     if abs(first) < 0.1 and abs(last + 1) < 0.1 and elementwise:

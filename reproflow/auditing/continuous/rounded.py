@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reproflow.auditing.continuous.draw_roles import given
 from reproflow.auditing.continuous.fit import Reader, joined
 from reproflow.auditing.continuous.table import LevelTable, filled, standard
 from reproflow.auditing.measured_loss import Times
@@ -43,7 +44,11 @@ def _values(draw: Draw, u: np.ndarray):
 
 
 def _states(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> np.ndarray:
-    return reader.bench.state(reader.bench.replay(replaced={index: _values(draw, u)}))[own]
+    """State and told time of each sample."""
+    evaluation = reader.bench.replay(replaced={index: _values(draw, u)})
+    told = given(evaluation, reader.bench.graded).get(reader.roles.time_name)
+    state = reader.bench.state(evaluation)
+    return (state if told is None else np.concatenate([state, told[:, None]], axis=1))[own]
 
 
 def _same(reader: Reader, index: int, draw: Draw, own: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

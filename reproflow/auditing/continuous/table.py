@@ -46,6 +46,13 @@ def filled(draw: Draw, values: Tensor) -> Tensor:
     return padded[:count].reshape(draw.shape).to(draw.standard.dtype)
 
 
+def pooled(levels: Levels) -> Levels:
+    """One row: the mean over samples that share a level."""
+    return Levels(
+        **{name: np.mean(values, keepdims=True) if len(values) else values for name, values in vars(levels).items()}
+    )
+
+
 def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
     """The table from the noise to the data, without levels that are not finite or have no signal or no noise."""
     levels = table.levels
