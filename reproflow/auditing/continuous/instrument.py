@@ -103,7 +103,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         return _reading(found, findings + blocked)
     reader = Reader(bench, roles, noise, data(subject))
     if not near.paired:
-        reader.layout = layout.find(bench, noise)
+        reader.layout = layout.find(bench, noise, reader.held)
         inside = checks.inside(bench, roles, reader.layout)
         if inside:
             return _reading(found, findings + inside)

@@ -7,9 +7,11 @@ is what is left of the state. Data are then s_d x1_pi(d) + m_d, and the noise is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from reproflow.auditing.continuous.draw_roles import as_rows, fresh
 from reproflow.auditing.continuous.frames import Bench
@@ -42,12 +44,15 @@ class Layout:
         )
 
 
-def find(bench: Bench, noise: int | None) -> Layout:
-    """The layout of the base's state. Where nothing orderly is found, it is the plain one with a large spread."""
+def find(bench: Bench, noise: int | None, held: Mapping[int, Tensor]) -> Layout:
+    """The layout of the base's state. Where nothing orderly is found, it is the plain one with a large spread.
+
+    Draws in `held` are set, as for the levels.
+    """
     x1 = bench.base.x1
     step = -0.5 * x1.sign() * (1 + 0.5 * bench.uniform(x1.shape)) * max(float(x1.abs().max()), 1e-3)
-    before = bench.state(bench.replay())
-    moved = bench.state(bench.replay(x1=x1 + step)) - before
+    before = bench.state(bench.replay(replaced=held))
+    moved = bench.state(bench.replay(x1=x1 + step, replaced=held)) - before
     steps = bench.rows(x1 + step) - bench.rows(x1)
     size = steps.shape[1]
     order = here = np.arange(size)
@@ -62,7 +67,7 @@ def find(bench: Bench, noise: int | None) -> Layout:
         return Layout(order, here, scale if spread <= LEVEL else ones, zeros, spread)
     draw = bench.base.draws[noise]
     other = fresh(draw, bench.random)
-    after = bench.replay(replaced={noise: other})
+    after = bench.replay(replaced={**held, noise: other})
     z = as_rows(bench, draw), as_rows(bench, after.draws[noise])
     if z[0] is None or z[1] is None:
         return Layout(order, here, scale, zeros, spread)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from reproflow.auditing.continuous import drawn, rounded
-from reproflow.auditing.continuous.fit import Levels, Reader, joined
+from reproflow.auditing.continuous.fit import Reader
+from reproflow.auditing.continuous.solving import Levels
 from reproflow.auditing.continuous.table import LevelTable, filled, grid, pooled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw, Kind
@@ -63,7 +64,9 @@ def followers(reader: Reader, index: int, values: Tensor) -> np.ndarray:
     same = max(SAME, reader.bench.tolerance / 3)
     for name in ("A", "B") if reader.noise is not None else ("A",):
         first, second = getattr(forward, name)[order], getattr(back, name)[order[::-1]]
-        own &= np.abs(first - second) <= same * (np.abs(first) + np.abs(second)) + 1e-6 * np.max(np.abs(first))
+        size = np.hypot(forward.A, forward.B) * np.maximum(forward.state_error, back.state_error)
+        blur = 1e-6 * np.max(np.abs(first)) + size[order]
+        own &= np.abs(first - second) <= same * (np.abs(first) + np.abs(second)) + blur
     both = forward.given[order], back.given[order[::-1]]
     if reader.bench.base.draws[index].shape and np.all(np.isfinite(both[0])) and not _told_apart(reader):
         own &= np.abs(both[0] - both[1]) <= same * (np.abs(both[0]) + np.abs(both[1])) + 1e-9
@@ -94,7 +97,7 @@ def _set_samples(reader: Reader, index: int, draw: Draw, own: np.ndarray) -> Lev
     if plateau is not None:
         return plateau
     parts = [reader.levels({index: filled(draw, standard(draw, u[:, turn]))}).at(own) for turn in range(rounds)]
-    return _by_quantile(reader, joined(parts), u.T.reshape(-1))
+    return _by_quantile(reader, reader.joined(parts), u.T.reshape(-1))
 
 
 def _by_quantile(reader: Reader, levels: Levels, u: np.ndarray, per_batch: str = "") -> LevelTable:
@@ -103,12 +106,21 @@ def _by_quantile(reader: Reader, levels: Levels, u: np.ndarray, per_batch: str =
     order = np.argsort(u)
     finite = np.isfinite(lam[order])
     steps = np.diff(lam[order][finite])
-    slack = 1e-4 * (np.max(np.abs(steps), initial=0.0) + 1e-3) + 20 * float(np.median(levels.state_error[finite]))
+    blur = _blur(reader, levels)[order][finite]
+    slack = 1e-4 * (np.max(np.abs(steps), initial=0.0) + 1e-3) + blur[1:] + blur[:-1]
     if np.all(steps >= -slack):
         return LevelTable(levels, Times.CONTINUOUS, u, per_batch=per_batch)
     if np.all(steps <= slack):
         return LevelTable(levels, Times.CONTINUOUS, 1 - u, per_batch=per_batch)
     return drawn.read(reader)
+
+
+def _blur(reader: Reader, levels: Levels) -> np.ndarray:
+    """Ten standard errors of each lam."""
+    with np.errstate(all="ignore"):
+        size = np.hypot(levels.A, levels.B)
+        error = levels.state_error / np.sqrt(reader.bench.rows(reader.bench.base.x1).shape[1] * reader.replicas)
+        return 20 * error * size * (1 / np.abs(levels.A) + 1 / np.abs(levels.B))
 
 
 def _shared(reader: Reader, index: int, draw: Draw) -> LevelTable:
@@ -118,27 +130,34 @@ def _shared(reader: Reader, index: int, draw: Draw) -> LevelTable:
         return _stratified(reader, index, draw)
     u = grid(SHARED_POINTS)
     parts = [pooled(reader.levels({index: filled(draw, standard(draw, np.array([each])))})) for each in u]
-    return _by_quantile(reader, joined(parts), u, "one a batch")
+    return _by_quantile(reader, reader.joined(parts), u, "one a batch")
 
 
 def _stratified(reader: Reader, index: int, draw: Draw) -> LevelTable:
     """Strata: each sample's levels, over all values of the draw, are an interval of their own."""
     batch = reader.bench.batch
     rounds = max(2, -(-POINTS // batch))
-    while np.gcd(rounds, batch) > 1:  # then u + i/n, taken modulo 1, gives even ranks too
-        rounds += 1
-    tables = [_ranked(reader, index, draw, (np.arange(rounds) + place) / rounds) for place in (0.5, 0.25)]
-    (levels, law), (others, shares) = tables
+    middle = _ranked(reader, index, draw, (np.arange(rounds) + 0.5) / rounds)
+    fine = _ranked(reader, index, draw, (np.arange(rounds) + 0.5) / (rounds * batch))  # u + i/n, taken modulo 1
+    if _agree(fine, middle, 1.0):
+        return LevelTable(fine[0], Times.CONTINUOUS, fine[1], per_batch="stratified")
+    quarter = _ranked(reader, index, draw, (np.arange(rounds) + 0.25) / rounds)
+    if _agree(quarter, middle, 1.0):
+        return LevelTable(middle[0], Times.CONTINUOUS, middle[1], per_batch="stratified")
+    return drawn.read(reader)
+
+
+def _agree(first: tuple[Levels, np.ndarray], second: tuple[Levels, np.ndarray], ranks: float) -> bool:
+    """Whether two tables give each level one law, to within `ranks` of their steps."""
+    (levels, law), (others, shares) = first, second
     order = np.argsort(levels.lam)
     expected = np.interp(others.lam, levels.lam[order], law[order])
-    if np.max(np.abs(expected - shares)) > 1.5 / (rounds * batch) + 1.0 / len(law):
-        return drawn.read(reader)
-    return LevelTable(levels, Times.CONTINUOUS, law, per_batch="stratified")
+    return bool(np.max(np.abs(expected - shares)) <= (ranks + 1e-6) / len(law))
 
 
 def _ranked(reader: Reader, index: int, draw: Draw, values: np.ndarray) -> tuple[Levels, np.ndarray]:
     """Levels of all samples with every entry of the draw at each of `values`, and their even ranks."""
-    levels = joined([reader.levels({index: standard(draw, np.full(draw.shape, u))}) for u in values])
+    levels = reader.joined([reader.levels({index: standard(draw, np.full(draw.shape, u))}) for u in values])
     order = np.argsort(levels.lam)
     law = np.empty(len(order))
     law[order] = (np.arange(len(order)) + 0.5) / len(order)
@@ -158,7 +177,7 @@ def _steps(reader: Reader, index: int, draw: Draw) -> LevelTable:
         if any(np.ptp(part.A) > SAME * np.max(np.abs(part.A)) for part in parts[:3]):
             return drawn.read(reader)
         return LevelTable(
-            joined([pooled(p) for p in parts]), Times.STEPS, law, values, complete, per_batch="one a batch"
+            reader.joined([pooled(p) for p in parts]), Times.STEPS, law, values, complete, per_batch="one a batch"
         )
     spread = np.unique(np.linspace(0, len(values) - 1, batch).round().astype(int))
     own = followers(reader, index, torch.from_numpy(np.resize(values[spread], batch)))
@@ -172,7 +191,7 @@ def _steps(reader: Reader, index: int, draw: Draw) -> LevelTable:
         entries = np.zeros(per, dtype=int)
         entries[own] = values[turn]
         parts.append(reader.levels({index: filled(draw, torch.from_numpy(entries))}).at(own))
-    levels = joined(parts).at(np.arange(len(values)))
+    levels = reader.joined(parts).at(np.arange(len(values)))
     return LevelTable(levels, Times.STEPS, law, values, complete)
 
 

@@ -72,9 +72,8 @@ def profile(bench: Bench, target: np.ndarray) -> Profile:
         return Profile("huber", points, delta, f"a Huber loss with delta = {delta:.3g}")
     if not elementwise and last < -0.1:
         power = -last / 2
-        return Profile(
-            "adaptive", points, power, f"a sample's weight falls with its own error, as its -{2 * power:.3g}th power"
-        )
+        text = f"a sample's weight falls with its own error, as (error^2 + c)^-{power:.2g}"
+        return Profile("adaptive", points, power, text)
     return Profile("other", points, text="the gradient is not affine in the answer")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from reproflow.auditing.continuous.draw_roles import given
-from reproflow.auditing.continuous.fit import Reader, joined
+from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.table import LevelTable, filled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw
@@ -29,7 +29,7 @@ def steps_of(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndar
         low, high = _edges(reader, index, draw, own, u[:, turn])
         edges.append((low, high))
         found.append(reader.levels({index: _values(draw, u[:, turn])}).at(own))
-    levels = joined(found)
+    levels = reader.joined(found)
     low, high = (np.concatenate([edge[place] for edge in edges]) for place in range(2))
     order = np.argsort(low)
     kept = order[np.concatenate([[True], np.diff(low[order]) > NEAR / 10])]

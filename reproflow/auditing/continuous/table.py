@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.auditing.continuous.fit import Levels
+from reproflow.auditing.continuous.solving import Levels
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
 from reproflow.auditing.tape import Draw, Kind
 
@@ -70,6 +70,7 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
     if table.times is Times.CONTINUOUS:
         kept = _without_atoms(kept, levels.lam, table.law)
     chosen = levels.at(kept)
+    law = table.law[kept] if table.times is Times.STEPS else np.sort(table.law[kept])
     return MeasuredLoss(
         times=table.times,
         given=chosen.given,
@@ -80,7 +81,7 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
         b=chosen.b,
         target_offset=chosen.target_offset,
         c=chosen.c,
-        law=table.law[kept],
+        law=law,
         state_error=_worst(chosen.state_error),
         target_error=_worst(chosen.target_error),
         coefficient_error=_worst(chosen.spread),

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from reproflow.auditing.continuous.draw_roles import fresh, moved_arguments
-from reproflow.auditing.continuous.fit import Levels, Reader
+from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.frames import Frame
+from reproflow.auditing.continuous.solving import Levels
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.tape import Diverged, Kind
 
