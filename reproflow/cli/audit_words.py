@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reproflow.auditing.findings import Finding, Level
 
 if TYPE_CHECKING:
     from reproflow.auditing.audit import Audit
-    from reproflow.auditing.reading import DrawFacts
+    from reproflow.auditing.reading import DrawFacts, LossForm
 
 SHOWN = (-8.0, -4.0, 0.0, 4.0, 8.0)
 """Log-SNRs at which the terminal shows the canonical weight, where the loss reaches them."""
+MOST_SAME = 3
 CALLS = {
     0: "nothing against it",
     3: "a defect, or a verdict that was asked for and went against it",
@@ -42,13 +45,13 @@ def parts(found: Audit) -> list[tuple[str, str]]:
         ("path", _named(named.path)),
         ("time", _time(named.time, found.reading.per_batch)),
         ("target", _named(named.target)),
-        ("loss", f"{found.reading.form.form}; {found.reading.form.reduction}".strip("; ")),
+        ("loss", _loss(found.reading.form)),
         ("coefficient", _coefficient(named.coefficient)),
         ("weight", _weight(named.canonical)),
         ("same as", _same(named.same_as)),
         ("judged", _judged(named.judged)),
         ("expected", _expected(named.expected)),
-        ("sampler", (found.sampler or {}).get("reason", "")),
+        ("sampler", _sampler(found.sampler)),
         *(("limit", each) for each in found.reading.limits),
     ]
     return [(key, words) for key, words in rows if words]
@@ -62,14 +65,30 @@ def draws(found: Audit) -> list[tuple[str, str, str]]:
     rows = []
     for (role, file, line), alike in groups.items():
         first, times = alike[0], f" {len(alike)} times" if len(alike) > 1 else ""
-        rows.append((role, f"{file}:{line}", f"{first.kind} {_size(first.shape)}{times}"))
+        rows.append((role, f"{_near(file)}:{line}", f"{first.kind} {_size(first.shape)}{times}"))
     return rows
 
 
+def _near(file: str) -> str:
+    """A file as it is called from here, where it lies below the working directory."""
+    with contextlib.suppress(ValueError):
+        return str(Path(file).relative_to(Path.cwd()))
+    return file
+
+
+def _loss(form: LossForm) -> str:
+    what = f"{form.form} error" if form.form == "squared" else form.form
+    return f"{what}; it returns {form.reduction}" if form.reduction else what
+
+
 def _arguments(found: Audit) -> str:
-    return ", ".join(
-        f"{each.name or 'positional'} {_size(each.shape)}: {each.role}" for each in found.reading.arguments
-    )
+    return ", ".join(f"{_called(each.name)} {_size(each.shape)}: {each.role}" for each in found.reading.arguments)
+
+
+def _called(name: str) -> str:
+    """An argument's keyword, or its place."""
+    place = name.removeprefix("arg")
+    return f"argument {int(place) + 1}" if name.startswith("arg") and place.isdigit() else name
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -125,7 +144,10 @@ def _weight(part: dict[str, Any] | None) -> str:
 
 
 def _same(equal: Sequence[dict[str, Any]]) -> str:
-    return "; ".join(f"{each['name']}{_error(each.get('error_bulk'))}" for each in equal[:3])
+    best: dict[str, Any] = {}
+    for each in equal:
+        best.setdefault(each["name"], each.get("error_bulk"))
+    return "; ".join(f"{name}{_error(error)}" for name, error in list(best.items())[:MOST_SAME])
 
 
 def _judged(part: dict[str, Any] | None) -> str:
@@ -135,6 +157,13 @@ def _judged(part: dict[str, Any] | None) -> str:
     verdicts = [f"{key} {part[key]['verdict']}" for key in asked if isinstance(part.get(key), dict)]
     by = {"parts": "by its named parts", "same_as": "as that objective", "table": "from the measured table"}
     return f"{', '.join(verdicts)} ({by.get(part.get('by', ''), 'judged')})"
+
+
+def _sampler(part: dict[str, Any] | None) -> str:
+    if part is None:
+        return ""
+    steps = f" ({' and '.join(map(str, part['steps']))} steps)" if part.get("steps") else ""
+    return f"{part['verdict']}{steps}" + ("" if part["findings"] else f": {part['reason']}")
 
 
 def _expected(part: dict[str, Any] | None) -> str:

@@ -66,7 +66,7 @@ def check(subject: Subject, reading: Reading, sampler: Sampler) -> dict[str, Any
         return answer | refused(worst, repair)
     if said == "undecided":
         return answer | {"verdict": said, "reason": f"its steps are too coarse to tell; {worst}"}
-    reason = f"data of {len(known)} known laws come out of it; {worst} is the worst"
+    reason = f"data of {len(known)} known laws come out of it; at worst {worst}"
     return answer | {"verdict": said, "reason": reason, "settled": list(SETTLED)}
 
 

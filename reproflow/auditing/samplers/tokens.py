@@ -67,7 +67,7 @@ def judged(samples: Tensor, laws: Tensor, mask: int | None) -> dict[str, Any]:
     worst = max(rows, key=lambda each: each.off)
     words = f"{worst.name} {worst.found:.3g} for {worst.wanted:.3g} at {worst.law}"
     if worst.off <= 1:
-        return answer | {"verdict": "right", "reason": f"tokens of a known law come out of it; {words} is the worst"}
+        return answer | {"verdict": "right", "reason": f"tokens of a known law come out of it; at worst {words}"}
     if all(sharper([each for each in rows if each.law == where]) for where in PLACES):
         return answer | refused(words, "likely tokens come out more often than the network says", "sampler-sharper")
     return answer | refused(words, "")
