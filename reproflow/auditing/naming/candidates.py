@@ -38,14 +38,15 @@ class Candidate:
     on: str
     comparison: Comparison
     published: bool
+    process: str
 
     def objective(self) -> Objective:
         """The objective itself."""
         if self.published:
             return _published(next(each for each in published_objectives.entries((self.name,))))
-        path = get_path("linear" if self.path == ANY else self.path)
+        path = get_path("linear" if self.path == ANY else self.path, self.process)
         law = get_time_law("uniform" if self.time == ANY else self.time, fine=True)
-        return Objective(path, law, get_weighting(self.weighting))
+        return Objective(path, law, get_weighting(self.weighting, self.process))
 
     @property
     def spec(self) -> dict[str, str]:
@@ -78,13 +79,13 @@ def _rank(error: float) -> float:
 def _from_published(weight: Weight) -> Iterator[Candidate]:
     at = torch.from_numpy(weight.lam)
     for entry in published_objectives.entries():
-        if entry.process != "gaussian":
+        if entry.process != weight.process:
             continue
         objective = _published(entry)
         found = compare(weight, objective.signature(at).numpy())
         if found is not None:
             on = entry.on or objective.prediction
-            yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True)
+            yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True, entry.process)
 
 
 def _published(entry: published_objectives.Entry) -> Objective:
@@ -96,15 +97,16 @@ def _published(entry: published_objectives.Entry) -> Objective:
 def _from_registered(weight: Weight) -> Iterator[Candidate]:
     """Every registered path, law and weighting at their defaults; a canonical weighting once."""
     lam = torch.from_numpy(weight.lam)
-    weightings = [get_weighting(entry.name) for entry in registry.entries("weighting", "gaussian")]
-    laws = [get_time_law(entry.name, fine=True) for entry in registry.entries("time", "gaussian")]
+    process = weight.process
+    weightings = [get_weighting(entry.name, process) for entry in registry.entries("weighting", process)]
+    laws = [get_time_law(entry.name, fine=True) for entry in registry.entries("time", process)]
     t = torch.sigmoid(0.5 * lam)
     for each in weightings:
         if each.on == "canonical":
             found = compare(weight, each.function(t, lam).detach().numpy())
             if found is not None:
-                yield Candidate(each.name, each.name, ANY, ANY, each.on, found, False)
-    for path in (get_path(entry.name) for entry in registry.entries("path", "gaussian")):
+                yield Candidate(each.name, each.name, ANY, ANY, each.on, found, False, process)
+    for path in (get_path(entry.name, process) for entry in registry.entries("path", process)):
         t = invert_lam(path, lam)
         reached = t.isfinite()
         c = path.at(torch.where(reached, t, 0.5))
@@ -117,4 +119,4 @@ def _from_registered(weight: Weight) -> Iterator[Candidate]:
                 found = compare(weight, density * shape)
                 if found is not None:
                     name = f"{each.name} ({path.name} path, {law.name} time)"
-                    yield Candidate(name, each.name, path.name, law.name, each.on, found, False)
+                    yield Candidate(name, each.name, path.name, law.name, each.on, found, False, process)

@@ -45,6 +45,7 @@ class Weight:
     bulk: np.ndarray
     times: Times
     rounded: bool = False
+    process: str = "gaussian"
 
     @property
     def same(self) -> float:

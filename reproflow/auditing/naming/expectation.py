@@ -32,13 +32,13 @@ SCALES = (2.0, 0.5)
 
 
 def compared(
-    weight: Weight | None, expect: Expected, levels: Levels | None = None
+    weight: Weight | None, expect: Expected, levels: Levels | None = None, process: str = "gaussian"
 ) -> tuple[dict[str, Any], tuple[Finding, ...]]:
     """`expected` of the JSON contract, with `not-as-stated` where the two differ.
 
     Raises `UsageError` for an objective that cannot be used.
     """
-    stated = of_specs(expect.weighting, expect.path, expect.time, "gaussian", expect.on, None)
+    stated = of_specs(expect.weighting, expect.path, expect.time, process, expect.on, None)
     spec = {
         "weighting": expect.weighting,
         "on": stated.prediction,

@@ -54,7 +54,7 @@ def judge(
 
     None where nothing can be claimed: draws without a named objective, or too few levels.
     """
-    found = _by_parts(levels, weight, target, coefficient, law) or _by_candidate(weight, same)
+    found = _by_parts(levels, weight, target, coefficient, law) or by_candidate(weight, same)
     found = found or _by_table(weight, steps)
     if found is not None and steps is not None and "chain" not in found:
         found["chain"] = _chain_facts(_by_chain(steps, weight))
@@ -69,7 +69,7 @@ def _by_parts(
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
         limit = OF_STEPS if weight.times is Times.STEPS else 0.0
         if found is not None and (found.excess <= weight.same or found.error_bulk <= limit):
-            return _facts(objective(subject), "parts", spec, found.error_range)
+            return facts(objective(subject), "parts", spec, found.error_range)
     return None
 
 
@@ -87,18 +87,18 @@ def _specs(levels: Levels, target: TargetName, coefficient: CoefficientName, law
                 yield {"weighting": named.weighting, "on": on, **base}
 
 
-def objective_of(spec: dict[str, Any]) -> Objective:
+def objective_of(spec: dict[str, Any], process: str = "gaussian") -> Objective:
     """The objective of weighting, on, path and time."""
-    path = get_path(spec["path"], mode=Mode.REVERSE)
+    path = get_path(spec["path"], process, Mode.REVERSE)
     law = get_time_law(spec["time"], fine=True, mode=Mode.REVERSE)
-    return Objective(path, law, get_weighting(spec["weighting"], "gaussian", spec["on"]))
+    return Objective(path, law, get_weighting(spec["weighting"], process, spec["on"]))
 
 
-def _by_candidate(weight: Weight, same: Sequence[Candidate]) -> dict[str, Any] | None:
+def by_candidate(weight: Weight, same: Sequence[Candidate]) -> dict[str, Any] | None:
     for each in same:
         if each.comparison.excess <= weight.same:
             spec = each.spec | {"name": each.name}
-            return _facts(objective(each.objective()), "same_as", spec, each.comparison.error_range)
+            return facts(objective(each.objective()), "same_as", spec, each.comparison.error_range)
     return None
 
 
@@ -116,14 +116,21 @@ def _by_table(weight: Weight, steps: Chain | None) -> dict[str, Any] | None:
                 "spec": None,
                 "chain": _chain_facts(found),
             }
+    return by_values(weight)
+
+
+def by_values(weight: Weight) -> dict[str, Any] | None:
+    """The judgement of the measured weight as a function of lam; None where no rise can be claimed."""
+    if weight.rise is None:
+        return None
     try:
-        judged = measured(weight.lam, weight.w / np.median(np.abs(weight.w)), weight.rise)
+        judged = measured(weight.lam, weight.w / np.median(np.abs(weight.w)), weight.rise, weight.process)
     except (UsageError, ZeroDivisionError):
         return None
-    return _facts(judged, "table", None, None)
+    return facts(judged, "table", None, None)
 
 
-def _facts(found: Judgement, by: str, spec: dict[str, Any] | None, error: float | None) -> dict[str, Any]:
+def facts(found: Judgement, by: str, spec: dict[str, Any] | None, error: float | None) -> dict[str, Any]:
     words = None if spec is None else {key: str(value) for key, value in spec.items()}
     return {**found.as_dict(), "exit_code": found.exit_code, "by": by, "spec": words, "error": error}
 

@@ -32,17 +32,17 @@ FEWEST = 8
 EDGE = 1e-9
 
 
-def measured(lam: np.ndarray, w: np.ndarray, tolerance: float) -> Judgement:
+def measured(lam: np.ndarray, w: np.ndarray, tolerance: float, process: str = "gaussian") -> Judgement:
     """The judgement on the weight w (P,) at log-SNRs lam (P,), ascending, known to a relative tolerance.
 
     Raises `UsageError` for fewer than eight levels, for log-SNRs out of order and for what is no number.
     """
     if len(lam) < FEWEST or not (np.isfinite(lam).all() and np.isfinite(w).all() and (np.diff(lam) > 0).all()):
         raise UsageError(f"a measured weight is {FEWEST} or more finite numbers, at log-SNRs in order.")
-    path = get_path("cosine")
+    path = get_path("cosine", process)
     value = functools.partial(_interpolated, lam=lam, w=within(w, tolerance))
-    entry = Entry("weighting", "gaussian", NAME, value, "", NAME, {}, {"on": "canonical"})
-    weighting = Weighting(NAME, "gaussian", entry, value)
+    entry = Entry("weighting", process, NAME, value, "", NAME, {}, {"on": "canonical"})
+    weighting = Weighting(NAME, process, entry, value)
     low, high = invert_lam(path, torch.tensor([lam[0], lam[-1]], dtype=torch.float64)).tolist()
     edge = EDGE * (high - low)
     found = objective(Objective(path, get_time_law("uniform", fine=True), weighting), (low + edge, high - edge))
