@@ -259,9 +259,7 @@ class _Reader:
         zero = torch.zeros_like(self.answers[0])
         return [zero if each is None else each for each in taken], masks.replaced(seen[-1], self.call), seen[-1]
 
-    def _fit(
-        self, base: Evaluation, replaced: Mapping[int, Tensor], share: float
-    ) -> tuple[Fit, Tensor]:
+    def _fit(self, base: Evaluation, replaced: Mapping[int, Tensor], share: float) -> tuple[Fit, Tensor]:
         """The form at some masked positions of every sample, and (N, 2) where they are."""
         taken, hidden, seen = self._gradients(base, replaced, share)
         self._last = seen
@@ -270,9 +268,7 @@ class _Reader:
         at = where[:, 0], where[:, 1]
         state = seen.calls[self.call].state
         assert state is not None
-        fit = gradients.fit(
-            [each[at] for each in self.answers], [each[at] for each in taken], base.x1[at], state[at]
-        )
+        fit = gradients.fit([each[at] for each in self.answers], [each[at] for each in taken], base.x1[at], state[at])
         return fit, where
 
     def _some(self, hidden: Tensor) -> Tensor:
@@ -299,7 +295,9 @@ class _Reader:
             return False
         if shown_size > 1e-6 * masked_size:
             text = "Positions that are shown count in the loss too: the network is trained to copy them."
-            self.findings.append(Finding("shown-tokens-count", text, f"gradient {shown_size / masked_size:.3g} as large"))
+            self.findings.append(
+                Finding("shown-tokens-count", text, f"gradient {shown_size / masked_size:.3g} as large")
+            )
         if fit.form == "cross-entropy":
             self._of_labels(fit, where)
         if bool(fit.active[min(self.masking.id, len(fit.active) - 1)]) and self.masking.id < len(fit.active):
@@ -345,7 +343,9 @@ class _Reader:
         hidden = [masks.replaced(each, self.call) & compared for each in (seen, self.base)]
         if not torch.equal(*hidden):
             self.findings.append(
-                Finding("mask-by-data", "Which positions are masked depends on the tokens themselves: no rate decides it.")
+                Finding(
+                    "mask-by-data", "Which positions are masked depends on the tokens themselves: no rate decides it."
+                )
             )
 
     def _coefficients(self, base: Evaluation, replaced: Mapping[int, Tensor], share: float) -> Tensor:
@@ -421,7 +421,9 @@ class _Reader:
             mass.append(setting.mass)
             index.append(np.full(len(m[-1]), np.nan) if setting.index is None else setting.index)
         columns = {"m": m, "given": given, "c": c, "mass": mass, "index": index}
-        table = {key: np.concatenate([np.asarray(each, dtype=float) for each in parts]) for key, parts in columns.items()}
+        table = {
+            key: np.concatenate([np.asarray(each, dtype=float) for each in parts]) for key, parts in columns.items()
+        }
         return _table(table, found, self.masking.ranks)
 
 

@@ -26,7 +26,10 @@ from reproflow.auditing.naming.laws import line
 from reproflow.auditing.naming.numbers import plain, shortest, text, thinned
 from reproflow.auditing.reading import MeasuredTokens
 from reproflow.foundation import registry
+from reproflow.foundation.errors import UsageError
+from reproflow.foundation.tables import Table
 from reproflow.judge.levels import judgement as chains
+from reproflow.judge.levels import schedule
 from reproflow.judge.objectives.judgement import objective
 from reproflow.numerics import splines
 from reproflow.numerics.derivatives import Mode
@@ -68,9 +71,7 @@ def identify(
         return Identification(**names, expected=expected)
     weight = _weight(rates)
     same = candidates.same_as(weight)
-    expected, unlike = (
-        expectation.compared(weight, expect, process=PROCESS) if expect is not None else (None, ())
-    )
+    expected, unlike = expectation.compared(weight, expect, process=PROCESS) if expect is not None else (None, ())
     judged = _by_parts(weight, schedules, named) or verdict.by_candidate(weight, same) or _by_table(rates, weight)
     at = thinned(len(weight.lam))
     return Identification(
@@ -152,7 +153,7 @@ def _paths(rates: _Rates) -> Iterator[str]:
         if "n" not in entry.params:
             yield entry.name
     power = line(np.log1p(-rates.u), np.log(rates.m))[1]
-    if power > 0:
+    if power > 0 and abs(power - 1) > 1e-3:
         yield f"polynomial:n={text(power, 1e-3)}"
 
 
@@ -200,7 +201,10 @@ def _names(
     uniform = distance <= rates.law_error
     ends = sorted((low, low + width))
     words = f"m ~ uniform({text(ends[0], 1e-4, 1e-6)}, {text(ends[1], 1e-4, 1e-6)})" if uniform else None
-    if words is None and first is not None:
+    if rates.table.steps:
+        even = np.ptp(rates.table.law) <= 1e-9
+        words = f"{'uniform on ' if even else ''}{len(rates.table.m)} values{'' if even else ', not equally likely'}"
+    elif words is None and first is not None:
         words = f"{first.time} in t of the {first.path} path"
     draws = rates.table.draws
     law_error = distance if uniform or first is None else first.error
@@ -301,12 +305,12 @@ def _by_table(rates: _Rates, weight: Weight) -> dict[str, Any] | None:
     table = rates.table
     if not table.steps:
         return verdict.by_values(weight)
-    alphas = 1 - table.m[::-1]
-    if (alphas <= 0).any() or (alphas >= 1).any():
-        alphas, inner = np.clip(alphas, 0.0, 1.0), slice(None)
-    else:
-        inner = slice(None)
-    found = chains.chain(
-        table.c[::-1][inner], alphas[inner], "alphas_cumprod", process=PROCESS, time=table.law[::-1][inner]
+    levels = schedule.from_table(
+        Table("the measured levels", np.clip(1 - table.m, 0.0, 1.0)), "alphas_cumprod", PROCESS
     )
+    asked = chains.Asked(Table("the measured weights", table.c), "ce", Table("the measured law", table.law))
+    try:
+        found = chains.judge(asked, levels)
+    except UsageError:
+        return None
     return {**found.as_dict(), "exit_code": found.exit_code, "by": "table", "spec": None}

@@ -41,12 +41,12 @@ RIGHT = {
 
 @pytest.mark.parametrize(("loss", "coefficient", "law", "expected"), RIGHT.values(), ids=RIGHT)
 def test_rates_coefficients_and_law_are_those_of_the_code(loss, coefficient, law, expected) -> None:
-    """c to a constant: 1e-5, and what the code's own single precision of alpha = 1 - m allows."""
+    """c to a constant: 3e-5, and what the code's own single precision of alpha = 1 - m allows."""
     found = reading(loss)
     assert ids(found) == expected
     table = measured(found)
     ratio = table.c / coefficient(table.m)
-    assert (np.abs(ratio / np.median(ratio) - 1) < 1e-5 + 1e-7 / (1 - table.m)).all()
+    assert (np.abs(ratio / np.median(ratio) - 1) < 3e-5 + 1e-7 / (1 - table.m)).all()
     assert np.abs(table.law - law(table.m)).max() < (2e-3 if table.read == "ranks" else 1e-5)
     assert (np.diff(table.m) < 0).all()
 
