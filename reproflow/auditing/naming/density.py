@@ -153,7 +153,9 @@ def _next_to_data(levels: Levels, lam: np.ndarray) -> np.ndarray:
     if levels.whole.complete:
         return np.append(lam[1:], np.nan)
     place, count = levels.places
-    curve = splines.through(place, levels.lam)
+    curve, at = splines.through(place, levels.lam), np.round(place).astype(int)
+    read = dict(zip(at.tolist(), levels.lam.tolist(), strict=True))
+    next_lam = [read.get(each + 1, float(curve(np.array([each + 1.0]))[0])) for each in at.tolist()]
     found = np.full(len(lam), np.nan)
-    found[levels.kept] = np.where(place + 1 < count, curve(place + 1), np.nan)
+    found[levels.kept] = np.where(place + 1 < count, next_lam, np.nan)
     return found
