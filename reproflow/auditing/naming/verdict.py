@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.candidates import Candidate
 from reproflow.auditing.naming.coefficients import CoefficientName, name_coefficient
 from reproflow.auditing.naming.comparison import compare
@@ -34,9 +33,6 @@ from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
 TRIED = 6
-OF_STEPS = 6e-2
-"""The distance in the bulk up to which steps whose parts have names are the continuous objective: a schedule's offset
-and its discretisation change the ends."""
 ANYWHERE = ("x1", "eps")
 """Predictions whose error is that of any path's at the same log-SNR."""
 
@@ -67,8 +63,7 @@ def _by_parts(
     for spec in _specs(levels, target, coefficient, law):
         subject = objective_of(spec)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
-        limit = OF_STEPS if weight.times is Times.STEPS else 0.0
-        if found is not None and (found.excess <= weight.same or found.error_bulk <= limit):
+        if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
             return _facts(objective(subject), "parts", spec, found.error_range)
     return None
 
