@@ -82,12 +82,17 @@ def _rank(error: float) -> float:
 
 
 def _from_published(weight: Weight) -> Iterator[Candidate]:
-    at = torch.from_numpy(weight.lam)
+    lam, times = torch.from_numpy(weight.lam), {}
     for entry in published_objectives.entries():
         if entry.process != "gaussian":
             continue
         objective = _published(entry)
-        found = compare(weight, objective.signature(at).numpy())
+        if entry.path not in times:
+            times[entry.path] = invert_lam(objective.path, lam)
+        t = times[entry.path]
+        reached = t.isfinite()
+        value = torch.where(reached, objective.weight(torch.where(reached, t, 0.5)), torch.nan)
+        found = compare(weight, value.detach().numpy())
         if found is not None:
             on = entry.on or objective.prediction
             yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True)

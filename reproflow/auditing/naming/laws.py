@@ -8,6 +8,7 @@ logit t' = logit t - log s (Esser et al. 2024).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ STEP = 1.5e-2
 KOLMOGOROV = 1.2
 DIGITS = 6e-3
 """How far off the parameters of a law may be that is known by draws, or by rounded times."""
+LISTED = 4
 UNIFORM_STEPS = 1e-6
 SHIFTED = {
     "uniform": "u",
@@ -72,7 +74,7 @@ class LawName:
 def name_law(levels: Levels, path: PathName) -> LawName:
     """The simplest law that the times follow."""
     whole, u = levels.whole, levels.cumulative
-    on_paths = tuple(_on_paths(levels, path, u))
+    on_paths = tuple(itertools.islice(_on_paths(levels, path, u), LISTED))
     if levels.times is Times.STEPS:
         count = levels.places[1]
         law = whole.law

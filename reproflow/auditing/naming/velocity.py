@@ -2,8 +2,8 @@ r"""A target that means to be the velocity: is it the derivative of the state in
 
 T against dS/dtau: a constant ratio of 1 is right, another positive one is the unit of the time (999 steps), -1 says
 that the given time runs the other way, a ratio that varies that the state has another time than the network is given,
-and targets that are not parallel to dS/dtau are no velocity of this path. Which of them is wrong the loss alone does not
-say: a sampler with the same convention undoes it.
+and targets that are not parallel to dS/dtau are no velocity of this path. Which of them is wrong the loss alone does
+not say: a sampler with the same convention undoes it.
 """
 
 from __future__ import annotations

@@ -32,7 +32,6 @@ from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-TRIED = 6
 ANYWHERE = ("x1", "eps")
 """Predictions whose error is that of any path's at the same log-SNR."""
 
@@ -70,7 +69,7 @@ def _by_parts(
 
 def _specs(levels: Levels, target: TargetName, coefficient: CoefficientName, law: LawName) -> Iterator[dict[str, Any]]:
     """Parts in the words of `check weighting`, the target's own first, then the same weight on x1 and on eps."""
-    for on_path in law.on_paths[:TRIED]:
+    for on_path in law.on_paths:
         carrier, prediction = on_path.carrier, target.prediction
         base = {"path": carrier.spec, "time": on_path.time}
         direct = prediction in ANYWHERE or (carrier.own and prediction in ("v", "velocity", "score"))
