@@ -32,11 +32,12 @@ class Times(StrEnum):
 class MeasuredLoss:
     """Arrays of float64 of shape (P,), from the noise to the data: lam ascends.
 
-    `given` is the number that the network gets for its time, NaN where it gets none. `law` is the mass of the levels up
-    to this one in lam for continuous and drawn times (in (0, 1)), the probability of this one for steps (sums to 1
-    where `complete`; else the probability of this one all the same). `steps` are the indices of the levels as the
-    user's code counts them, None unless the times are steps. `draws` is the number of draws behind `law`, 0 where it is
-    exact. `c` is known up to one constant. `state_error`, `target_error` and `coefficient_error` are the largest
+    `given` is the number that the network gets for its time, NaN where it gets none. `law` is the mass of the
+    levels up to this one in lam for continuous and drawn times (in (0, 1)), the probability of this one for steps
+    (sums to 1 where `complete`; else the probability of this one all the same). `steps` are the indices of the
+    levels as the user's code counts them, None unless the times are steps. `draws` is the number of draws behind
+    `law`, 0 where it is exact; `rounded` says that a continuous law's times lie on a grid finer than the levels
+    here. `c` is known up to one constant. `state_error`, `target_error` and `coefficient_error` are the largest
     relative residuals of the three readings: the precision of everything that follows.
     """
 
@@ -56,6 +57,7 @@ class MeasuredLoss:
     steps: np.ndarray | None = None
     complete: bool = True
     draws: int = 0
+    rounded: bool = False
 
     @property
     def lam(self) -> np.ndarray:

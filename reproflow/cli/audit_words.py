@@ -78,7 +78,8 @@ def _near(file: str) -> str:
 
 def _loss(form: LossForm) -> str:
     what = f"{form.form} error" if form.form == "squared" else form.form
-    return f"{what}; it returns {form.reduction}" if form.reduction else what
+    returned = {"number": "a number", "per sample": "one number a sample", "per element": "one an element"}
+    return f"{what}; it returns {returned.get(form.reduction, form.reduction)}" if form.reduction else what
 
 
 def _arguments(found: Audit) -> str:
@@ -173,4 +174,12 @@ def _expected(part: dict[str, Any] | None) -> str:
     places = {"noise": "the noise end", "middle": "λ = 0", "data": "the data end"}
     said = [f"{ratio[key]:.4g} at {place}" for key, place in places.items() if isinstance(ratio.get(key), int | float)]
     compared = f"; measured/stated: {', '.join(said)}" if said else ""
-    return f"{part['spec']}: {part['verdict']}{compared}"
+    return f"{_spec(part['spec'])}: {part['verdict']}{compared}"
+
+
+def _spec(stated: str | dict[str, Any]) -> str:
+    if isinstance(stated, str):
+        return stated
+    words = [stated["weighting"], f"on {stated['on']}" if stated.get("on") else ""]
+    words += [f"{stated[key]} {key}" if stated.get(key) else "" for key in ("path", "time")]
+    return ", ".join(each for each in words if each)

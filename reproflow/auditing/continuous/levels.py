@@ -21,7 +21,7 @@ from reproflow.auditing.tape import Draw, Kind
 
 POINTS = 160
 SHARED_POINTS = 96
-STEPS = 192
+STEPS = 1024
 SAME = 1e-4
 
 

@@ -35,6 +35,11 @@ def steps_of(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndar
     kept = order[np.concatenate([[True], np.diff(low[order]) > NEAR / 10])]
     law = (high - low)[kept]
     levels = levels.at(kept)
+    if law.sum() < 1 - 1e-4:
+        # Not all steps were met: the middle of a plateau in u is the quantile that its level has.
+        middle = 0.5 * (low + high)[kept]
+        rises = levels.lam[-1] > levels.lam[0]
+        return LevelTable(levels, Times.CONTINUOUS, middle if rises else 1 - middle, rounded=True)
     steps = np.round(levels.given) if np.allclose(levels.given, np.round(levels.given)) else np.arange(len(kept))
     return LevelTable(levels, Times.STEPS, law, steps.astype(int), bool(law.sum() > 1 - 1e-4))
 

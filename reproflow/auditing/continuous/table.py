@@ -26,6 +26,7 @@ class LevelTable:
     complete: bool = True
     draws: int = 0
     per_batch: str = ""
+    rounded: bool = False
 
 
 def grid(points: int) -> np.ndarray:
@@ -88,6 +89,7 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
         steps=None if table.steps is None or table.times is not Times.STEPS else table.steps[kept],
         complete=table.complete,
         draws=table.draws,
+        rounded=table.rounded,
     )
 
 

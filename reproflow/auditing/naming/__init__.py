@@ -83,7 +83,7 @@ def identify(
         expected = expectation.compared(None, expect)[0] if expect is not None else None
         return Identification(**names, expected=expected, findings=tuple(found))
     weight, steps = density.weight(levels), density.chain(levels)
-    same = candidates.same_as(weight)
+    same = candidates.same_as(weight, "linear" if path.straight else carrier and carrier.name)
     expected, unlike = expectation.compared(weight, expect, levels) if expect is not None else (None, ())
     return Identification(
         **names,

@@ -62,13 +62,19 @@ class Candidate:
         }
 
 
-def same_as(weight: Weight) -> list[Candidate]:
-    """The objectives whose weight is the measured one's where 96 % of the draws lie; the closest in the range first."""
+def same_as(weight: Weight, path: str | None = None) -> list[Candidate]:
+    """The objectives whose weight is the measured one's where 96 % of the draws lie; the closest in the range first.
+
+    Of equally close ones those on this path come first.
+    """
     found = [*_from_published(weight), *_from_registered(weight)]
     close = [each for each in found if each.comparison.error_bulk <= weight.same]
     # Of equals a published objective is the better name.
-    close.sort(key=lambda each: (_rank(each.comparison.error_range), not each.published))
-    return list({each.name.replace("_", "-"): each for each in reversed(close)}.values())[::-1][:LISTED]
+    close.sort(key=lambda each: (_rank(each.comparison.error_range), not each.published, each.path != path))
+    first: dict[str, Candidate] = {}
+    for each in close:
+        first.setdefault(each.name.replace("_", "-"), each)
+    return list(first.values())[:LISTED]
 
 
 def _rank(error: float) -> float:
@@ -77,12 +83,17 @@ def _rank(error: float) -> float:
 
 
 def _from_published(weight: Weight) -> Iterator[Candidate]:
-    at = torch.from_numpy(weight.lam)
+    lam, times = torch.from_numpy(weight.lam), {}
     for entry in published_objectives.entries():
         if entry.process != weight.process:
             continue
         objective = _published(entry)
-        found = compare(weight, objective.signature(at).numpy())
+        if entry.path not in times:
+            times[entry.path] = invert_lam(objective.path, lam)
+        t = times[entry.path]
+        reached = t.isfinite()
+        value = torch.where(reached, objective.weight(torch.where(reached, t, 0.5)), torch.nan)
+        found = compare(weight, value.detach().numpy())
         if found is not None:
             on = entry.on or objective.prediction
             yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True, entry.process)

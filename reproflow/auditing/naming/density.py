@@ -28,6 +28,9 @@ EDGE = 2
 """Steps at either end whose density a spline does not know."""
 SAME = {Times.CONTINUOUS: 3e-3, Times.STEPS: 4e-2, Times.DRAWN: 4e-2}
 """The relative difference up to which two weights are the same, by how the times were read."""
+NEAR = {Times.CONTINUOUS: 0.0, Times.STEPS: 6e-2, Times.DRAWN: 0.2}
+"""The same in the bulk, where law and coefficient have names: a schedule's offset and its discretisation change its
+ends, and draws do not say much of a density."""
 RISE = {Times.CONTINUOUS: 5e-3, Times.STEPS: 5e-2, Times.DRAWN: None}
 """The relative rise of w up to which it does not count; None where none can be claimed."""
 
@@ -50,21 +53,31 @@ class Weight:
     @property
     def same(self) -> float:
         """The relative difference up to which another weight is this one."""
-        return SAME[Times.STEPS] if self.rounded else SAME[self.times]
+        return SAME[self._kind]
+
+    @property
+    def near(self) -> float:
+        """The difference in the bulk up to which an objective that has all of the named parts is this one."""
+        return NEAR[self._kind]
 
     @property
     def rise(self) -> float | None:
         """The relative rise that does not count; None where no rise can be claimed."""
-        return RISE[Times.STEPS] if self.rounded else RISE[self.times]
+        return RISE[self._kind]
+
+    @property
+    def _kind(self) -> Times:
+        return Times.STEPS if self.rounded else self.times
 
 
 def weight(levels: Levels) -> Weight:
     """The canonical weight as a function of the log-SNR, of steps too (by the density of their levels)."""
     lam, u = levels.lam, levels.cumulative
-    rounded = levels.times is Times.CONTINUOUS and bool((np.diff(lam) <= TIED).any())
+    tied = levels.times is Times.CONTINUOUS and bool((np.diff(lam) <= TIED).any())
+    rounded = levels.whole.rounded or tied
     if levels.times is Times.STEPS:
         density, error = _of_steps(levels)
-    elif levels.times is Times.DRAWN or rounded:
+    elif levels.times is Times.DRAWN or tied:
         density, error = _smoothed(lam, u, levels.whole.draws)
     else:
         density, error = _of_quantiles(lam, u)
@@ -72,7 +85,7 @@ def weight(levels: Levels) -> Weight:
     use = np.isfinite(w) & np.isfinite(error)
     if levels.times is Times.STEPS:
         use[:EDGE] = use[-EDGE:] = False
-    if rounded:
+    if tied:
         use[1:] &= np.diff(lam) > TIED
     bulk = (u > 0.02) & (u < 0.98)
     total = np.hypot(error, levels.precision)
@@ -154,7 +167,9 @@ def _next_to_data(levels: Levels, lam: np.ndarray) -> np.ndarray:
     if levels.whole.complete:
         return np.append(lam[1:], np.nan)
     place, count = levels.places
-    curve = splines.through(place, levels.lam)
+    curve, at = splines.through(place, levels.lam), np.round(place).astype(int)
+    read = dict(zip(at.tolist(), levels.lam.tolist(), strict=True))
+    next_lam = [read.get(each + 1, float(curve(np.array([each + 1.0]))[0])) for each in at.tolist()]
     found = np.full(len(lam), np.nan)
-    found[levels.kept] = np.where(place + 1 < count, curve(place + 1), np.nan)
+    found[levels.kept] = np.where(place + 1 < count, next_lam, np.nan)
     return found

@@ -95,8 +95,8 @@ def _stepwise(levels: Levels, stated: Objective) -> str | None:
     if distance > STEP or error > SAME_COEFFICIENT:
         return None
     return (
-        f"on the loss's own steps its coefficient is the stated one's to {error:.2g}, and the steps follow the stated path "
-        f"and law to {distance:.2g} in probability: the same but for the discretisation"
+        f"on the loss's own steps its coefficient is the stated one's to {error:.2g}, and the steps follow the "
+        f"stated path and law to {distance:.2g} in probability: the same but for the discretisation"
     )
 
 

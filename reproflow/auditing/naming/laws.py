@@ -8,6 +8,7 @@ logit t' = logit t - log s (Esser et al. 2024).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +28,9 @@ EXACT, LOOSEST = 1e-5, 5e-3
 STEP = 1.5e-2
 """The distance up to which a law of continuous times is that of steps, where they are so many that this is less."""
 KOLMOGOROV = 1.2
+DIGITS = 6e-3
+"""How far off the parameters of a law may be that is known by draws, or by rounded times."""
+LISTED = 4
 UNIFORM_STEPS = 1e-6
 SHIFTED = {
     "uniform": "u",
@@ -70,7 +74,7 @@ class LawName:
 def name_law(levels: Levels, path: PathName) -> LawName:
     """The simplest law that the times follow."""
     whole, u = levels.whole, levels.cumulative
-    on_paths = tuple(_on_paths(levels, path, u))
+    on_paths = tuple(itertools.islice(_on_paths(levels, path, u), LISTED))
     if levels.times is Times.STEPS:
         count = levels.places[1]
         law = whole.law
@@ -94,8 +98,10 @@ def _limit(levels: Levels) -> float:
     whole = levels.whole
     if levels.times is Times.DRAWN and whole.draws:
         return KOLMOGOROV / np.sqrt(whole.draws)
-    if levels.times is Times.STEPS or bool((np.diff(levels.lam) == 0).any()):
+    if levels.times is Times.STEPS:
         return STEP
+    if whole.rounded or bool((np.diff(levels.lam) == 0).any()):
+        return LOOSEST
     return min(max(EXACT, 50 * whole.state_error), LOOSEST)
 
 
@@ -162,19 +168,21 @@ def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPa
         reached = np.isfinite(t) & (t > 0) & (t < 1)
         if reached.mean() < 0.9 or reached.sum() < 8:
             continue
-        for found in _specs(carrier, t[reached], u[reached]):
+        for found in _specs(carrier, t[reached], u[reached], DIGITS if limit > EXACT else 0.0):
             if found.error <= limit:
                 yield found
 
 
-def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray) -> Iterator[LawOnPath]:
+def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:
+    """`loose` is how far off parameters may be, of draws and of rounded times."""
     yield LawOnPath(carrier, "uniform", float(np.abs(t - u).max()))
     low, width, error = line(u, t)
     if width > 0 and low > -1e-4 and low + width < 1 + 1e-4:
-        low, high = max(shortest(low, 1e-6, 1e-6), 0.0), min(shortest(low + width, 1e-6, 1e-6), 1.0)
+        near = max(1e-6, loose)
+        low, high = max(shortest(low, 0.0, near), 0.0), min(shortest(low + width, 0.0, near), 1.0)
         yield LawOnPath(carrier, f"expr:{low:.9g} + {high - low:.9g}*u", error)
     if carrier.name == "linear":
-        yield from _normals(carrier, t, u)
+        yield from _normals(carrier, t, u, loose)
     at = torch.from_numpy(t)
     entries = {entry.name: get_time_law(entry.name, fine=True) for entry in registry.entries("time", "gaussian")}
     for name, law in entries.items():
@@ -192,14 +200,14 @@ def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray) -> Iterator[LawOnPath
         yield LawOnPath(carrier, moved, float(np.abs(entries[name].cdf(back).numpy() - u).max()))
 
 
-def _normals(carrier: Carrier, t: np.ndarray, u: np.ndarray) -> Iterator[LawOnPath]:
+def _normals(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:
     """Normal in the logit of t on the linear path, which is normal in log sigma/alpha on any."""
     logit = np.log(t / (1 - t))
     mean, std, _ = line(normal_quantile(u), logit)
     if std <= 0:
         return
     error = float(np.abs(normal_law((logit - mean) / std) - u).max())
-    m, s = text(mean, 1e-5, 1e-5 * std), text(std)
+    m, s = text(mean, 1e-5, max(1e-5, loose) * std), text(std, max(1e-5, loose))
     if (m, s) == ("1.2", "1.2"):
         yield LawOnPath(carrier, "lognormal_sigma", error)
     yield LawOnPath(carrier, f"logit_normal:mean={m},std={s}", error)

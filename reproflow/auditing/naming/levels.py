@@ -1,8 +1,8 @@
 r"""The levels of a measured loss as they are named: data standardised, signs settled, without ends that have no lam.
 
 Data in [LO, HI] is x1 = (LO + HI)/2 + h z with h = (HI - LO)/2 and z in [-1, 1]: on z the state has h A, the target h
-a, so that the scale of the data shifts lam by 2 log h. A state -S is as good as S, and noise -eps as eps: A and B are made
-positive.
+a, so that the scale of the data shifts lam by 2 log h. A state -S is as good as S, and noise -eps as eps: A and B are
+made positive.
 """
 
 from __future__ import annotations

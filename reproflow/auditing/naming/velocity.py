@@ -1,9 +1,9 @@
 r"""A target that means to be the velocity: is it the derivative of the state in the time that the network is given?
 
 T against dS/dtau: a constant ratio of 1 is right, another positive one is the unit of the time (999 steps), -1 says
-that the given time runs the other way, a ratio that varies that the state has another time than the network is given, and
-targets that are not parallel to dS/dtau are no velocity of this path. Which of them is wrong the loss alone does not
-say: a sampler with the same convention undoes it.
+that the given time runs the other way, a ratio that varies that the state has another time than the network is given,
+and targets that are not parallel to dS/dtau are no velocity of this path. Which of them is wrong the loss alone does
+not say: a sampler with the same convention undoes it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def findings(
     levels: Levels, path: PathName, time: TimeName, target: TargetName, slope: Slope | None
 ) -> tuple[Finding, ...]:
     """What is to be said of a target that means to be a velocity; nothing of another, or where no time is given."""
-    if not _meant(target) or time.constant or time.logarithmic:
+    if not _meant(target) or target.factor is not None or time.constant or time.logarithmic:
         return ()
     if slope is None:
         return ()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.candidates import Candidate
 from reproflow.auditing.naming.coefficients import CoefficientName, name_coefficient
 from reproflow.auditing.naming.comparison import compare
@@ -33,10 +32,6 @@ from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
 from reproflow.theory.weightings import get_weighting
 
-TRIED = 6
-OF_STEPS = 6e-2
-"""The distance in the bulk up to which steps whose parts have names are the continuous objective: a schedule's offset
-and its discretisation change the ends."""
 ANYWHERE = ("x1", "eps")
 """Predictions whose error is that of any path's at the same log-SNR."""
 
@@ -67,15 +62,14 @@ def _by_parts(
     for spec in _specs(levels, target, coefficient, law):
         subject = objective_of(spec)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
-        limit = OF_STEPS if weight.times is Times.STEPS else 0.0
-        if found is not None and (found.excess <= weight.same or found.error_bulk <= limit):
+        if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
             return facts(objective(subject), "parts", spec, found.error_range)
     return None
 
 
 def _specs(levels: Levels, target: TargetName, coefficient: CoefficientName, law: LawName) -> Iterator[dict[str, Any]]:
     """Parts in the words of `check weighting`, the target's own first, then the same weight on x1 and on eps."""
-    for on_path in law.on_paths[:TRIED]:
+    for on_path in law.on_paths:
         carrier, prediction = on_path.carrier, target.prediction
         base = {"path": carrier.spec, "time": on_path.time}
         direct = prediction in ANYWHERE or (carrier.own and prediction in ("v", "velocity", "score"))

@@ -96,7 +96,9 @@ def ddpm_cosine(model, x1):
     return mse_loss(model(xt, t), eps)
 
 
-@stated("expr:1", "eps", path=SCALED, verdict="falsified", state=SCALED_LINEAR, aim=noise_itself, steps=STEPS, near=5e-3)
+@stated(
+    "expr:1", "eps", path=SCALED, verdict="falsified", state=SCALED_LINEAR, aim=noise_itself, steps=STEPS, near=5e-3
+)
 def latent_diffusion(model, x1):
     """Stable Diffusion: the table in float32, times as long integers, the text held."""
     noise, t = torch.randn_like(x1), torch.randint(0, STEPS, (x1.shape[0],)).long()
@@ -106,18 +108,14 @@ def latent_diffusion(model, x1):
     return mse_loss(model(alpha * x1 + sigma * noise, t, encoder_hidden_states=text).float(), noise.float())
 
 
-@stated(
-    "expr:1", "v", path=SCALED, state=SCALED_LINEAR, aim=v_of(SCALED_LINEAR), steps=STEPS, near=5e-3
-)
+@stated("expr:1", "v", path=SCALED, state=SCALED_LINEAR, aim=v_of(SCALED_LINEAR), steps=STEPS, near=5e-3)
 def latent_diffusion_v(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
     xt, alpha, sigma, eps = noised(x1, scaled_table, t)
     return mse_loss(model(xt, t), alpha * eps - sigma * x1)
 
 
-@stated(
-    "expr:1", "v", path="table", state=TERMINAL, aim=v_of(TERMINAL), steps=STEPS, near=5e-3
-)
+@stated("expr:1", "v", path="table", state=TERMINAL, aim=v_of(TERMINAL), steps=STEPS, near=5e-3)
 def zero_terminal_snr(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
     xt, alpha, sigma, eps = noised(x1, terminal_table, t)
@@ -125,8 +123,14 @@ def zero_terminal_snr(model, x1):
 
 
 @stated(
-    "expr:min(snr, 5)/snr", "eps", path=SCALED, verdict="falsified",
-    state=SCALED_LINEAR, aim=noise_itself, steps=STEPS, near=5e-3,
+    "expr:min(snr, 5)/snr",
+    "eps",
+    path=SCALED,
+    verdict="falsified",
+    state=SCALED_LINEAR,
+    aim=noise_itself,
+    steps=STEPS,
+    near=5e-3,
 )
 def min_snr_eps(model, x1):
     """Hang et al. 2023, with the divisor that belongs to the noise."""
@@ -138,8 +142,14 @@ def min_snr_eps(model, x1):
 
 
 @stated(
-    "expr:min(snr, 5)/(snr + 1)", "v", path=SCALED, verdict="falsified",
-    state=SCALED_LINEAR, aim=v_of(SCALED_LINEAR), steps=STEPS, near=5e-3,
+    "expr:min(snr, 5)/(snr + 1)",
+    "v",
+    path=SCALED,
+    verdict="falsified",
+    state=SCALED_LINEAR,
+    aim=v_of(SCALED_LINEAR),
+    steps=STEPS,
+    near=5e-3,
 )
 def min_snr_v(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
@@ -149,8 +159,14 @@ def min_snr_v(model, x1):
 
 
 @stated(
-    "expr:min(snr, 5)", "x1", path="cosine", verdict="falsified",
-    state=COSINE, aim=data_itself, steps=STEPS, near=3e-2,
+    "expr:min(snr, 5)",
+    "x1",
+    path="cosine",
+    verdict="falsified",
+    state=COSINE,
+    aim=data_itself,
+    steps=STEPS,
+    near=3e-2,
 )
 def min_snr_x1(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
@@ -169,7 +185,9 @@ def debiased(model, x1):
     return (per_sample(model(xt, t) - eps) * (sigma / alpha).flatten()).mean()
 
 
-@stated("expr:1/(1 + snr)", "eps", path="vp", verdict="falsified", state=LINEAR, aim=noise_itself, steps=STEPS, near=5e-3)
+@stated(
+    "expr:1/(1 + snr)", "eps", path="vp", verdict="falsified", state=LINEAR, aim=noise_itself, steps=STEPS, near=5e-3
+)
 def p2_on_steps(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
     xt, _, sigma, eps = noised(x1, linear_table, t)
@@ -177,8 +195,14 @@ def p2_on_steps(model, x1):
 
 
 @stated(
-    "expr:snr/(snr + 1)", "v", path=SCALED, verdict="falsified",
-    state=SCALED_LINEAR, aim=v_of(SCALED_LINEAR), steps=STEPS, near=5e-3,
+    "expr:snr/(snr + 1)",
+    "v",
+    path=SCALED,
+    verdict="falsified",
+    state=SCALED_LINEAR,
+    aim=v_of(SCALED_LINEAR),
+    steps=STEPS,
+    near=5e-3,
 )
 def v_like_eps(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
@@ -215,8 +239,12 @@ def antithetic_steps(model, x1):
 
 
 @stated(
-    "expr:1", "eps", path="cosine", verdict="falsified",
-    state=lambda s: (np.cos(np.pi * s / 2), np.sin(np.pi * s / 2)), aim=noise_itself,
+    "expr:1",
+    "eps",
+    path="cosine",
+    verdict="falsified",
+    state=lambda s: (np.cos(np.pi * s / 2), np.sin(np.pi * s / 2)),
+    aim=noise_itself,
 )
 def stratified_times(model, x1):
     """Kingma et al. 2021: one uniform number and equal steps cover the times of a batch."""

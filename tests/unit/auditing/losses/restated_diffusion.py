@@ -50,7 +50,9 @@ def p2_weight(model, x1):
     return (weight * per_sample(model(alpha * x1 + sigma * eps, s) - eps)).mean()
 
 
-@stated("elbo", "canonical", path="cosine", target="eps", time="expr:0.001 + 0.998*u", state=cosine_state, aim=noise_itself)
+@stated(
+    "elbo", "canonical", path="cosine", target="eps", time="expr:0.001 + 0.998*u", state=cosine_state, aim=noise_itself
+)
 def variational_bound(model, x1):
     """Kingma et al. 2021, eq. 17: half of the slope of the log-SNR on the error of the noise."""
     s, alpha, sigma, eps = cosine_draw(x1, 0.001)
@@ -58,7 +60,15 @@ def variational_bound(model, x1):
     return (0.5 * slope * per_sample(model(alpha * x1 + sigma * eps, s) - eps)).mean()
 
 
-@stated("sigmoid:k=2", "canonical", path="cosine", target="eps", time="expr:0.001 + 0.998*u", state=cosine_state, aim=noise_itself)
+@stated(
+    "sigmoid:k=2",
+    "canonical",
+    path="cosine",
+    target="eps",
+    time="expr:0.001 + 0.998*u",
+    state=cosine_state,
+    aim=noise_itself,
+)
 def sigmoid_weight(model, x1):
     s, alpha, sigma, eps = cosine_draw(x1, 0.001)
     lam = 2 * (alpha / sigma).log().flatten()
@@ -66,7 +76,15 @@ def sigmoid_weight(model, x1):
     return (slope * torch.sigmoid(2 - lam) * per_sample(model(alpha * x1 + sigma * eps, s) - eps)).mean()
 
 
-@stated("edm_monotone", "canonical", path="cosine", target="eps", time="expr:0.001 + 0.998*u", state=cosine_state, aim=noise_itself)
+@stated(
+    "edm_monotone",
+    "canonical",
+    path="cosine",
+    target="eps",
+    time="expr:0.001 + 0.998*u",
+    state=cosine_state,
+    aim=noise_itself,
+)
 def edm_made_monotone(model, x1):
     """Kingma & Gao 2023, section 4.2: constant from the maximum, where the slope in lam is zero, towards the noise."""
     s, alpha, sigma, eps = cosine_draw(x1, 0.001)
@@ -92,7 +110,9 @@ def truncated_snr(model, x1):
     return (weight * per_sample(model(alpha * x1 + sigma * eps, s) - x1)).mean()
 
 
-@stated("snr", "x1", path="cosine", time="expr:0.001 + 0.998*u", verdict="falsified", state=cosine_state, aim=data_itself)
+@stated(
+    "snr", "x1", path="cosine", time="expr:0.001 + 0.998*u", verdict="falsified", state=cosine_state, aim=data_itself
+)
 def snr_on_data(model, x1):
     s, alpha, sigma, eps = cosine_draw(x1, 0.001)
     return ((alpha / sigma) ** 2 * (model(alpha * x1 + sigma * eps, s) - x1) ** 2).mean()
@@ -136,8 +156,16 @@ def score_itself(levels):
     return lambda tau: (np.zeros_like(tau), -1 / levels(tau)[1])
 
 
-@stated("expr:sigma**2", "score", path="vp", time="expr:0.99999*u", target="score", verdict="falsified",
-        state=lambda tau: vp_levels(tau / 999), aim=score_itself(lambda tau: vp_levels(tau / 999)))
+@stated(
+    "expr:sigma**2",
+    "score",
+    path="vp",
+    time="expr:0.99999*u",
+    target="score",
+    verdict="falsified",
+    state=lambda tau: vp_levels(tau / 999),
+    aim=score_itself(lambda tau: vp_levels(tau / 999)),
+)
 def vp_sde_score(model, x1):
     """Song et al. 2021, lambda = sigma²: (sigma score + eps)²; the network gets 999 times the time."""
     s, alpha, sigma, eps = vp_draw(x1)
@@ -145,8 +173,15 @@ def vp_sde_score(model, x1):
     return (score * sigma + eps).square().flatten(1).mean(1)
 
 
-@stated("expr:0.1 + 19.9*(1 - t)", "score", path="vp", time="expr:0.999*u", target="score",
-        state=lambda tau: vp_levels(tau), aim=score_itself(vp_levels))
+@stated(
+    "expr:0.1 + 19.9*(1 - t)",
+    "score",
+    path="vp",
+    time="expr:0.999*u",
+    target="score",
+    state=lambda tau: vp_levels(tau),
+    aim=score_itself(vp_levels),
+)
 def likelihood_weighting(model, x1):
     """Song, Durkan et al. 2021, lambda = g²."""
     s, alpha, sigma, eps = vp_draw(x1, 1e-3)
@@ -160,9 +195,14 @@ def sub_vp(s):
 
 
 @stated(
-    "expr:sigma**2", "score", time="expr:0.999*u", target="score", verdict="falsified",
+    "expr:sigma**2",
+    "score",
+    time="expr:0.999*u",
+    target="score",
+    verdict="falsified",
     path="expr:exp(-(1 - t)*(0.05 + 4.975*(1 - t))), 1 - exp(-2*(1 - t)*(0.05 + 4.975*(1 - t)))",
-    state=sub_vp, aim=score_itself(sub_vp),
+    state=sub_vp,
+    aim=score_itself(sub_vp),
 )
 def sub_vp_sde_score(model, x1):
     """Song et al. 2021: the standard deviation is 1 - alpha²."""
@@ -175,8 +215,14 @@ def ve_levels(t):
     return np.ones_like(t), 0.01 * (50 / 0.01) ** (1 - t)
 
 
-@stated("expr:sigma**2", "score", path="ve", target="score",
-        state=lambda tau: (np.ones_like(tau), tau), aim=lambda tau: (np.zeros_like(tau), -1 / tau))
+@stated(
+    "expr:sigma**2",
+    "score",
+    path="ve",
+    target="score",
+    state=lambda tau: (np.ones_like(tau), tau),
+    aim=lambda tau: (np.zeros_like(tau), -1 / tau),
+)
 def ncsn(model, x1):
     """Song & Ermon 2019: a geometric sequence of levels, here a continuum; the network gets sigma."""
     sigma = 0.01 * (50 / 0.01) ** torch.rand(len(x1))
@@ -185,8 +231,14 @@ def ncsn(model, x1):
     return ((model(x1 + level * eps, sigma) + eps / level) ** 2 * level**2).sum((1, 2, 3))
 
 
-@stated("expr:1 + snr", "x1", path="edm:low=0.02,high=88", verdict="falsified",
-        state=lambda tau: (np.ones_like(tau), tau), aim=data_itself)
+@stated(
+    "expr:1 + snr",
+    "x1",
+    path="edm:low=0.02,high=88",
+    verdict="falsified",
+    state=lambda tau: (np.ones_like(tau), tau),
+    aim=data_itself,
+)
 def gencast(model, x1):
     """Price et al. 2024: the levels of EDM's sampler with uniform ranks, sigma_data = 1."""
     u = torch.rand(len(x1))

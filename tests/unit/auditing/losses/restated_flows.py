@@ -89,9 +89,7 @@ def vp_state(t):
     return np.exp(log_alpha), np.sqrt(-np.expm1(2 * log_alpha))
 
 
-@stated(
-    "uniform", "velocity", path="vp", time="expr:0.999*u", state=vp_state, aim=vp_velocity, near=2e-3, exact=2e-3
-)
+@stated("uniform", "velocity", path="vp", time="expr:0.999*u", state=vp_state, aim=vp_velocity, near=2e-3, exact=2e-3)
 def sit_vp(model, x1):
     """The velocity of the variance-preserving SDE's path, times kept off the data."""
     t = 0.999 * torch.rand(len(x1))
@@ -118,7 +116,14 @@ def polynomial_scheduler(model, x1):
     return mse_loss(model(s**2 * x1 + (1 - s**2) * x0, t), 2 * s * (x1 - x0))
 
 
-@stated("uniform", "velocity", time="logit_normal", verdict="falsified", state=lambda tau: to_noise(tau / 1000), aim=backwards)
+@stated(
+    "uniform",
+    "velocity",
+    time="logit_normal",
+    verdict="falsified",
+    state=lambda tau: to_noise(tau / 1000),
+    aim=backwards,
+)
 def sd3_logit_normal(model, x1):
     sigmas = torch.sigmoid(torch.randn(len(x1)))
     noise, s = torch.randn_like(x1), by_level(sigmas, x1)
@@ -236,8 +241,14 @@ def indi(model, x1):
     return mse_loss(model(torch.lerp(torch.randn_like(x1), x1, s), t), x1)
 
 
-@stated("expr:max(1 - t, 0.05)**(-2)", "x1", time="logit_normal:mean=-0.8,std=0.8", verdict="falsified", state=to_data,
-        aim=data_itself)
+@stated(
+    "expr:max(1 - t, 0.05)**(-2)",
+    "x1",
+    time="logit_normal:mean=-0.8,std=0.8",
+    verdict="falsified",
+    state=to_data,
+    aim=data_itself,
+)
 def jit(model, x1):
     """A network of x1 with the loss of the velocity, the divisor clipped; the probe answers x1."""
     t = (0.8 * torch.randn(len(x1)) - 0.8).sigmoid()

@@ -46,8 +46,14 @@ def edm_outer(model, x1):
 
 
 @stated(
-    WEIGHT, "x1", time="lognormal_sigma", target="edm_f", verdict="falsified",
-    state=inner_state, aim=inner_aim, exact=5e-5,
+    WEIGHT,
+    "x1",
+    time="lognormal_sigma",
+    target="edm_f",
+    verdict="falsified",
+    state=inner_state,
+    aim=inner_aim,
+    exact=5e-5,
 )
 def edm_inner(model, x1):
     def denoise(x, sigma):
@@ -58,9 +64,7 @@ def edm_inner(model, x1):
     return karras(denoise, x1).mean()
 
 
-@stated(
-    WEIGHT, "x1", time="lognormal_sigma:mean=-0.4,std=1", verdict="falsified", state=exploding, aim=data_itself
-)
+@stated(WEIGHT, "x1", time="lognormal_sigma:mean=-0.4,std=1", verdict="falsified", state=exploding, aim=data_itself)
 def edm2_outer(model, x1):
     """Karras et al. 2024; the learned log-variance of the level is held at 0.3."""
     logvar = torch.full((len(x1), 1, 1, 1), 0.3)
@@ -68,8 +72,13 @@ def edm2_outer(model, x1):
 
 
 @stated(
-    "expr:1/(exp(-lam) + 1)*4", "x1", time="lognormal_sigma:mean=-1.2,std=1.5", verdict="falsified",
-    state=exploding, aim=data_itself, near=2e-3,
+    "expr:1/(exp(-lam) + 1)*4",
+    "x1",
+    time="lognormal_sigma:mean=-1.2,std=1.5",
+    verdict="falsified",
+    state=exploding,
+    aim=data_itself,
+    near=2e-3,
 )
 def soft_levels(model, x1):
     """A denoiser at log-normal levels with the weight 4/(sigma² + 1)."""
