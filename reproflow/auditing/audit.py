@@ -8,22 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reproflow.auditing import findings as catalogue
+from reproflow.auditing.expected import Expected
 from reproflow.auditing.findings import Finding, Level
 from reproflow.auditing.identification import Identification
 from reproflow.auditing.plain_values import plain
 from reproflow.auditing.reading import Loss, Reading, Subject
 from reproflow.foundation.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The objective that a loss is meant to be, as on the command line of `check weighting`."""
-
-    weighting: str
-    on: str | None = None
-    path: str | None = None
-    time: str = "uniform"
-    sigma_data: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,12 +124,12 @@ def audit(
     catalogue.check(tuple(accept))
     subject = Subject(loss, _shape(shape), batch, float64, data, vocab, mask)
     if vocab is None:
-        from reproflow.auditing.continuous import instrument as read_by
+        from reproflow.auditing.continuous.instrument import read
         from reproflow.auditing.naming import identify
     else:
-        from reproflow.auditing.tokens import instrument as read_by
+        from reproflow.auditing.tokens.instrument import read
         from reproflow.auditing.tokens.naming import identify
-    reading = read_by.read(subject)
+    reading = read(subject)
     identification = identify(reading, expect, data)
     sampled = None
     if sampler is not None:

@@ -119,12 +119,12 @@ class _Linked(torch.autograd.Function):
     """The answer, formally a function of the input with derivative zero; notes that its derivative is taken."""
 
     @staticmethod
-    def forward(ctx: Any, leaf: Tensor, source: Tensor, record: Record, index: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, leaf: Tensor, source: Tensor, record: Record, index: int) -> Tensor:
         ctx.record, ctx.index, ctx.shape = record, index, source.shape
         return leaf.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         ctx.record.marks[ctx.index] = "gradient"
         return gradient, gradient.new_zeros(ctx.shape), None, None
 

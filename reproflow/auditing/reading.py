@@ -75,8 +75,9 @@ class LossForm:
 class MeasuredTokens:
     """A masked loss by the rate of masking m, float64 of shape (P,), m descending (alpha = 1 - m ascends).
 
-    `c` is the coefficient on the cross-entropy of one masked token; `law` the mass of the rates at or above m, for steps
-    the probability of each. `read` says how the rates were set: quantiles, steps, one a batch, ranks, drawn, constant.
+    `c` is the coefficient on the cross-entropy of one masked token; `law` the mass of the rates at or above m, for
+    steps the probability of each. `read` says how the rates were set: quantiles, steps, one a batch, ranks, drawn,
+    constant.
     """
 
     m: np.ndarray

@@ -7,8 +7,6 @@ set to zero or to a quantile. Generators of the user's own are on the tape too: 
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -19,10 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_SKIPPED = tuple(
-    os.path.dirname(os.path.abspath(path)) + os.sep
-    for path in (str(torch.__file__), str(np.__file__), os.path.dirname(os.path.abspath(__file__)))
-)
+from reproflow.auditing.call_site import user_line
 
 
 class Kind(StrEnum):
@@ -102,7 +97,7 @@ class Tape(TorchDispatchMode):
         """The standard values of the next draw: made and recorded, played back, or replaced."""
         index = len(self.draws)
         if self._played is None:
-            file, line = _user_line()
+            file, line = user_line()
             draw = Draw(operator, kind, make(), file, line, **facts)
             self.draws.append(draw)
             return draw.standard
@@ -133,17 +128,6 @@ def _bound(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
         else:
             bound[argument.name] = argument.default_value
     return bound
-
-
-def _user_line() -> tuple[str, int]:
-    """The innermost line of code outside torch, numpy and this package."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        if not path.startswith(_SKIPPED) and not path.startswith("<frozen"):
-            return path, frame.f_lineno
-        frame = frame.f_back  # type: ignore[assignment]
-    return "", 0
 
 
 def _name(func: Any) -> str:
@@ -229,7 +213,7 @@ def _integers(tape: Tape, func: Any, bound: dict[str, Any], args: Any, kwargs: A
     low, high = (bound.get("from"), bound.get("to")) if named else (bound.get("low"), bound.get("high"))
     shape = tuple(bound["size"]) if "size" in bound else tuple(bound["self"].shape)
     bounded = isinstance(high, int)
-    facts = {"low": int(low or 0), "high": int(high)} if bounded else {"low": 0, "high": 0}
+    facts = {"low": int(low or 0), "high": high} if isinstance(high, int) else {"low": 0, "high": 0}
     values = tape.take(
         _name(func), Kind.INTEGER if bounded else Kind.OTHER, shape, lambda: func(*args, **kwargs).clone(), **facts
     )

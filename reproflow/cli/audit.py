@@ -92,8 +92,8 @@ def audit(
     _in_child(loss, list(dict.fromkeys(each.file for each in (parsed, sampling) if each)), given)
 
     def found() -> Audit:
-        from reproflow.auditing.audit import Expected
         from reproflow.auditing.audit import audit as audited
+        from reproflow.auditing.expected import Expected
 
         options: dict[str, Any] = {"vocab": vocab, "mask": mask, "batch": batch, "data": asked.data}
         options |= {"float64": float64, "accept": asked.accept, "strict": strict, "name": loss}

@@ -169,8 +169,8 @@ def _told(table: LevelTable) -> list[Finding]:
     usable = np.isfinite(given) & np.isfinite(lam)
     if usable.sum() < 40 or np.ptp(given[usable]) == 0 or np.ptp(lam[usable]) == 0:
         return []
-    ranks = [np.argsort(np.argsort(values[usable])) for values in (given, lam)]
-    relation = float(np.corrcoef(*ranks)[0, 1])
+    ranks = np.array([np.argsort(np.argsort(values[usable])) for values in (given, lam)], dtype=float)
+    relation = float(np.corrcoef(ranks)[0, 1])
     if abs(relation) > UNRELATED:
         return []
     text = "the time that the network is given says nothing of the level of its input."

@@ -1,6 +1,6 @@
 """What each draw of a loss is for: it is replaced by another value, everything else played back.
 
-time: the signal's size moves, or the number that the network is given for its time. noise: the state moves, and affinely.
+time: the signal's size moves, or the number that the network is given for its time. noise: the state moves, affinely.
 target, weight: only the target moves, only the coefficient. conditioning: another argument moves. control: the sequence
 of draws depends on it. nothing: no difference. All but time and noise are held from then on.
 """

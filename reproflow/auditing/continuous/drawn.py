@@ -64,7 +64,7 @@ def read(reader: Reader) -> LevelTable:
 
 
 def _chosen(drawn: np.ndarray, count: int, shared: bool) -> np.ndarray:
-    """Rounds that are read fully: those of the least and of the greatest time, and others; many where times are shared."""
+    """Rounds that are read fully: those of the least and the greatest time, and others; many where times are shared."""
     count = 4 * count if shared else count
     if len(drawn) <= count:
         return np.arange(count)

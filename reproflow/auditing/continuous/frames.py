@@ -6,7 +6,7 @@ with one much smaller than T the difference of the two gradients is rounded away
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,8 +49,8 @@ class Bench:
     limits: list[str] = field(default_factory=list)
     size: float = SIZE
     rounding: float = 0.0
-    bisected: bool = False
-    """The loss is not squared: targets are where the gradient changes its sign."""
+    read: Callable[..., Frame] | None = None
+    """Reads a frame of a loss that is not squared; None for two gradients, as above."""
 
     def __post_init__(self) -> None:
         size = int(np.prod(self.base.x1.shape[1:]))
@@ -118,10 +118,8 @@ class Bench:
 
     def frame(self, **changes: Any) -> Frame:
         """State, coefficient and target with `changes` (x1, replaced, seed, base) made to the base."""
-        if self.bisected:
-            from reproflow.auditing.continuous import not_affine
-
-            return not_affine.frame(self, **changes)
+        if self.read is not None:
+            return self.read(self, **changes)
         zero = self.replay(**changes)
         start = self.gradient(zero)
         size = np.full(self.batch, self.size)

@@ -97,7 +97,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         findings.append(Finding("not-affine", f"the loss is not a squared error: {profile.text}."))
         form = profile.form if profile.form in ("huber", "l1") else "other"
         found.form = LossForm(form, found.form.reduction, profile.points, examined.value_gap)
-        bench.bisected = True
+        bench.read = not_affine.frame
     blocked = checks.without_levels(bench, roles, noise, near)
     if blocked:
         return _reading(found, findings + blocked)
@@ -111,7 +111,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         reader.paired = neighbours.pairs
     findings += _held_augmentation(reader, roles)
     found.table = level_reading.read(reader)
-    if not bench.bisected:
+    if bench.read is None:
         findings += weights.findings(reader, near.weight)
     findings += checks.of_levels(found.table, found.coupled)
     found.usable = not any(each.id in checks.SPOILS for each in findings)

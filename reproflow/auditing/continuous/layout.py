@@ -1,8 +1,8 @@
 """How the numbers of a sample lie in the state: in another order, or scaled and shifted one by one.
 
 Code that cuts samples into patches, moves the channels, or standardises each channel by constants is as right as any.
-Order and scale are read off a change of the data under held draws: S(x1') - S(x1) = A s_d (x1' - x1)_pi(d). The shift m_d
-is what is left of the state. Data are then s_d x1_pi(d) + m_d, and the noise is taken in its own order.
+Order and scale are read off a change of the data under held draws: S(x1') - S(x1) = A s_d (x1' - x1)_pi(d). The shift
+m_d is what is left of the state. Data are then s_d x1_pi(d) + m_d, and the noise is taken in its own order.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The levels that a loss draws: its own draws of the times are set to known quantiles, or to every step.
 
-One draw a sample: 160 quantiles, even in logit u within +-6.5 (normal draws: z = Phi^-1(u)), each sample its own. A scalar
-that all samples share, or strata u/n + i/n: one value at a time for all; then ranks over samples and values are exact
-quantiles. Integers and weighted choices: all, or 192 with both ends. What can be set in none of these ways is drawn
-(`drawn`).
+One draw a sample: 160 quantiles, even in logit u within +-6.5 (normal draws: z = Phi^-1(u)), each sample its own. A
+scalar that all samples share, or strata u/n + i/n: one value at a time for all; then ranks over samples and values are
+exact quantiles. Integers and weighted choices: all, or 192 with both ends. What can be set in none of these ways is
+drawn (`drawn`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether samples of a batch depend on each other: half of the batch's data and noise are changed, the rest is watched.
 
-Where the state of the unchanged half moves, its rows are solved in the basis of all rows of data, all rows of noise, and
-ones. One row each means that data and noise were paired anew; closer pairs than chance are a transport plan.
+Where the state of the unchanged half moves, its rows are solved in the basis of all rows of data, all rows of noise,
+and ones. One row each means that data and noise were paired anew; closer pairs than chance are a transport plan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ONE_ROW = 1e-3
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What of a sample moves with the others' data and noise; the pairing of rows where the state does and it is one."""
+    """What of a sample moves with the others' data and noise; the pairing of rows where the state does."""
 
     state: bool = False
     target: bool = False

@@ -22,7 +22,7 @@ FAR = 1000.0
 
 @dataclass(frozen=True)
 class Profile:
-    """The form (huber, l1, clamp, adaptive, other), psi(r)/r at sizes r, and a parameter (Huber's delta, adaptive's p)."""
+    """The form (huber, l1, clamp, adaptive, other), psi(r)/r at sizes r, and Huber's delta or adaptive's p."""
 
     form: str
     points: tuple[tuple[float, float], ...]
@@ -95,7 +95,7 @@ def _weight(bench: Bench, target: np.ndarray, r: float, alone: bool) -> float:
 
 
 def frame(bench: Bench, **changes: Any) -> Frame:
-    """A frame whose target is where the gradient changes its sign, and whose coefficient is that of a small residual."""
+    """A frame whose target is where the gradient changes its sign; its coefficient is that of a small residual."""
     zero = bench.replay(**changes)
     target = center(bench, **changes)
     shape = bench.base.x1.shape

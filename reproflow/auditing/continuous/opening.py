@@ -129,6 +129,7 @@ def _on_the_way(full: Evaluation, live: list[int]) -> list[Finding]:
         text = "the loss takes a gradient in the network's input; a probe has none, so that part is not read."
         found.append(Finding("input-gradient", text))
     if len(live) > 1:
-        text = f"{len(live)} calls of the network get a gradient; call {_largest(full, live) + 1} is read, the others held."
+        read = _largest(full, live) + 1
+        text = f"{len(live)} calls of the network get a gradient; call {read} is read, the others held."
         found.append(Finding("several-heads", text))
     return found

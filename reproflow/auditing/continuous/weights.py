@@ -74,7 +74,7 @@ def _own_data(reader: Reader) -> list[Finding]:
         return []
     evidence = f"at a fixed state the coefficient moves by {np.median(change):.2g} of itself"
     if _by_sample(reader, frames[0], moved):
-        text = "the weight is a function of the sample alone times one of the level: it trains the field of reweighted data."
+        text = "the weight is one of the sample times one of the level: it trains the field of reweighted data."
         return [Finding("weight-by-sample", text, evidence)]
     text = "the weight depends on the sample at a fixed state and level: what is learnt is no conditional expectation."
     return [Finding("weight-sees-data", text, evidence)]
@@ -101,7 +101,7 @@ def _moved_data(reader: Reader, frame: Frame, levels: Levels) -> Frame | None:
 
 
 def _by_sample(reader: Reader, frame: Frame, moved: Frame) -> bool:
-    """Whether c = f(x1) g(level): not a function of the noise, and the factor between samples the same at other levels."""
+    """Whether c = f(x1) g(level): no function of the noise, the factor between samples the same at other levels."""
     bench = reader.bench
     assert reader.noise is not None
     draw = bench.base.draws[reader.noise]

@@ -30,7 +30,7 @@ from reproflow.auditing.naming.levels import Levels, levels_of
 from reproflow.auditing.naming.numbers import plain, thinned
 
 if TYPE_CHECKING:
-    from reproflow.auditing.audit import Expected
+    from reproflow.auditing.expected import Expected
     from reproflow.auditing.reading import Reading
 
 FEWEST = 8
@@ -83,7 +83,8 @@ def identify(
         expected = expectation.compared(None, expect)[0] if expect is not None else None
         return Identification(**names, expected=expected, findings=tuple(found))
     weight, steps = density.weight(levels), density.chain(levels)
-    same = candidates.same_as(weight, "linear" if path.straight else carrier and carrier.name)
+    nearest = carrier.name if carrier else None
+    same = candidates.same_as(weight, "linear" if path.straight else nearest)
     expected, unlike = expectation.compared(weight, expect, levels) if expect is not None else (None, ())
     return Identification(
         **names,

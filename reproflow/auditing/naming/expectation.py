@@ -23,9 +23,11 @@ from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.objective import Objective, error_factor
 
 if TYPE_CHECKING:
-    from reproflow.auditing.audit import Expected
+    from reproflow.auditing.expected import Expected
 
-SAME, DIFFERENT, CANNOT = "same", "different", "cannot"
+SAME = "same"
+DIFFERENT = "different"
+CANNOT = "cannot"
 SAME_COEFFICIENT = 2e-3
 SCALES = (2.0, 0.5)
 """Scales of the data that are tried: [0, 1] for [-1, 1], and the other way."""

@@ -24,7 +24,8 @@ from reproflow.auditing.naming.paths import PathName
 from reproflow.foundation import registry
 from reproflow.theory.times import get_time_law
 
-EXACT, LOOSEST = 1e-5, 5e-3
+EXACT = 1e-5
+LOOSEST = 5e-3
 STEP = 1.5e-2
 """The distance up to which a law of continuous times is that of steps, where they are so many that this is less."""
 KOLMOGOROV = 1.2

@@ -13,7 +13,8 @@ import numpy as np
 
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
 
-TIGHTEST, LOOSEST = 3e-4, 2e-2
+TIGHTEST = 3e-4
+LOOSEST = 2e-2
 SAFETY = 10
 """How many times the measured residual an error has to be before it counts."""
 FARTHEST = 40.0

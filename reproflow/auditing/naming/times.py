@@ -115,7 +115,9 @@ def formula(name: str, scale: float, shift: float) -> str:
         words = inner if factor == "1" else f"-({inner})"
     else:
         words = f"{factor} ({inner})" if inner != name else f"{factor} {inner}"
-    return words + (f" {'+' if offset > 0 else '-'} {text(abs(offset))}" if offset else "")
+    if not offset:
+        return words
+    return f"{words} {'+' if offset > 0 else '-'} {text(abs(offset))}"
 
 
 @dataclass(frozen=True)

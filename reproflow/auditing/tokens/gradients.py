@@ -25,7 +25,7 @@ FITS = 1e-3
 
 @dataclass(frozen=True)
 class Fit:
-    """`form`, `c` (N,) the coefficient on the cross-entropy, `labels` (N, V) what stands in the place of one-hot labels.
+    """`form`, `c` (N,) the coefficient on the cross-entropy, `labels` (N, V) what stands where one-hot labels do.
 
     `active` (V,) are the logits that are in the softmax; `residual` the largest relative one; `ratio` (N,) is r of a
     score entropy, `staying` (N,) c_2 of a generalised KL.

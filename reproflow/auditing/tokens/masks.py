@@ -1,8 +1,8 @@
 """How a loss masks: what it puts in a token's place, and each sample's rate of masking, by setting its own draws.
 
 A loss that masks position j where u_j < m (or u_j > 1 - m) draws one uniform a position. They are set to a ladder, the
-places where it turns from masked to shown bracket m, and the ladder is refined: with L positions each evaluation divides
-the bracket by L. A loss that masks the K positions of least u knows only ranks: then m = K / L.
+places where it turns from masked to shown bracket m, and the ladder is refined: with L positions each evaluation
+divides the bracket by L. A loss that masks the K positions of least u knows only ranks: then m = K / L.
 """
 
 from __future__ import annotations

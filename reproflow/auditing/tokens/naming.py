@@ -11,44 +11,37 @@ whatever path and time law its rates came from; of steps, counted from the data,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from reproflow.auditing.identification import Identification
-from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming import candidates, expectation, verdict
 from reproflow.auditing.naming.comparison import compare
 from reproflow.auditing.naming.density import Weight
 from reproflow.auditing.naming.laws import line
-from reproflow.auditing.naming.numbers import plain, shortest, text, thinned
+from reproflow.auditing.naming.numbers import plain, text, thinned
 from reproflow.auditing.reading import MeasuredTokens
-from reproflow.foundation import registry
+from reproflow.auditing.tokens.rates import PROCESS, Rates, canonical_weight
+from reproflow.auditing.tokens.schedules import Schedule, of_rates
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.tables import Table
 from reproflow.judge.levels import judgement as chains
 from reproflow.judge.levels import schedule
 from reproflow.judge.objectives.judgement import objective
-from reproflow.numerics import splines
 from reproflow.numerics.derivatives import Mode
-from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import get_path
 
 if TYPE_CHECKING:
-    from reproflow.auditing.audit import Expected
+    from reproflow.auditing.expected import Expected
     from reproflow.auditing.reading import Reading
 
-PROCESS = "masked"
 FEWEST = 8
 SAME = 1e-3
 """The relative error up to which a coefficient has a name."""
-LAW = 1e-5
-"""The distance in u up to which a law of exact quantiles has a name; of ranks half of one, of draws Kolmogorov's."""
-KOLMOGOROV = 1.2
-EDGE = 2
-"""Steps at either end whose density is not known."""
+ROUNDING = 1e-6
+"""The distance from affine that single precision of the rates accounts for."""
 
 
 def identify(
@@ -59,17 +52,17 @@ def identify(
     Raises `UsageError` for an expectation that cannot be used.
     """
     table = reading.measured
-    rates = _Rates.of(table) if isinstance(table, MeasuredTokens) else None
+    rates = Rates.of(table) if isinstance(table, MeasuredTokens) else None
     if rates is None or len(rates.m) < FEWEST:
         expected = expectation.compared(None, expect, process=PROCESS)[0] if expect is not None else None
         return Identification(expected=expected)
-    schedules = tuple(_schedules(rates))
+    schedules = tuple(of_rates(rates))
     form, error, named = _coefficient(rates, schedules)
     names = _names(reading, rates, schedules, form, error)
     if reading.coupled:
         expected = expectation.compared(None, expect, process=PROCESS)[0] if expect is not None else None
         return Identification(**names, expected=expected)
-    weight = _weight(rates)
+    weight = canonical_weight(rates)
     same = candidates.same_as(weight)
     expected, unlike = expectation.compared(weight, expect, process=PROCESS) if expect is not None else (None, ())
     judged = _by_parts(weight, schedules, named) or verdict.by_candidate(weight, same) or _by_table(rates, weight)
@@ -88,76 +81,7 @@ def identify(
     )
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """The measured table without its ends 0 and 1, alpha ascending; `u` is the mass of the rates at or above m."""
-
-    table: MeasuredTokens
-    m: np.ndarray
-    c: np.ndarray
-    u: np.ndarray
-    given: np.ndarray
-
-    @classmethod
-    def of(cls, table: MeasuredTokens) -> _Rates:
-        u = np.cumsum(table.law) - 0.5 * table.law if table.steps else table.law
-        kept = (table.m > 0) & (table.m < 1) & np.isfinite(table.c) & (u > 0) & (u < 1)
-        kept &= np.append(True, np.diff(table.m) < 0)  # ties are one level
-        return cls(table, table.m[kept], table.c[kept], u[kept], table.given[kept])
-
-    @property
-    def lam(self) -> np.ndarray:
-        """log(alpha / (1 - alpha))."""
-        return np.log1p(-self.m) - np.log(self.m)
-
-    @property
-    def law_error(self) -> float:
-        """The distance in u that is none."""
-        if self.table.draws:
-            return KOLMOGOROV * self.table.draws**-0.5
-        ranks = self.table.read in ("ranks", "one a batch") or self.table.steps
-        return max(LAW, 0.75 / len(self.m)) if ranks else LAW
-
-
-@dataclass(frozen=True)
-class _Schedule:
-    """A registered path on which the law of the times has a name, and that law as a command line says it."""
-
-    path: str
-    time: str
-    t: np.ndarray
-    error: float
-
-
-def _schedules(rates: _Rates) -> Iterator[_Schedule]:
-    """Paths by the law of their times, the uniform one in full first."""
-    found = []
-    for spec in _paths(rates):
-        path = get_path(spec, PROCESS, Mode.REVERSE)
-        t = invert_lam(path, torch.from_numpy(rates.lam)).numpy()
-        if not np.isfinite(t).all():
-            continue
-        low, width, error = line(rates.u, t)
-        if error > rates.law_error or width <= 0:
-            continue
-        low, high = (shortest(each, 1e-4, 2 * rates.law_error) for each in (low, low + width))
-        whole = abs(low) < 2e-3 and abs(high - 1) < 2e-3
-        time = "uniform" if whole else f"expr:{low:.6g} + {high - low:.6g}*u"
-        found.append(_Schedule(spec, time, t, error))
-    yield from sorted(found, key=lambda each: (each.time != "uniform", each.error))
-
-
-def _paths(rates: _Rates) -> Iterator[str]:
-    """The registered paths; the polynomial one with the power that the rates have."""
-    for entry in registry.entries("path", PROCESS):
-        if "n" not in entry.params:
-            yield entry.name
-    power = line(np.log1p(-rates.u), np.log(rates.m))[1]
-    if power > 0 and abs(power - 1) > 1e-3:
-        yield f"polynomial:n={text(power, 1e-3)}"
-
-
-def _coefficient(rates: _Rates, schedules: tuple[_Schedule, ...]) -> tuple[str | None, float, str | None]:
+def _coefficient(rates: Rates, schedules: tuple[Schedule, ...]) -> tuple[str | None, float, str | None]:
     """(form, error, the spec of the weighting): what c is proportional to, the simplest first."""
     best = np.inf
     for form, spec, value in _forms(rates, schedules):
@@ -170,12 +94,12 @@ def _coefficient(rates: _Rates, schedules: tuple[_Schedule, ...]) -> tuple[str |
     return None, best, None
 
 
-def _certain(rates: _Rates) -> np.ndarray:
+def _certain(rates: Rates) -> np.ndarray:
     """Where alpha = 1 - m has digits in single precision: the user's own arithmetic loses them near m = 1."""
     return (rates.m < 1 - 1e-3) | (rates.m <= rates.m.min())
 
 
-def _forms(rates: _Rates, schedules: tuple[_Schedule, ...]) -> Iterator[tuple[str, str, np.ndarray]]:
+def _forms(rates: Rates, schedules: tuple[Schedule, ...]) -> Iterator[tuple[str, str, np.ndarray]]:
     m = rates.m
     yield "1", "expr:1", np.ones_like(m)
     yield "1/m", "expr:1/sigma", 1 / m
@@ -191,7 +115,7 @@ def _forms(rates: _Rates, schedules: tuple[_Schedule, ...]) -> Iterator[tuple[st
 
 
 def _names(
-    reading: Reading, rates: _Rates, schedules: tuple[_Schedule, ...], form: str | None, error: float
+    reading: Reading, rates: Rates, schedules: tuple[Schedule, ...], form: str | None, error: float
 ) -> dict[str, Any]:
     at = thinned(len(rates.m))
     table = {"lam": plain(rates.lam[at]), "c": plain(rates.c[at])}
@@ -230,7 +154,7 @@ def _names(
     }
 
 
-def _given(rates: _Rates, schedules: tuple[_Schedule, ...]) -> tuple[str | None, float | None]:
+def _given(rates: Rates, schedules: tuple[Schedule, ...]) -> tuple[str | None, float | None]:
     """What the number that the network gets is of the rate, up to a factor and a constant."""
     given = rates.given
     if not np.isfinite(given).all():
@@ -244,7 +168,8 @@ def _given(rates: _Rates, schedules: tuple[_Schedule, ...]) -> tuple[str | None,
         "lam": rates.lam,
     } | {f"t of the {each.path} path": each.t for each in schedules}
     errors = {name: _affine(value, given) for name, value in known.items()}
-    name = min(errors, key=lambda each: errors[each])
+    # What is equal but for rounding goes by the first name.
+    name = min(errors, key=lambda each: max(errors[each], ROUNDING))
     return (name, errors[name]) if errors[name] <= SAME else (None, errors[name])
 
 
@@ -255,41 +180,7 @@ def _affine(x: np.ndarray, z: np.ndarray) -> float:
     return float(apart.max() / np.ptp(z))
 
 
-def _weight(rates: _Rates) -> Weight:
-    """w at the measured lam, with what the reading is off by; of steps by the density of their levels."""
-    table = rates.table
-    alpha, u = 1 - rates.m, rates.u
-    if table.steps:
-        place = np.arange(len(alpha), dtype=float)
-        slope = splines.through(place, alpha).slope(place)
-        density = table.law[(table.m > 0) & (table.m < 1)][: len(alpha)] / slope
-        error = np.abs(np.gradient(alpha, place) / slope - 1) / 2
-        use = np.ones(len(alpha), dtype=bool)
-        use[:EDGE] = use[-EDGE:] = False
-    elif table.draws or table.read in ("ranks", "one a batch"):
-        logit = np.log(u / (1 - u))
-        knots = np.linspace(logit[0], logit[-1], 12)
-        slope = splines.nearest(logit, rates.lam, knots).slope(logit)
-        other = splines.nearest(logit, rates.lam, np.linspace(logit[0], logit[-1], 9)).slope(logit)
-        density = u * (1 - u) / slope / (alpha * rates.m)
-        error = np.abs(other / slope - 1) + (1.5 * np.sqrt(12 / table.draws) if table.draws else 0.0)
-        use = slope > 0
-    else:
-        logit = np.log(u / (1 - u))
-        slope = splines.through(logit, rates.lam).slope(logit)
-        half = splines.through(logit[::2], rates.lam[::2]).slope(logit)
-        density = u * (1 - u) / slope / (alpha * rates.m)
-        error = np.abs(half / slope - 1) / 4
-        use = slope > 0
-    w = density * rates.c * rates.m
-    precision = np.hypot(error, 1e-7 / np.minimum(alpha, rates.m) + table.error * (table.draws > 0))
-    bulk = (u > 0.02) & (u < 0.98)
-    times = Times.STEPS if table.steps else Times.DRAWN if table.draws else Times.CONTINUOUS
-    use &= np.isfinite(w) & np.isfinite(precision)
-    return Weight(rates.lam[use], w[use], precision[use], bulk[use], times, process=PROCESS)
-
-
-def _by_parts(weight: Weight, schedules: tuple[_Schedule, ...], named: str | None) -> dict[str, Any] | None:
+def _by_parts(weight: Weight, schedules: tuple[Schedule, ...], named: str | None) -> dict[str, Any] | None:
     """The judgement of path, law and coefficient put together, where that has the measured weight."""
     for each in schedules if named is not None else ():
         spec = {"weighting": named, "on": "ce", "path": each.path, "time": each.time}
@@ -300,7 +191,7 @@ def _by_parts(weight: Weight, schedules: tuple[_Schedule, ...], named: str | Non
     return None
 
 
-def _by_table(rates: _Rates, weight: Weight) -> dict[str, Any] | None:
+def _by_table(rates: Rates, weight: Weight) -> dict[str, Any] | None:
     """The measured weight's own judgement: of steps as a chain, of quantiles as a function of lam."""
     table = rates.table
     if not table.steps:

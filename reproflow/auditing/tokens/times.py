@@ -6,8 +6,8 @@ A setting replaces draws; each comes with the mass of its law, so that the law o
 quantiles      one draw a sample: 64 quantiles, evenly spread in the logit of u
 steps          integers: all of them, or 192 with both ends
 one a batch    a single draw: its midpoints, one an evaluation
-ranks          samples that share the draw in another way (strata, antithetic pairs): midpoints for all of them; the ranks
-               over batch and midpoints are quantiles
+ranks          samples that share the draw in another way (strata, antithetic pairs): midpoints for all of them; the
+               ranks over batch and midpoints are quantiles
 drawn          anything else: fresh draws
 =============  ======================================================================================================
 """

@@ -1,4 +1,4 @@
-"""The catalogue of losses with a bug or a design that an audit must notice: which finding, and what it takes to see it."""
+"""The catalogue of losses with a bug or a design that an audit must notice: which finding, and what it takes."""
 
 from __future__ import annotations
 

@@ -25,27 +25,27 @@ def keepdim_lost(model, x1):
 
 @faulty("weight-neighbours")
 def weights_of_the_sample_before(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     return ((1 - t).roll(1, 0) * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
 @faulty("weight-normalised")
 def weights_over_their_mean(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     weight = 0.1 + (1 - t) ** 2
     return (weight / weight.mean() * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
 @faulty("weight-random", source="huggingface/diffusers issue 8534")
 def weight_of_a_fresh_time(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     weight = torch.rand(len(x1)) + 0.5
     return (weight * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
 @faulty("weight-sees-data")
 def weight_by_the_target(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     target = x1 - eps
     return (per_sample(model(xt, t) - target) / per_sample(target)).mean()
 
@@ -59,7 +59,7 @@ def weight_by_the_noise(model, x1):
 @faulty("weight-by-sample")
 def weight_by_the_class(model, x1):
     """Bright images count thrice."""
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     weight = 1 + 2 * (x1.flatten(1).mean(1) > 0).float()
     return (weight * per_sample(model(xt, t) - (x1 - eps))).mean()
 
@@ -73,7 +73,7 @@ def weight_below_zero(model, x1):
 
 @faulty("negative-weight")
 def sign_of_the_loss(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     return -mse_loss(model(xt, t), x1 - eps)
 
 
@@ -91,7 +91,7 @@ def minibatch_transport(model, x1):
 @faulty("batch-coupled")
 def batch_standardised(model, x1):
     x1 = (x1 - x1.mean()) / x1.std()
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     return mse_loss(model(xt, t), x1 - eps)
 
 
@@ -141,7 +141,7 @@ def mean_flow(model, x1):
 
 @faulty("input-gradient")
 def gradient_penalty(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     xt.requires_grad_()
     velocity = model(xt, t)
     (slope,) = torch.autograd.grad(velocity.sum(), xt, create_graph=True)
@@ -151,7 +151,7 @@ def gradient_penalty(model, x1):
 @faulty("several-heads")
 def two_levels_at_once(model, x1):
     """Two calls with gradients, summed."""
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     first = mse_loss(model(xt, t), x1 - eps)
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     return first + mse_loss(model(xt, t), x1 - eps)

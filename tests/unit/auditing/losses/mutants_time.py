@@ -1,4 +1,4 @@
-"""Bugs in the time and the path: what the network is told, shifts, reversals, wrong powers of alpha; noise of odd laws."""
+"""Bugs in time and path: what the network is told, shifts, reversals, wrong powers of alpha; noise of odd laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diffusion on a table of steps: linear, scaled-linear and cosine betas, Min-SNR, zero terminal SNR, learned variances."""
+"""Diffusion on a table of steps: linear, scaled-linear, cosine betas, Min-SNR, zero terminal SNR, learned variances."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def v_like_eps(model, x1):
 
 @stated("expr:1", "eps", path="cosine", verdict="falsified", state=COSINE, aim=noise_itself, steps=STEPS, near=3e-2)
 def learned_variance(model, x1):
-    """Nichol & Dhariwal 2021: the network has 2 C channels; the bound sees the mean detached and trains the variance."""
+    """Nichol & Dhariwal 2021: 2 C channels of answer; the bound sees the mean detached and trains the variance."""
 
     def network(x, t):
         mean = model(x, t)

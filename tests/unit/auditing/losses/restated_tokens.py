@@ -1,7 +1,7 @@
 """Masked tokens: MDLM, MD4, LLaDA, MaskGIT, SEDD on the absorbing chain, and weights on the cross-entropy.
 
-`state(tau)` is the pair (1 - m, m) of shown and masked shares where the network is given a time; these losses are called
-with (B, L) token ids below VOCABULARY, the mask being MASK, and the network answers (B, L, VOCABULARY + 1) logits.
+`state(tau)` is the pair (1 - m, m) of shown and masked shares where the network is given a time; these losses are
+called with (B, L) token ids below VOCABULARY, the mask being MASK; answers are logits (B, L, VOCABULARY + 1).
 """
 
 from __future__ import annotations

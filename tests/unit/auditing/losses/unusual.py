@@ -1,4 +1,4 @@
-"""Right losses of unusual shape: an audit accuses none of them, and asks nothing beyond what is listed with a reason."""
+"""Right losses of unusual shape: an audit accuses none, and asks nothing beyond what is listed with a reason."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from measured_tables import of_betas, of_specs, linear_betas, quantiles, table
+from measured_tables import linear_betas, of_betas, of_specs, quantiles, table
 
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
 from reproflow.auditing.naming import coefficients, laws, paths, targets, times
@@ -86,16 +86,19 @@ def test_constant_targets(a: object, b: object, name: str) -> None:
 def test_what_is_left_to_the_data() -> None:
     """x1 - S on the linear path, whose 1 - A has lost three digits at the data end."""
     found = target_of(straight(1 - quantiles(), quantiles() - 1))
-    assert found.name == "x1 - S" and found.error < 1e-4
+    assert found.name == "x1 - S"
+    assert found.error < 1e-4
 
 
 def test_targets_that_are_no_velocity() -> None:
     """x1 - 0.99 eps is near x1 - eps and is not named so; x1 - 0.9 eps is near nothing."""
     near = target_of(straight(1.0, -0.99))
     assert near.name is None
-    assert near.near is not None and near.near[0] == "x1 - eps"
+    assert near.near is not None
+    assert near.near[0] == "x1 - eps"
     far = target_of(straight(1.0, -0.9))
-    assert far.name is None and far.near is None
+    assert far.name is None
+    assert far.near is None
 
 
 def test_a_less_exact_reading_makes_no_name_of_what_is_far() -> None:
@@ -110,18 +113,21 @@ def test_targets_on_other_paths() -> None:
     assert target_of(of_specs("vp", target="v")).name == "v = A eps - B x1"
     assert target_of(of_specs("cosine")).name == "dx/dtau"
     found = target_of(of_specs("vp"))
-    assert found.name == "dx/dtau" and found.error < 2e-3
+    assert found.name == "dx/dtau"
+    assert found.error < 2e-3
     r = np.exp(1.2 * laws.normal_quantile(quantiles()) - 1.2)
     root = np.sqrt(r**2 + 0.25)
     network = target_of(table(1 / root, r / root, 2 * r / root, -0.5 / root, 1.0, 1 - quantiles(), np.log(r) / 4))
-    assert network.name == "EDM's F, sigma_data 0.5" and network.error < 5e-5
+    assert network.name == "EDM's F, sigma_data 0.5"
+    assert network.error < 5e-5
 
 
 def test_a_function_of_the_level_times_a_target() -> None:
     """(x1 - S)/(1 - t + 0.01): an epsilon in the division."""
     t = quantiles()
     found = target_of(straight((1 - t) / (1.01 - t), -(1 - t) / (1.01 - t)))
-    assert found.factor is not None and found.prediction is None
+    assert found.factor is not None
+    assert found.prediction is None
 
 
 def test_the_posterior_mean_of_ddpm() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reproflow import audit, judge
-from reproflow.auditing.audit import Expected
+from reproflow.auditing.expected import Expected
 
 BOUND = Expected("expr:1/sigma", on="ce")
 
@@ -37,9 +37,12 @@ def test_parts_have_their_names_and_the_verdict_of_check(loss, path, form, given
     found = audited(loss)
     assert found.exit_code == 0
     parts = found.identification
-    assert parts.path is not None and parts.time is not None and parts.coefficient is not None
+    assert parts.path is not None
+    assert parts.time is not None
+    assert parts.coefficient is not None
     assert (parts.path["name"], parts.coefficient["form"], parts.time["name"]) == (path, form, given)
-    assert parts.judged is not None and parts.judged["by"] == "parts"
+    assert parts.judged is not None
+    assert parts.judged["by"] == "parts"
     words = parts.judged["spec"]
     same = judge.weighting(words["weighting"], "masked", words["path"], words["time"], words["on"])
     assert parts.judged["bound"]["verdict"] == same.bound["verdict"] == verdict
@@ -48,7 +51,8 @@ def test_parts_have_their_names_and_the_verdict_of_check(loss, path, form, given
 def test_the_bound_has_a_level_weight_and_the_simple_loss_has_not() -> None:
     """The canonical weight to 1e-3 where single precision of alpha allows."""
     level, simple = (audited(each).identification.canonical for each in (losses.llada, losses.simple))
-    assert level is not None and simple is not None
+    assert level is not None
+    assert simple is not None
     w = np.array(level["w"])
     assert np.abs(w / np.median(w) - 1).max() < 1e-3
     w = np.array(simple["w"])
@@ -57,7 +61,9 @@ def test_the_bound_has_a_level_weight_and_the_simple_loss_has_not() -> None:
 
 def test_steps_are_named_as_such() -> None:
     time = audited(losses.steps).identification.time
-    assert time is not None and time["discrete"] and time["law"]["name"] == "uniform on 100 values"
+    assert time is not None
+    assert time["discrete"]
+    assert time["law"]["name"] == "uniform on 100 values"
 
 
 def one_over_shown(model, x1):
@@ -72,16 +78,20 @@ def one_over_shown(model, x1):
 def test_the_stated_objective_is_recognised_and_another_is_not() -> None:
     expected = audited(losses.mdlm, expect=BOUND)
     assert expected.exit_code == 0
-    assert expected.identification.expected is not None and expected.identification.expected["verdict"] == "same"
+    assert expected.identification.expected is not None
+    assert expected.identification.expected["verdict"] == "same"
     other = audited(one_over_shown, expect=BOUND)
     assert other.exit_code == 3
     assert [each.id for each in other.findings if each.level == "defect"] == ["not-as-stated"]
     facts = other.identification.expected
-    assert facts is not None and facts["ratio"]["noise"] > 100 * facts["ratio"]["data"]
+    assert facts is not None
+    assert facts["ratio"]["noise"] > 100 * facts["ratio"]["data"]
 
 
 def test_a_loss_divided_by_its_counts_has_no_bound() -> None:
     found = audited(losses.counts, expect=BOUND)
     assert found.exit_code == 5
-    assert found.identification.judged is None and found.identification.canonical is None
-    assert found.identification.expected is not None and found.identification.expected["verdict"] == "cannot"
+    assert found.identification.judged is None
+    assert found.identification.canonical is None
+    assert found.identification.expected is not None
+    assert found.identification.expected["verdict"] == "cannot"

@@ -1,0 +1,16 @@
+"""The objective that a loss is meant to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The objective that a loss is meant to be, as on the command line of `check weighting`."""
+
+    weighting: str
+    on: str | None = None
+    path: str | None = None
+    time: str = "uniform"
+    sigma_data: float | None = None
