@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,9 @@ from reproflow.cli import common
 from reproflow.cli.common import ConfigOption, ResultsOption
 from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError, did_you_mean
-from reproflow.foundation.fingerprint import STAGES
-from reproflow.foundation.run import Run
+
+if TYPE_CHECKING:
+    from reproflow.foundation.run import Run
 
 ShardOption = Annotated[str, typer.Option("--shard", help="The shard's id, such as toy-000.")]
 
@@ -266,6 +267,8 @@ def gate(config: ConfigOption, results: ResultsOption = None) -> None:
 
 def _finished(opened: Run, cells: list[Any], stage: str) -> list[Any]:
     """The cells that a stage has left fit for the next one; the others are said, and stay rows of cells.csv."""
+    from reproflow.foundation.fingerprint import STAGES
+
     opened.read(cells, *STAGES[: STAGES.index(stage) + 1])
     fit = [cell for cell in cells if (opened.slot(stage, cell).record() or {}).get("status") == "ok"]
     for cell in cells:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from reproflow.exact import shares
 from reproflow.exact.shares import Array, kl
@@ -281,6 +281,8 @@ def two_points_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> t
 
 def shares_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
+    from scipy import stats  # half a second, which Gaussian examples need not wait for
+
     k, length = int(parameters["K"]), int(parameters["L"])
     tokens = shares.dealt(k, length)
     alpha = special.expit(lam)

@@ -63,7 +63,7 @@ def _by_parts(
         subject = objective_of(spec)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
         if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
-            return facts(objective(subject), "parts", spec, found.error_range)
+            return facts(objective(subject, mode=Mode.REVERSE), "parts", spec, found.error_range)
     return None
 
 
@@ -92,7 +92,7 @@ def by_candidate(weight: Weight, same: Sequence[Candidate]) -> dict[str, Any] | 
     for each in same:
         if each.comparison.excess <= weight.same:
             spec = each.spec | {"name": each.name}
-            return facts(objective(each.objective()), "same_as", spec, each.comparison.error_range)
+            return facts(objective(each.objective(), mode=Mode.REVERSE), "same_as", spec, each.comparison.error_range)
     return None
 
 

@@ -187,7 +187,7 @@ def _by_parts(weight: Weight, schedules: tuple[Schedule, ...], named: str | None
         subject = verdict.objective_of(spec, PROCESS)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
         if found is not None and found.excess <= weight.same:
-            return verdict.facts(objective(subject), "parts", spec, found.error_range)
+            return verdict.facts(objective(subject, mode=Mode.REVERSE), "parts", spec, found.error_range)
     return None
 
 

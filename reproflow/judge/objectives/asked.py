@@ -9,6 +9,7 @@ from reproflow.foundation.specs import Spec
 from reproflow.judge.laws import time_law
 from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.judge.time_budget import limited
+from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
 from reproflow.theory import parameter_values, pointwise, time_direction
 from reproflow.theory.objective import Objective
@@ -53,13 +54,13 @@ def check_pointwise(subject: NumericObjective, t_range: Interval) -> None:
     pointwise.check_weighting(subject.objective.weighting, subject.objective.path, pointwise.times(low, high))
 
 
-def as_judged(subject: Objective) -> Objective:
-    """However the objective was made, its derivatives are taken as a judgement takes them."""
-    return replace(subject, path=replace(subject.path, mode=None), time=replace(subject.time, fine=True, mode=None))
+def as_judged(subject: Objective, mode: Mode | None = None) -> Objective:
+    """However the objective was made, its derivatives are taken as a judgement takes them, or in `mode`."""
+    return replace(subject, path=replace(subject.path, mode=mode), time=replace(subject.time, fine=True, mode=mode))
 
 
-def numeric_of(subject: Objective, budget: Budget) -> NumericObjective:
+def numeric_of(subject: Objective, budget: Budget, mode: Mode | None = None) -> NumericObjective:
     """Its expressions stop when the judgement has used its time."""
-    subject = as_judged(subject)
+    subject = as_judged(subject, mode)
     components = {part: limited(getattr(subject, part), budget) for part in ("path", "time", "weighting")}
     return NumericObjective(replace(subject, **components))

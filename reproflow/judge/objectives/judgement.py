@@ -32,6 +32,7 @@ from reproflow.judge.objectives.numeric_objective import WHOLE, NumericObjective
 from reproflow.judge.objectives.unseen import Unseen
 from reproflow.judge.training.plan import Plan
 from reproflow.numerics import intervals as on_intervals
+from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
 from reproflow.numerics.zero_sets import zero_sets
 from reproflow.theory import bounds, time_direction
@@ -147,6 +148,7 @@ def objective(
     train: Plan | None = None,
     sigma_data: float | None = None,
     against: Objective | None = None,
+    mode: Mode | None = None,
 ) -> Judgement:
     """The judgement on an objective of squared errors or cross-entropies.
 
@@ -154,7 +156,8 @@ def objective(
     log-SNRs at which the canonical weight is evaluated. `time_agnostic` says that a masked network of `tokens` tokens
     has no time input: its moment test is then the verdict that counts. `train` asks for the paired experiment.
     `sigma_data` is the standard deviation of the data (`data_scale`), 1 unless given; `against` is another objective:
-    are the two one?
+    are the two one? `mode` is how derivatives are taken (`numerics.derivatives`): reverse, which starts at once, serves
+    expressions that hide no branch.
 
     Raises `UsageError` for an objective with another loss, for a range, a number of tokens or a scale of data that is
     none, and where a value is NaN.
@@ -166,7 +169,7 @@ def objective(
             "and cross-entropies alone have; judge.divergence judges the divergence itself."
         )
     data_scale.check(sigma_data, subject)
-    numeric = numeric_of(subject, Budget())
+    numeric = numeric_of(subject, Budget(), mode)
     bound_range = _checked_range(t_range) if t_range else bounds.DEFAULT_RANGE
     moments.check_tokens(tokens, time_agnostic, subject.process)
     check_pointwise(numeric, t_range or WHOLE)

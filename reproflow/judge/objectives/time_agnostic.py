@@ -9,6 +9,8 @@ that the loss knows w only through its means under L beta laws, one for each num
 and non-decreasing in m, has the same means up to `TOLERANCE`. Certified weights are the mixtures of steps 1[m >= c], so
 this is a linear programme over the masses of steps, which is solved anew with the steps that it misses until there are
 none. On a range of times m lies between two bounds, beta laws are cut there, and so are steps.
+
+scipy is imported where it is called, since a judgement without this test need not wait for it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special
 
 from reproflow.foundation import processes
 from reproflow.foundation.errors import UsageError
@@ -166,6 +167,8 @@ def _shown(subject: NumericObjective, t: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _log_beta(alpha: np.ndarray, m: np.ndarray, tokens: int, k: np.ndarray) -> np.ndarray:
     """log Beta(m; k, L-k+1), (K, T)."""
+    from scipy import special
+
     k = k[:, None]
     return special.xlogy(k - 1, m) + special.xlogy(tokens - k, alpha) - special.betaln(k, tokens - k + 1)
 
@@ -209,6 +212,8 @@ def _tail(subject: NumericObjective, form: Mean, tokens: int, k: np.ndarray, end
 
 def _cut(k: np.ndarray, tokens: int, c: np.ndarray, top: float) -> np.ndarray:
     """The mass of the beta laws between c and `top`, (K, C)."""
+    from scipy import special
+
     k = k[:, None]
     if top == 1:
         return special.betainc(tokens - k + 1, k, 1 - c)
@@ -259,6 +264,8 @@ def _finer(every: np.ndarray, used: np.ndarray) -> np.ndarray:
 
 def _candidates(m_range: Interval, points: int) -> np.ndarray:
     """Where steps may be: even in m and in its log-odds, the limit of late steps last."""
+    from scipy import special
+
     low, high = m_range
     share = np.concatenate([np.linspace(0, 1, points), special.expit(np.linspace(-18, 18, points))])
     return np.unique(low + (high - low) * share)
@@ -280,7 +287,7 @@ def _columns(k: np.ndarray, tokens: int, c: np.ndarray, m_range: Interval) -> np
 
 def _solve(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Masses (C,) with the least largest |a @ masses - 1|, and the dual variables (K,)."""
-    from scipy import optimize  # here, since a check without this test need not wait for it
+    from scipy import optimize
 
     rows, columns = a.shape
     slack = -np.ones((rows, 1))
