@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from reproflow.auditing import told_time
 from reproflow.auditing.continuous.draw_roles import Roles, as_rows, shared
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
 from reproflow.auditing.continuous.layout import LEVEL, Layout
@@ -17,7 +18,6 @@ LINEAR = 2e-2
 """Relative residual of the state above which it is not linear; bfloat16 rounds by 4e-3."""
 SPOILS = ("state-not-linear", "levels-inside", "target-unnamed", "no-noise")
 """Findings after which the levels mean nothing."""
-UNRELATED = 0.3
 
 
 def _line(draw: Draw) -> str:
@@ -149,7 +149,7 @@ def of_levels(table: LevelTable, coupled: bool) -> list[Finding]:
         found.append(
             Finding("one-time-a-batch", "all samples of a batch share one time: the same expectation, more variance.")
         )
-    return found + _told(table)
+    return found + told_time.finding(table.levels.given, table.levels.lam)
 
 
 def _empty(levels) -> list[Finding]:
@@ -161,17 +161,3 @@ def _empty(levels) -> list[Finding]:
         text = "the target is a multiple of the network's input at every level: there is nothing to learn."
         return [Finding("target-empty", text)]
     return []
-
-
-def _told(table: LevelTable) -> list[Finding]:
-    """`time-not-level`: the told time varies and says nothing of the level."""
-    given, lam = table.levels.given, table.levels.lam
-    usable = np.isfinite(given) & np.isfinite(lam)
-    if usable.sum() < 40 or np.ptp(given[usable]) == 0 or np.ptp(lam[usable]) == 0:
-        return []
-    ranks = np.array([np.argsort(np.argsort(values[usable])) for values in (given, lam)], dtype=float)
-    relation = float(np.corrcoef(ranks)[0, 1])
-    if abs(relation) > UNRELATED:
-        return []
-    text = "the time that the network is given says nothing of the level of its input."
-    return [Finding("time-not-level", text, f"rank correlation {relation:.2f}")]

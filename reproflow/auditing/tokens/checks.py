@@ -70,8 +70,13 @@ def neighbours(reader: Reader, found: times.Times) -> bool:
     if reader.masking.ranks and float((ratio * shown_after / shown - 1).abs().nan_to_num().max()) < SAME:
         reader.findings.append(Finding("counts", _COUNTS.format("in the batch"), evidence))
         return True
-    text = "A sample's weight depends on the times of the other samples of its batch."
-    reader.findings.append(Finding("weight-normalised", text, evidence))
+    factors = ratio[torch.isfinite(ratio)]
+    if float(factors.max() / factors.min() - 1) < SAME:
+        text = "The weight is normalised over the batch: it is another function of the rate than one alone would be."
+        reader.findings.append(Finding("weight-normalised", text, evidence))
+    else:
+        text = "A sample's weight is made of the other samples' times, not of its own: a dimension lost before?"
+        reader.findings.append(Finding("weight-neighbours", text, evidence))
     return True
 
 

@@ -31,6 +31,7 @@ def read(subject: Subject) -> Reading:
 def _examined(reader: Reader) -> Reading:
     """All of it, in the order in which the next step needs the last."""
     labels.identity(reader)
+    labels.find_shift(reader)
     fit, shown = reader.fit(reader.base, {}, 0.5)
     if not labels.has_gradient(reader, fit, shown):
         return _without_gradient(reader)

@@ -34,12 +34,16 @@ class Masking:
     id: int
 
     def forced(self, base: Evaluation, share: float) -> Tensor:
-        """Uniforms (B, L) that mask this share of the positions, evenly spread, whatever the rate is."""
+        """Uniforms (B, L) that mask this share of the positions, in no order, whatever the rate is."""
         shape = base.draws[self.draw].shape
-        places = torch.arange(shape[-1])
-        chosen = torch.floor((places + 1) * share) > torch.floor(places * share)
+        chosen = _shuffled(shape[-1]) < share * shape[-1]
         shown, masked = (LAST, 0.0) if self.low else (0.0, LAST)
         return torch.where(chosen, masked, shown).expand(shape)
+
+
+def _shuffled(count: int) -> Tensor:
+    """The whole numbers below `count` in an order that no shift of a mask agrees with."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(3))
 
 
 def replaced(evaluation: Evaluation, call: int) -> Tensor:

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from reproflow.auditing import told_time
+from reproflow.auditing.findings import Finding
 from reproflow.auditing.identification import Identification
 from reproflow.auditing.naming import candidates, expectation, verdict
 from reproflow.auditing.naming.comparison import compare
 from reproflow.auditing.naming.density import Weight
 from reproflow.auditing.naming.laws import line
+from reproflow.auditing.naming.level_findings import SIGNIFICANT
 from reproflow.auditing.naming.numbers import plain, text, thinned
 from reproflow.auditing.reading import MeasuredTokens
 from reproflow.auditing.tokens.rates import PROCESS, Rates, canonical_weight
@@ -59,9 +62,10 @@ def identify(
     schedules = tuple(of_rates(rates))
     form, error, named = _coefficient(rates, schedules)
     names = _names(reading, rates, schedules, form, error)
+    found = (*told_time.finding(rates.given, rates.lam), *_negative(rates))
     if reading.coupled:
         expected = expectation.compared(None, expect, process=PROCESS)[0] if expect is not None else None
-        return Identification(**names, expected=expected)
+        return Identification(**names, expected=expected, findings=found)
     weight = canonical_weight(rates)
     same = candidates.same_as(weight)
     expected, unlike = expectation.compared(weight, expect, process=PROCESS) if expect is not None else (None, ())
@@ -77,8 +81,17 @@ def identify(
         same_as=tuple(each.as_dict() for each in same),
         judged=judged,
         expected=expected,
-        findings=unlike,
+        findings=(*found, *unlike),
     )
+
+
+def _negative(rates: Rates) -> Iterator[Finding]:
+    place, size = int(np.argmin(rates.c)), float(np.abs(rates.c).max())
+    if rates.c[place] < -SIGNIFICANT * size:
+        words = "The loss has a negative coefficient: there the network is trained away from the data."
+        yield Finding(
+            "negative-weight", words, f"{rates.c[place] / size:.3g} of the largest, at m = {rates.m[place]:.3g}"
+        )
 
 
 def _coefficient(rates: Rates, schedules: tuple[Schedule, ...]) -> tuple[str | None, float, str | None]:
@@ -87,16 +100,11 @@ def _coefficient(rates: Rates, schedules: tuple[Schedule, ...]) -> tuple[str | N
     for form, spec, value in _forms(rates, schedules):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = rates.c / value
-            error = float(np.nan_to_num(np.abs(ratio / np.median(ratio) - 1), nan=np.inf)[_certain(rates)].max())
+            error = float(np.nan_to_num(np.abs(ratio / np.median(ratio) - 1), nan=np.inf)[rates.certain].max())
         if error <= max(SAME, rates.table.error):
             return form, error, spec
         best = min(best, error)
     return None, best, None
-
-
-def _certain(rates: Rates) -> np.ndarray:
-    """Where alpha = 1 - m has digits in single precision: the user's own arithmetic loses them near m = 1."""
-    return (rates.m < 1 - 1e-3) | (rates.m <= rates.m.min())
 
 
 def _forms(rates: Rates, schedules: tuple[Schedule, ...]) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -42,6 +42,11 @@ class Rates:
         return np.log1p(-self.m) - np.log(self.m)
 
     @property
+    def certain(self) -> np.ndarray:
+        """Where alpha = 1 - m has digits in single precision: the user's own arithmetic loses them near m = 1."""
+        return (self.m < 1 - 1e-3) | (self.m <= self.m.min())
+
+    @property
     def law_error(self) -> float:
         """The distance in u that is none."""
         if self.table.draws:

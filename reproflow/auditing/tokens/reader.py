@@ -29,6 +29,8 @@ class Reader:
         self.evaluator, self.base, self.call = graded.evaluator, graded.base, graded.call
         self.masking = masking
         self.findings: list[Finding] = []
+        self.shift = 0
+        """The answer at position j is graded against the token at j + shift, as causal networks do."""
         generator = torch.Generator().manual_seed(7)
         shape = (len(self.base.x1), *self.evaluator.answer)
         self.answers = [torch.randn(shape, generator=generator) for _ in range(3)]
@@ -37,7 +39,7 @@ class Reader:
         """The rate of every sample, float64 (B,)."""
         return masks.rates(self.evaluator, base, self.call, self.masking, replaced)
 
-    def _gradients(
+    def gradients_at(
         self, base: Evaluation, replaced: Mapping[int, Tensor], share: float, x1: Tensor | None = None
     ) -> tuple[list[Tensor], Tensor, Evaluation]:
         """The gradients at three sets of logits, what is masked, and the last evaluation, a share of tokens masked."""
@@ -53,15 +55,27 @@ class Reader:
 
     def fit(self, base: Evaluation, replaced: Mapping[int, Tensor], share: float) -> tuple[Fit, Tensor]:
         """The form at some masked positions of every sample, and (N, 2) where they are."""
-        taken, hidden, seen = self._gradients(base, replaced, share)
+        taken, hidden, seen = self.gradients_at(base, replaced, share)
+        taken = [self._graded_at(each) for each in taken]
+        hidden = hidden & self._graded_at(torch.ones_like(hidden))
         self.last = seen
         self.taken, self.hidden = taken, hidden
         where = self._some(hidden)
         at = where[:, 0], where[:, 1]
         state = seen.calls[self.call].state
         assert state is not None
-        fit = gradients.fit([each[at] for each in self.answers], [each[at] for each in taken], base.x1[at], state[at])
+        answers = [self._graded_at(each)[at] for each in self.answers]
+        fit = gradients.fit(answers, [each[at] for each in taken], base.x1[at], state[at])
         return fit, where
+
+    def _graded_at(self, values: Tensor) -> Tensor:
+        """Values (B, L, ...) by position of the answer, moved to the labels' positions; zero where there is none."""
+        moved = torch.roll(values, self.shift, 1)
+        if self.shift > 0:
+            moved[:, : self.shift] = 0
+        elif self.shift < 0:
+            moved[:, self.shift :] = 0
+        return moved
 
     def _some(self, hidden: Tensor) -> Tensor:
         """(N, 2): a few masked positions of every sample, as memory allows."""

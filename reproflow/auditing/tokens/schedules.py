@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 
 from reproflow.auditing.naming.laws import line
 from reproflow.auditing.naming.numbers import shortest, text
@@ -15,6 +16,9 @@ from reproflow.foundation import registry
 from reproflow.numerics.derivatives import Mode
 from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import get_path
+
+POWERS = (0.2, 8.0)
+"""Between these the power of a polynomial path is looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,14 @@ def of_rates(rates: Rates) -> Iterator[Schedule]:
     for spec in _paths(rates):
         path = get_path(spec, PROCESS, Mode.REVERSE)
         t = invert_lam(path, torch.from_numpy(rates.lam)).numpy()
-        if not np.isfinite(t).all():
+        known = rates.certain & np.isfinite(t)
+        if not np.array_equal(known, rates.certain):
             continue
-        low, width, error = line(rates.u, t)
+        low, width, error = line(rates.u[known], t[known])
         if error > rates.law_error or width <= 0:
             continue
         low, high = (shortest(each, 1e-4, 2 * rates.law_error) for each in (low, low + width))
-        whole = abs(low) < 2e-3 and abs(high - 1) < 2e-3
+        whole = max(abs(low), abs(high - 1)) <= 3 * rates.law_error
         time = "uniform" if whole else f"expr:{low:.6g} + {high - low:.6g}*u"
         found.append(Schedule(spec, time, t, error))
     yield from sorted(found, key=lambda each: (each.time != "uniform", each.error))
@@ -50,6 +55,6 @@ def _paths(rates: Rates) -> Iterator[str]:
     for entry in registry.entries("path", PROCESS):
         if "n" not in entry.params:
             yield entry.name
-    power = line(np.log1p(-rates.u), np.log(rates.m))[1]
-    if power > 0 and abs(power - 1) > 1e-3:
+    power = float(minimize_scalar(lambda n: line(rates.u, rates.m ** (1 / n))[2], bounds=POWERS, method="bounded").x)
+    if abs(power - 1) > 1e-3:
         yield f"polynomial:n={text(power, 1e-3)}"

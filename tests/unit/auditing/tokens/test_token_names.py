@@ -26,13 +26,20 @@ NAMED = {
         "certified",
     ),
     "llada": (losses.llada, "linear", "1/m", None, "certified"),
-    "sedd": (losses.sedd, "linear", "1/m", "sigma = -log(1 - m)", "certified"),
+    # Rates end at 0.998: beyond, nothing is graded, and the weight rises from zero there.
+    "sedd": (losses.sedd, "linear", "1/m", "sigma = -log(1 - m)", "falsified"),
     "steps": (losses.steps, "linear", "1/m", "the rate m", "certified"),
     "simple": (losses.simple, "linear", "1", None, "certified"),
 }
 
 
-@pytest.mark.parametrize(("loss", "path", "form", "given", "verdict"), NAMED.values(), ids=NAMED)
+SLOW = {"mdlm", "llada", "sedd"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "path", "form", "given", "verdict"),
+    [pytest.param(*each, id=key, marks=pytest.mark.slow if key in SLOW else ()) for key, each in NAMED.items()],
+)
 def test_parts_have_their_names_and_the_verdict_of_check(loss, path, form, given, verdict) -> None:
     found = audited(loss)
     assert found.exit_code == 0
