@@ -97,7 +97,7 @@ class Evaluator:
         record.begin(tuple(x1.shape), (len(x1), *self.answer), self.dtype, answers)
         _seed(seed)
         try:
-            with tape:
+            with tape, _default_dtype(self.dtype):
                 result = self.subject.loss(self._probe, batch)
         except (UsageError, Diverged):
             raise
@@ -135,6 +135,17 @@ def generators_kept() -> Iterator[None]:
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         random.setstate(states[2])
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """The user's code makes its own tensors in `dtype` unless it says otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _seed(seed: int) -> None:

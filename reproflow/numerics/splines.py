@@ -23,23 +23,17 @@ class Spline:
 
     def __call__(self, at: np.ndarray) -> np.ndarray:
         """The value, of at's shape; beyond the ends the last cubic goes on."""
-        place, width, left, right = self._in(at)
+        place, width, left, right = _places(self.x, at)
         low, high = self.curvature[place], self.curvature[place + 1]
         bend = ((left**3 - left) * low + (right**3 - right) * high) * width**2 / 6
         return left * self.y[place] + right * self.y[place + 1] + bend
 
     def slope(self, at: np.ndarray) -> np.ndarray:
         """The derivative, of at's shape."""
-        place, width, left, right = self._in(at)
+        place, width, left, right = _places(self.x, at)
         low, high = self.curvature[place], self.curvature[place + 1]
         bend = ((1 - 3 * left**2) * low + (3 * right**2 - 1) * high) * width / 6
         return (self.y[place + 1] - self.y[place]) / width + bend
-
-    def _in(self, at: np.ndarray) -> tuple[np.ndarray, ...]:
-        place = np.clip(np.searchsorted(self.x, at, side="right") - 1, 0, len(self.x) - 2)
-        width = self.x[place + 1] - self.x[place]
-        right = (at - self.x[place]) / width
-        return place, width, 1 - right, right
 
 
 def through(x: np.ndarray, y: np.ndarray) -> Spline:
@@ -50,10 +44,35 @@ def through(x: np.ndarray, y: np.ndarray) -> Spline:
 def nearest(x: np.ndarray, y: np.ndarray, knots: np.ndarray, weight: np.ndarray | None = None) -> Spline:
     """The spline with these knots that is nearest to y (P,) at x (P,) in weighted least squares."""
     matrix = _curvatures(knots)
-    basis = np.stack([Spline(knots, unit, matrix @ unit)(x) for unit in np.eye(len(knots))], axis=1)
+    basis = _basis(x, knots, matrix)[0]
     root = np.ones_like(x) if weight is None else np.sqrt(weight)
     values = np.linalg.lstsq(basis * root[:, None], y * root, rcond=None)[0]
     return Spline(knots, values, matrix @ values)
+
+
+def slopes(x: np.ndarray, knots: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The matrix (P, P) from y at x (P,) to the slopes there of `nearest`: errors of y go through it as y does."""
+    value, slope = _basis(x, knots, _curvatures(knots))
+    root = np.sqrt(weight / weight.max())
+    return slope @ (np.linalg.pinv(value * root[:, None], rcond=1e-15) * root)
+
+
+def _basis(x: np.ndarray, knots: np.ndarray, curvatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices (P, K) from the values at knots to the values, and to the slopes, at x (P,)."""
+    unit = np.eye(len(knots))
+    place, width, left, right = (each[..., None] if each.dtype != int else each for each in _places(knots, x))
+    low, high, first, last = curvatures[place], curvatures[place + 1], unit[place], unit[place + 1]
+    bend = ((left**3 - left) * low + (right**3 - right) * high) * width**2 / 6
+    slope = (last - first) / width + ((1 - 3 * left**2) * low + (3 * right**2 - 1) * high) * width / 6
+    return left * first + right * last + bend, slope
+
+
+def _places(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The interval that each number lies in, its width, and the shares of its left and right knot."""
+    place = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
+    width = knots[place + 1] - knots[place]
+    right = (at - knots[place]) / width
+    return place, width, 1 - right, right
 
 
 def _curvatures(x: np.ndarray) -> np.ndarray:

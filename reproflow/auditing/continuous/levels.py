@@ -139,7 +139,7 @@ def _stratified(reader: Reader, index: int, draw: Draw) -> LevelTable:
     rounds = max(2, -(-POINTS // batch))
     middle = _ranked(reader, index, draw, (np.arange(rounds) + 0.5) / rounds)
     fine = _ranked(reader, index, draw, (np.arange(rounds) + 0.5) / (rounds * batch))  # u + i/n, taken modulo 1
-    if _agree(fine, middle, 1.0):
+    if _agree(fine, middle, 2.0):
         return LevelTable(fine[0], Times.CONTINUOUS, fine[1], per_batch="stratified")
     quarter = _ranked(reader, index, draw, (np.arange(rounds) + 0.25) / rounds)
     if _agree(quarter, middle, 1.0):

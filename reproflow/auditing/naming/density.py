@@ -24,6 +24,11 @@ KNOTS = 12
 """Knots of a spline through rounded times."""
 DRAWS_A_KNOT = 800
 TIED = 1e-9
+BLURRED, SHARPEST = 1e-4, 1e-4
+"""The relative error of a slope that rounding may leave, and the least blur, as a share of the largest."""
+NEARBY = 4
+WIDEST = (0.0, 0.25, 0.8)
+"""Steps of knots in logit u that are tried where rounding blurs the levels; zero is a knot at each."""
 EDGE = 2
 """Steps at either end whose density a spline does not know."""
 SAME = {Times.CONTINUOUS: 3e-3, Times.STEPS: 4e-2, Times.DRAWN: 4e-2}
@@ -80,7 +85,7 @@ def weight(levels: Levels) -> Weight:
     elif levels.times is Times.DRAWN or tied:
         density, error = _smoothed(lam, u, levels.whole.draws)
     else:
-        density, error = _of_quantiles(lam, u)
+        density, error = _of_quantiles(lam, u, levels.blur)
     w = 2 * density * levels.eps_coefficient
     use = np.isfinite(w) & np.isfinite(error)
     if levels.times is Times.STEPS:
@@ -92,14 +97,42 @@ def weight(levels: Levels) -> Weight:
     return Weight(lam[use], w[use], total[use], bulk[use], levels.times, rounded)
 
 
-def _of_quantiles(lam: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """du/dlam of exact quantiles, and what half of the points give otherwise."""
+def _of_quantiles(lam: np.ndarray, u: np.ndarray, blur: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """du/dlam of exact quantiles, at each level with the knots that leave least error; `blur` is that of lam, (P,)."""
     logit = np.log(u / (1 - u))
-    slope = splines.through(logit, lam).slope(logit)
-    half = splines.through(logit[::2], lam[::2]).slope(logit)
+    tried = [_slope(logit, lam, blur, widest) for widest in WIDEST]
+    slopes, errors = (np.stack(each) for each in zip(*tried, strict=True))
+    best = np.argmin(errors, axis=0), np.arange(len(u))
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(half / slope - 1) / 4
-    return u * (1 - u) / slope, np.maximum(error, 1e-7)
+        return u * (1 - u) / slopes[best], np.maximum(errors[best], 1e-7)
+
+
+def _slope(x: np.ndarray, lam: np.ndarray, blur: np.ndarray, widest: float) -> tuple[np.ndarray, np.ndarray]:
+    """dlam/dx and its relative error: what half as many knots change, and what is left of the blur."""
+    knots = _knots(x, lam, blur, widest)
+    weight = np.maximum(blur, SHARPEST * blur.max()) ** -2.0
+    matrix = splines.slopes(x, knots, weight)
+    slope = matrix @ lam
+    coarse = knots if len(knots) < 2 * splines.FEWEST else np.append(knots[:-1:2], knots[-1])
+    half = splines.nearest(x, lam, coarse, weight).slope(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.nan_to_num(np.abs(half / slope - 1), nan=np.inf)
+        left = np.nan_to_num(np.sqrt(matrix**2 @ blur**2) / np.abs(slope), nan=np.inf)
+    # That two splines cross at a level says nothing of either: the largest change nearby counts.
+    padded = np.pad(change, NEARBY, mode="edge")
+    change = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEARBY + 1).max(axis=1)
+    return slope, np.hypot(change, left)
+
+
+def _knots(x: np.ndarray, lam: np.ndarray, blur: np.ndarray, widest: float) -> np.ndarray:
+    """Knots among x (P,), so far apart that the blur of lam moves a slope by little, and no farther than `widest`."""
+    secant = np.abs(np.gradient(lam, x)) + 1e-300
+    apart = np.minimum(blur / (BLURRED * secant), widest)
+    places = [0]
+    for place in range(1, len(x) - 1):
+        if min(x[place] - x[places[-1]], x[-1] - x[place]) >= apart[place]:
+            places.append(place)
+    return x[[*places, len(x) - 1]]
 
 
 def _smoothed(lam: np.ndarray, u: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:

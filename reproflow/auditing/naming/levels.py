@@ -94,6 +94,12 @@ class Levels:
         return self.whole.coefficient_error + 2 * (state + target) * lost + 2 * state * size / self.A
 
     @property
+    def blur(self) -> np.ndarray:
+        """How far off the log-SNR may be by the rounding of the state, (P,)."""
+        size = np.hypot(self.A, self.B)
+        return 2 * max(self.whole.state_error, 1e-16) * size * (1 / self.A + 1 / self.B)
+
+    @property
     def cumulative(self) -> np.ndarray:
         """The mass of the times up to the middle of each level in lam, in (0, 1), (P,)."""
         if self.times is not Times.STEPS:

@@ -72,7 +72,7 @@ def v_of(state):
 
 def noised(x1, table, t):
     """The state at the steps t, with its alpha, sigma and noise."""
-    bars = torch.as_tensor(table()).float()[t]
+    bars = torch.as_tensor(table()).to(x1)[t]
     alpha, sigma = (by_level(each, x1) for each in (bars.sqrt(), (1 - bars).sqrt()))
     eps = torch.randn_like(x1)
     return alpha * x1 + sigma * eps, alpha, sigma, eps
@@ -105,7 +105,7 @@ def latent_diffusion(model, x1):
     table = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, STEPS) ** 2, 0)
     alpha, sigma = by_level(table[t] ** 0.5, x1), by_level((1 - table[t]) ** 0.5, x1)
     text = torch.ones(len(x1), 4, 6)
-    return mse_loss(model(alpha * x1 + sigma * noise, t, encoder_hidden_states=text).float(), noise.float())
+    return mse_loss(model(alpha * x1 + sigma * noise, t, encoder_hidden_states=text), noise)
 
 
 @stated("expr:1", "v", path=SCALED, state=SCALED_LINEAR, aim=v_of(SCALED_LINEAR), steps=STEPS, near=5e-3)
@@ -222,7 +222,7 @@ def learned_variance(model, x1):
     t = torch.randint(0, STEPS, (len(x1),))
     xt, _, _, eps = noised(x1, cosine_table, t)
     mean, fraction = network(xt, t).chunk(2, 1)
-    bars = torch.as_tensor(cosine_table()).float()
+    bars = torch.as_tensor(cosine_table()).to(x1)
     beta = 1 - bars[t] / bars[(t - 1).clamp(min=0)].where(t > 0, torch.ones(()))
     log_variance = by_level(beta.clamp(min=1e-6).log(), x1) * (fraction + 1) / 2
     bound = 0.5 * (log_variance + (mean.detach() - eps) ** 2 * (-log_variance).exp())
