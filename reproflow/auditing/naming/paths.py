@@ -4,6 +4,7 @@ r"""What the state's coefficients A and B are called: the relation that they obe
 linear            A + B = 1                                   Lipman et al. 2023
 linear, sigma_min B = 1 - (1 - sigma_min) A                   Lipman et al. 2023, eq. 20
 VP                A² + B² = 1                                 Song et al. 2021
+sub-VP            B = 1 - A², log A quadratic in the time     Song et al. 2021
 VE                A = 1                                       Song et al. 2021; Karras et al. 2022
 VE, scaled        A = 1/sqrt((B/A)² + s²)                     Karras et al. 2022, c_in
 ================  ==========================================  =================================
@@ -18,6 +19,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.numbers import text
 
@@ -28,6 +30,7 @@ class Relation(StrEnum):
     LINEAR = "linear"
     SIGMA_MIN = "sigma_min"
     VP = "vp"
+    SUB_VP = "sub-vp"
     VE = "ve"
     SCALED = "scaled"
     NONE = "none"
@@ -50,7 +53,7 @@ class PathName:
 
 def name_path(levels: Levels) -> PathName:
     """The first relation that holds to the levels' tolerance; the closest one's error where none does."""
-    candidates = [*_fixed(levels), *_fitted(levels)]
+    candidates = [*_fixed(levels), *_sub_vp(levels), *_fitted(levels)]
     for each in candidates:
         if each.error <= levels.tolerance:
             return each
@@ -64,6 +67,16 @@ def _fixed(levels: Levels) -> list[PathName]:
         PathName(Relation.VP, "VP", _largest(A**2 + B**2 - 1)),
         PathName(Relation.VE, "VE (A = 1)", _largest(A - 1)),
     ]
+
+
+def _sub_vp(levels: Levels) -> list[PathName]:
+    """B = 1 - A² where log A is quadratic in a continuous given time; elsewhere a root was forgotten in B."""
+    given, log = levels.given, np.log(levels.A)
+    if levels.times is Times.STEPS or not np.isfinite(given).all() or np.ptp(given) == 0:
+        return []
+    x = (given - given.min()) / np.ptp(given)
+    curved = _largest(np.polynomial.Polynomial.fit(x, log, 2)(x) - log)
+    return [PathName(Relation.SUB_VP, "sub-VP", max(_largest(levels.A**2 + levels.B - 1), curved))]
 
 
 def _fitted(levels: Levels) -> list[PathName]:

@@ -167,7 +167,8 @@ def _derivative(levels: Levels, path: PathName, slope: Slope | None) -> TargetNa
         return None
     errors, scale = _errors(levels, slope.A, slope.B)
     limit = levels.tolerance if slope.exact else max(VELOCITY, levels.tolerance)
-    error = float(np.quantile(errors, SHARE))
+    sharp = slope.error <= VELOCITY / 3
+    error = float(np.quantile(errors[sharp] if sharp.mean() > 0.5 else errors, SHARE))
     if error > limit:
         return None
     return TargetName(_times(scale, "dx/dtau"), error, scale, "velocity")

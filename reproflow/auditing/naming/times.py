@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.numbers import text
 from reproflow.auditing.naming.paths import PathName, Relation
@@ -21,6 +22,8 @@ from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import get_path
 
 CONSTANT = 1e-9
+ROUNDING = 3.0
+"""What a spline's slope makes of the rounding of neighbouring knots, in units of that over their distance."""
 SPACING = 0.04
 """The log-SNR between knots, at the least: nearer ones would turn rounding into slopes."""
 FLOOR = 2e-6
@@ -122,17 +125,22 @@ def formula(name: str, scale: float, shift: float) -> str:
 
 @dataclass(frozen=True)
 class Slope:
-    """dS/dtau = A' x1 + B' eps in the given time, (P,) each; `exact` where A and B are affine in it."""
+    """dS/dtau = A' x1 + B' eps in the given time, (P,) each, with its relative error.
+
+    `exact` where A and B are affine in the given time.
+    """
 
     A: np.ndarray
     B: np.ndarray
+    error: np.ndarray
     exact: bool
 
 
 def state_slope(levels: Levels) -> Slope | None:
     """The state's slope in the number that is given; None where it has none.
 
-    Splines run over the log-SNR, in which A, B and every usual time are smooth, also where dB/dtau is infinite.
+    Splines run over what is known exactly and in which A, B and every usual time are smooth, also where dB/dtau is
+    infinite: the logit of the quantile, or the step. Of draws that is the log-SNR.
     """
     given = levels.given
     if not np.isfinite(given).all() or len(given) < 2 * splines.FEWEST:
@@ -143,15 +151,25 @@ def state_slope(levels: Levels) -> Slope | None:
     fits = [affine(given, each) if np.ptp(each) > 0 else (0.0, float(each[0]), 0.0) for each in (levels.A, levels.B)]
     if all(error <= levels.tolerance / 3 for _, _, error in fits):
         one = np.ones_like(given)
-        return Slope(fits[0][0] * one, fits[1][0] * one, True)
-    knots = _apart(levels.lam)
+        return Slope(fits[0][0] * one, fits[1][0] * one, 0 * one, True)
+    x, knots = _along(levels)
     if len(knots) < splines.FEWEST:
         return None
-    A, B, time = (
-        splines.through(levels.lam[knots], each[knots]).slope(levels.lam) for each in (levels.A, levels.B, given)
-    )
+    A, B, time = (splines.through(x[knots], each[knots]).slope(x) for each in (levels.A, levels.B, given))
+    width = np.interp(x, x[knots], np.gradient(x[knots]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Slope(A / time, B / time, False)
+        error = ROUNDING * levels.whole.state_error * np.hypot(levels.A, levels.B) / (width * np.hypot(A, B))
+        return Slope(A / time, B / time, np.nan_to_num(error, nan=np.inf), False)
+
+
+def _along(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
+    """What splines run over, (P,), ascending, and the places of their knots."""
+    if levels.times is Times.STEPS:
+        return levels.places[0], np.arange(len(levels))
+    u = levels.cumulative
+    if levels.times is Times.CONTINUOUS and not levels.whole.rounded and (np.diff(u) > 0).all():
+        return np.log(u / (1 - u)), np.arange(len(levels))
+    return levels.lam, _apart(levels.lam)
 
 
 def _apart(lam: np.ndarray) -> np.ndarray:

@@ -225,7 +225,8 @@ def learned_variance(model, x1):
     bars = torch.as_tensor(cosine_table()).to(x1)
     beta = 1 - bars[t] / bars[(t - 1).clamp(min=0)].where(t > 0, torch.ones(()))
     log_variance = by_level(beta.clamp(min=1e-6).log(), x1) * (fraction + 1) / 2
-    bound = 0.5 * (log_variance + (mean.detach() - eps) ** 2 * (-log_variance).exp())
+    on_eps = by_level(beta**2 / ((1 - beta) * (1 - bars[t])), x1)
+    bound = 0.5 * (log_variance + on_eps * (mean.detach() - eps) ** 2 * (-log_variance).exp())
     return mse_loss(mean, eps) + 0.001 * bound.flatten(1).mean(1).mean()
 
 
