@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,8 +60,11 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
     columns = np.stack([levels.A, levels.B, levels.a, levels.b, levels.c, table.law])
     size = np.maximum(np.abs(levels.A), np.abs(levels.B))
     with np.errstate(all="ignore"):
-        inner = (np.abs(levels.A) > 1e-7 * size) & (np.abs(levels.B) > 1e-7 * size)
-    usable = np.all(np.isfinite(columns), axis=0) & inner & np.isfinite(levels.lam)
+        empty = (np.abs(levels.A) <= 1e-7 * size) & (table.times is Times.STEPS)
+        inner = (empty | (np.abs(levels.A) > 1e-7 * size)) & (np.abs(levels.B) > 1e-7 * size)
+    # A step without signal (zero terminal SNR) is a term of the bound like any other.
+    levels = replace(levels, A=np.where(empty, 0.0, levels.A))
+    usable = np.all(np.isfinite(columns), axis=0) & inner & (empty | np.isfinite(levels.lam))
     if not usable.any():
         return None
     if not usable.all():

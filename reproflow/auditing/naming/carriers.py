@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reproflow.auditing.naming.numbers import text
 from reproflow.auditing.naming.paths import PathName, Relation
 from reproflow.foundation.specs import Spec
 from reproflow.numerics.derivatives import Mode
@@ -20,6 +21,7 @@ from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import Path, get_path
 
 PRESERVING = ("cosine", "vp", "scaled_linear", "shifted_cosine", "vp_sigma_t", "ve", "edm")
+SUB_VP = "expr:exp(-(1 - t)*(0.05 + 4.975*(1 - t))), 1 - exp(-2*(1 - t)*(0.05 + 4.975*(1 - t)))"
 STRAIGHT = ("linear", "polynomial")
 
 
@@ -48,6 +50,21 @@ def of(path: PathName) -> Iterator[Carrier]:
     rest = [name for name in (*STRAIGHT, *PRESERVING) if name not in own]
     for name in (*own, *rest):
         yield Carrier(name, _spec(name), name in own)
+
+
+def fitted(path: PathName, lam: np.ndarray, u: np.ndarray) -> Iterator[Carrier]:
+    """Exploding paths with the ends of levels whose mass u is linear in log sigma or sigma^(1/7), and sub-VP's."""
+    if path.relation is Relation.SUB_VP:
+        yield Carrier("sub-VP", SUB_VP, True)
+    if path.relation not in (Relation.VE, Relation.SCALED):
+        return
+    sigma = np.exp(-0.5 * lam)
+    for name, forth, back in (("ve", np.log, np.exp), ("edm", lambda s: s ** (1 / 7), lambda z: z**7)):
+        slope, start = np.polyfit(u, forth(sigma), 1)
+        if start > 0 or name == "ve":
+            high, low = (text(float(back(end)), 1e-5) for end in (start, start + slope))
+            if float(low) > 0:
+                yield Carrier(name, f"{name}:low={low},high={high}", path.relation is Relation.VE)
 
 
 @functools.cache

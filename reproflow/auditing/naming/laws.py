@@ -8,6 +8,7 @@ logit t' = logit t - log s (Esser et al. 2024).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.numbers import shortest, text
 from reproflow.auditing.naming.paths import PathName
 from reproflow.foundation import registry
+from reproflow.judge import published_objectives
 from reproflow.theory.times import get_time_law
 
 EXACT = 1e-5
@@ -164,7 +166,7 @@ def normal_law(z: np.ndarray) -> np.ndarray:
 def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPath]:
     """The laws as command lines say them, carrier by carrier."""
     limit = _limit(levels)
-    for carrier in carriers.of(path):
+    for carrier in itertools.chain(carriers.of(path), carriers.fitted(path, levels.lam, u)):
         t = carrier.time(levels.lam)
         reached = np.isfinite(t) & (t > 0) & (t < 1)
         if reached.mean() < 0.9 or reached.sum() < 8:
@@ -176,8 +178,10 @@ def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPa
 
 def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:
     """`loose` is how far off parameters may be, of draws and of rounded times."""
-    yield LawOnPath(carrier, "uniform", float(np.abs(t - u).max()))
+    whole = float(np.abs(t - u).max())
     low, width, error = line(u, t)
+    if loose or whole <= 3 * error:  # else the times stop short of an end
+        yield LawOnPath(carrier, "uniform", whole)
     if width > 0 and low > -1e-4 and low + width < 1 + 1e-4:
         near = max(1e-6, loose)
         low, high = max(shortest(low, 0.0, near), 0.0), min(shortest(low + width, 0.0, near), 1.0)
@@ -189,6 +193,8 @@ def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iter
     for name, law in entries.items():
         if name != "uniform":
             yield LawOnPath(carrier, name, float(np.abs(law.cdf(at).numpy() - u).max()))
+    for spec in _published():
+        yield LawOnPath(carrier, spec, float(np.abs(get_time_law(spec, fine=True).cdf(at).numpy() - u).max()))
     middle = float(np.interp(0.5, u, np.log(t / (1 - t)))) if u[0] < 0.5 < u[-1] else np.nan
     for name, expression in SHIFTED.items():
         own = float(torch.logit(entries[name].quantile(torch.tensor([0.5], dtype=torch.float64)))[0])
@@ -199,6 +205,13 @@ def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iter
         s = text(float(shift), 1e-3)
         moved = f"expr:{expression}/({s} - ({s} - 1)*{expression})"
         yield LawOnPath(carrier, moved, float(np.abs(entries[name].cdf(back).numpy() - u).max()))
+
+
+@functools.cache
+def _published() -> list[str]:
+    """The laws of the published objectives that are expressions."""
+    entries = published_objectives.entries()
+    return sorted({each.time for each in entries if each.process == "gaussian" and str(each.time).startswith("expr:")})
 
 
 def _normals(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from reproflow.auditing.measured_loss import Times
+from reproflow.auditing.naming import carriers
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.numbers import text
 from reproflow.auditing.naming.paths import PathName, Relation
@@ -65,6 +66,8 @@ def functions(levels: Levels, path: PathName) -> Iterator[tuple[str, np.ndarray]
     ]
     first = [cosine, linear] if path.relation is Relation.VP else [linear, cosine]
     yield from [*own, *first, *rest]
+    if path.relation is Relation.SUB_VP:
+        yield "t (sub-VP)", time_on(carriers.SUB_VP, levels.lam)
     for name in PATHS:
         yield f"t ({name})", time_on(name, levels.lam)
 

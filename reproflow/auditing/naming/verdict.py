@@ -20,6 +20,7 @@ from reproflow.auditing.naming.density import Chain, Weight
 from reproflow.auditing.naming.laws import LawName
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.targets import TargetName
+from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.tables import Table
 from reproflow.judge.levels import judgement as chains
@@ -49,7 +50,7 @@ def judge(
 
     None where nothing can be claimed: draws without a named objective, or too few levels.
     """
-    found = _by_parts(levels, weight, target, coefficient, law) or by_candidate(weight, same)
+    found = _by_parts(levels, weight, target, coefficient, law, same) or by_candidate(weight, same)
     found = found or _by_table(weight, steps)
     if found is not None and steps is not None and "chain" not in found:
         found["chain"] = _chain_facts(_by_chain(steps, weight))
@@ -57,9 +58,14 @@ def judge(
 
 
 def _by_parts(
-    levels: Levels, weight: Weight, target: TargetName, coefficient: CoefficientName, law: LawName
+    levels: Levels,
+    weight: Weight,
+    target: TargetName,
+    coefficient: CoefficientName,
+    law: LawName,
+    same: Sequence[Candidate],
 ) -> dict[str, Any] | None:
-    for spec in _specs(levels, target, coefficient, law):
+    for spec in (*_specs(levels, target, coefficient, law), *_weighted(law, same)):
         subject = objective_of(spec)
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
         if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
@@ -79,6 +85,17 @@ def _specs(levels: Levels, target: TargetName, coefficient: CoefficientName, law
             named = name_coefficient(levels, c, on, on, carrier)
             if named.weighting is not None:
                 yield {"weighting": named.weighting, "on": on, **base}
+
+
+def _weighted(law: LawName, same: Sequence[Candidate]) -> Iterator[dict[str, Any]]:
+    """The weights of like objectives, and the canonical ones, on the loss's own law: it may stop short of an end."""
+    names = [each.name for each in registry.entries("weighting", "gaussian") if each.meta.get("on") == "canonical"]
+    for on_path in law.on_paths:
+        base = {"path": on_path.carrier.spec, "time": on_path.time}
+        for each in same:
+            if each.on in (*ANYWHERE, "canonical"):
+                yield {"weighting": each.weighting, "on": each.on, **base}
+        yield from ({"weighting": name, "on": "canonical", **base} for name in names)
 
 
 def objective_of(spec: dict[str, Any], process: str = "gaussian") -> Objective:

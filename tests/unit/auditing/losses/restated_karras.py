@@ -78,7 +78,6 @@ def edm2_outer(model, x1):
     verdict="falsified",
     state=exploding,
     aim=data_itself,
-    near=2e-3,
 )
 def soft_levels(model, x1):
     """A denoiser at log-normal levels with the weight 4/(sigma² + 1)."""
