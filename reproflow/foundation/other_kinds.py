@@ -86,6 +86,8 @@ PATHS = (
         "return (alpha, sigma) of t alone; a bridge, or a third term between two data sets, has no such form",
     ),
 )
+AUDIT = "What the training loss does with all of it: reproflow audit FILE.py:loss --shape C,H,W."
+"""The command that runs the loss itself: it needs no function of t."""
 SHORT = frozenset({"c", "z", "i", "a", "b", "ts", "it", "iter"})
 """Names that may stand for anything."""
 OTHERS = {"weighting": WEIGHTS, "path": PATHS}
@@ -106,7 +108,7 @@ def words(kind: str, arguments: Sequence[str], called: Sequence[str]) -> str:
     for other in OTHERS.get(kind, ()):
         seen = [each for each in names if each in other.arguments and each not in called]
         if seen:
-            return f"With {', '.join(seen)} it is {other.name}: {other.why}. What to do: {other.cure}."
+            return f"With {', '.join(seen)} it is {other.name}: {other.why}. What to do: {other.cure}. {AUDIT}"
     level = [each for each in names if each in LEVEL and each not in called]
     if level and kind == "weighting":
         return f"It is called with t and lam, the log-SNR, and can work out {', '.join(level)}: SNR = exp(lam)."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from reproflow.foundation import files, processes
+from reproflow.judge import measured_in_code
+from reproflow.judge.measured_in_code import Measured
 from reproflow.judge.published_objectives_table import HYPOTHESES, Field
 from reproflow.reporting.published_objectives import curve, said, summary
 
@@ -37,9 +40,19 @@ where the loss is certified, orange where not, and shaded where w rises with λ.
 None of this is a judgement on samples. A verdict is on the objective as stated here: in continuous time, without
 truncation where the note does not say so, and without what is learned besides.
 
+*Measured in code*: a package's own loss was audited against the objective ([audit.md](audit.md)); *restated from a
+script* where the wheel has its parts and its examples the rest. `make field-code` does it again
+([benchmarks/results/field_code.md](../benchmarks/results/field_code.md)).
+
 `reproflow check field` judges all of it again and compares; `--refresh` writes this page. The objectives stand in
 `reproflow/judge/published_objectives.toml`, the reasons of every verdict in `reproflow/judge/published_objectives.csv`.
 """
+IN_CODE = {
+    "same": "as published",
+    "different": "{ratio} times the published weight at the noise end, at λ = 0 and at the data end",
+    "cannot": "no weight that could be compared",
+    "error": "cannot be called",
+}
 TABLE = """
 | objective | w(λ) | bound | rises in λ | keeps | admissible | E[w] | identified | same as |
 |---|---|---|---|---|---|---|---|---|
@@ -88,9 +101,27 @@ def _verdict(word: str, good: bool) -> str:
 
 
 def _sources(rows: list[dict[str, str]]) -> str:
-    """Each objective of a family as it is restated, its source, and what was left out."""
-    lines = [f"\n- **{row['name']}** (`{row['key']}`): {_restated(row)}. {row['source']}.{_note(row)}" for row in rows]
+    """Each objective of a family as it is restated, its source, what was left out, and whose code was measured."""
+    code = measured_in_code.read()
+    lines = [
+        f"\n- **{row['name']}** (`{row['key']}`): {_restated(row)}. {row['source']}.{_note(row)}"
+        f"{_in_code(code.get(row['key'], []))}"
+        for row in rows
+    ]
     return "".join(lines) + "\n"
+
+
+def _agrees(each: Measured) -> str:
+    return IN_CODE[each.verdict].format(ratio=each.ratio.replace(" ", ", "))
+
+
+def _in_code(found: Sequence[Measured]) -> str:
+    """` *Measured in code*: torchcfm 1.0.7, as published.`, what was restated from a script apart."""
+    said = ""
+    for how, words in (("library", "Measured in code"), ("script", "Restated from a script")):
+        own = [f"{each.package} {each.version}, {_agrees(each)}" for each in found if each.how == how]
+        said += f" *{words}*: {'; '.join(own)}." if own else ""
+    return said
 
 
 def _restated(row: dict[str, str]) -> str:

@@ -53,6 +53,7 @@ def test_the_kind_is_named_with_what_to_do(arguments: str, words: str) -> None:
     assert "own.py, line 1" in said
     assert 2 <= len(said.splitlines()) <= 3
     assert ("What to do: " in said) != (arguments == "snr")
+    assert ("reproflow audit FILE.py:loss" in said) != (arguments == "snr")
 
 
 def test_a_path_of_points() -> None:

@@ -1,0 +1,1 @@
+"""The published objectives of the field as installable packages compute them: `make field-code`."""

@@ -1,0 +1,58 @@
+"""What was measured in packages' own code: the committed table fits list and catalogue, and the page says it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from repository import ROOT
+
+from reproflow.judge import measured_in_code, published_objectives
+from reproflow.judge.measured_in_code import Measured
+from reproflow.reporting import published_objectives_page as page
+
+FOLDER = ROOT / "benchmarks" / "field_code"
+LISTED = tomllib.loads((FOLDER / "list.toml").read_text())["measured"]
+PINS = dict(line.split("==") for line in (FOLDER / "requirements.txt").read_text().split())
+LINES = 10
+
+
+def test_the_committed_table_is_that_of_the_list() -> None:
+    rows = [each for found in measured_in_code.read().values() for each in found]
+    assert sorted((each.key, each.package, each.how) for each in rows) == sorted(
+        (each["key"], each["package"], each["how"]) for each in LISTED
+    )
+    for each in rows:
+        assert each.version == PINS[each.package.replace("flow-matching", "flow_matching")]
+        assert each.words
+
+
+def test_the_list_names_objectives_of_the_catalogue_and_functions_that_exist() -> None:
+    published_objectives.entries([each["key"] for each in LISTED])
+    for each in LISTED:
+        file, function = each["loss"].split(":")
+        assert f"def {function}(model, x1):" in (FOLDER / "adapters" / file).read_text()
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "adapters").glob("*.py")), ids=lambda path: path.stem)
+def test_an_adapter_has_ten_lines_at_most(file: Path) -> None:
+    for body in re.findall(r"^def .*\n((?:    .*\n)+)", file.read_text(), re.MULTILINE):
+        assert len(body.splitlines()) <= LINES
+
+
+def test_the_page_tells_library_from_script_and_agreement_from_difference() -> None:
+    library = Measured("edm", "a", "1.0", "library", "same", "1 1 1", "")
+    script = Measured("edm", "b", "2.0", "script", "different", "2 1 0.5", "")
+    said = page._in_code([library, script])
+    assert "*Measured in code*: a 1.0, as published." in said
+    assert "*Restated from a script*: b 2.0, 2, 1, 0.5 times the published weight at the noise end" in said
+    assert page._in_code([]) == ""
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    rows = [Measured("edm", "a", "1.0", "library", "same", "1 1 1", "clamp jvp"), Measured("fm", *"bcdef", "")]
+    measured_in_code.write(rows, tmp_path / "x.csv")
+    assert measured_in_code.read(tmp_path / "x.csv") == {"edm": rows[:1], "fm": rows[1:]}
+    assert measured_in_code.read(tmp_path / "none.csv") == {}
