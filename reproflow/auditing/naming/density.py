@@ -24,9 +24,12 @@ KNOTS = 12
 """Knots of a spline through rounded times."""
 DRAWS_A_KNOT = 800
 TIED = 1e-9
-BLURRED, SHARPEST = 1e-4, 1e-4
-"""The relative error of a slope that rounding may leave, and the least blur, as a share of the largest."""
+BLURRED = 1e-4
+"""The relative error of a slope that rounding may leave."""
+SHARPEST = 1e-4
+"""The least blur by which levels are weighted, as a share of the largest."""
 NEARBY = 4
+"""Levels on either side whose change counts too."""
 WIDEST = (0.0, 0.25, 0.8)
 """Steps of knots in logit u that are tried where rounding blurs the levels; zero is a knot at each."""
 EDGE = 2

@@ -211,7 +211,7 @@ def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iter
 def _published() -> list[str]:
     """The laws of the published objectives that are expressions."""
     entries = published_objectives.entries()
-    return sorted({each.time for each in entries if each.process == "gaussian" and str(each.time).startswith("expr:")})
+    return sorted({each.time for each in entries if str(each.time).startswith("expr:")})
 
 
 def _normals(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:
