@@ -81,14 +81,18 @@ class Evaluator:
     ) -> Evaluation:
         """`base` again with the draws of its tape; batch, answers, single draws (standard form) or seed changed.
 
-        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for.
+        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for, or the
+        network is called more or less often.
         """
-        return self._run(
+        found = self._run(
             base.x1 if x1 is None else x1,
             base.seed if seed is None else seed,
             base.answers if answers is None else answers,
             Tape(base.draws, replaced),
         )
+        if len(found.calls) != len(base.calls):
+            raise Diverged(f"{len(found.calls)} calls of the network instead of {len(base.calls)}")
+        return found
 
     def _run(self, x1: Tensor, seed: int, answers: Mapping[int, Tensor], tape: Tape, graded: bool = True) -> Evaluation:
         self.count += 1

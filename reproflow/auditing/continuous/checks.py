@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -16,8 +18,6 @@ from reproflow.auditing.tape import Diverged, Draw, Kind
 
 LINEAR = 2e-2
 """Relative residual of the state above which it is not linear; bfloat16 rounds by 4e-3."""
-SPOILS = ("state-not-linear", "levels-inside", "target-unnamed", "no-noise")
-"""Findings after which the levels mean nothing."""
 
 
 def _line(draw: Draw) -> str:
@@ -66,9 +66,8 @@ def of_draws(bench: Bench, roles: Roles, noise: int | None) -> list[Finding]:
     for index in roles.of("noise"):
         draw = draws[index]
         if index in roles.crooked:
-            text = f"the state holds a draw ({_line(draw)}) whose law is not the normal one, or which enters it curved."
-            found.append(Finding("noise-law", text))
-        elif index == noise:
+            continue
+        if index == noise:
             found += _on_main(bench, draw)
         elif offset(draw) and not _degenerate(bench, draw):
             text = f"a noise that is the same at all places of a channel is added ({_line(draw)}): offset noise."
@@ -76,7 +75,15 @@ def of_draws(bench: Bench, roles: Roles, noise: int | None) -> list[Finding]:
         else:
             text = f"the network's input has more noise ({_line(draw)}) than the noise that the target is made of."
             found.append(Finding("more-noise", text))
-    return found
+    return found + _crooked(draws, roles)
+
+
+def _crooked(draws: Sequence[Draw], roles: Roles) -> list[Finding]:
+    if not roles.crooked:
+        return []
+    lines = ", ".join(dict.fromkeys(_line(draws[index]) for index in roles.crooked))
+    text = f"the state holds a draw ({lines}) whose law is not the normal one, or which enters it curved."
+    return [Finding("noise-law", text)]
 
 
 def _degenerate(bench: Bench, draw: Draw) -> bool:
@@ -131,6 +138,12 @@ def inside(bench: Bench, roles: Roles, layout: Layout) -> list[Finding]:
     return [Finding("levels-inside", text)]
 
 
+def readable(table: LevelTable) -> bool:
+    """Whether state and target are linear in a sample's own data and noise, so that the levels mean something."""
+    levels = table.levels
+    return max(float(np.median(levels.state_error)), float(np.median(levels.target_error))) <= LINEAR
+
+
 def of_levels(table: LevelTable, coupled: bool) -> list[Finding]:
     """Findings on the state and the told time over all levels; what a coupled loss's target is made of is known."""
     found, levels = [], table.levels
@@ -138,26 +151,11 @@ def of_levels(table: LevelTable, coupled: bool) -> list[Finding]:
     if state_error > LINEAR:
         text = "the network's input is no linear function of data and noise."
         found.append(Finding("state-not-linear", text, f"relative residual {state_error:.2g}"))
-    elif coupled and float(np.median(levels.target_error)) > LINEAR:
-        found.append(Finding("target-unnamed", "the target is made of more than the sample's own data and noise."))
-    elif float(np.median(levels.target_error)) > LINEAR:
+    elif not coupled and float(np.median(levels.target_error)) > LINEAR:
         text = "the target is no linear function of data and noise."
         found.append(Finding("target-unnamed", text, f"relative residual {np.median(levels.target_error):.2g}"))
-    else:
-        found += _empty(levels)
     if table.per_batch == "one a batch":
         found.append(
             Finding("one-time-a-batch", "all samples of a batch share one time: the same expectation, more variance.")
         )
     return found + told_time.finding(table.levels.given, table.levels.lam)
-
-
-def _empty(levels) -> list[Finding]:
-    """`target-empty`: Delta = a B - b A vanishes at every level."""
-    with np.errstate(all="ignore"):
-        size = np.abs(levels.a * levels.B) + np.abs(levels.b * levels.A)
-        delta = np.abs(levels.a * levels.B - levels.b * levels.A) / np.where(size > 0, size, 1)
-    if np.quantile(delta[np.isfinite(delta)], 0.95) < 1e-3:
-        text = "the target is a multiple of the network's input at every level: there is nothing to learn."
-        return [Finding("target-empty", text)]
-    return []

@@ -105,10 +105,11 @@ def moved_arguments(before: Evaluation, after: Evaluation, graded: int) -> set[s
 
 @dataclass
 class _Effect:
-    """What one replaced draw moved."""
+    """What one replaced draw moved: the state, what data add to it (`signal`), that's size (`scaled`), and so on."""
 
     state: bool
     signal: bool
+    scaled: bool
     arguments: set[str]
     target: bool
     coefficient: bool
@@ -134,14 +135,17 @@ def _effect(bench: Bench, still: Frame, shifted: Frame, other: Tensor, index: in
     new = bench.frame(replaced={index: values})
     arguments = moved_arguments(still.evaluation, new.evaluation, bench.graded)
     state = changed(still.state, new.state, 10 * bench.precision)
-    signal = False
+    signal = scaled = False
     if state:
-        both = bench.state(bench.replay(x1=other, replaced={index: values}))
-        signal = changed(shifted.state - still.state, both - new.state, tolerance)
+        before = shifted.state - still.state
+        after = bench.state(bench.replay(x1=other, replaced={index: values})) - new.state
+        signal = changed(before, after, tolerance)
+        scaled = changed(np.linalg.norm(before, axis=1), np.linalg.norm(after, axis=1), tolerance)
     live = still.live & new.live
     return _Effect(
         state,
         signal,
+        scaled,
         arguments,
         changed(np.where(live, still.target, 0), np.where(live, new.target, 0), tolerance),
         changed(still.coefficient, new.coefficient, tolerance),
@@ -172,7 +176,8 @@ def _decide(bench: Bench, roles: Roles, effects: dict[int, _Effect], still: Fram
         elif effect.signal and draw.kind is Kind.NORMAL and draw.shape == tuple(bench.base.x1.shape):
             continue  # noise that the loss pairs anew with other data, or a corruption that is no sum
         elif effect.signal:  # beside a told time, a draw of another kind is an augmentation: its coin is held
-            roles.roles[index] = "time" if not told or _like(draw, told, bench) else "conditioning"
+            level = effect.scaled and (not told or _like(draw, told, bench))  # a flip keeps the signal's size
+            roles.roles[index] = "time" if level else "conditioning"
         elif not told and not _of_elements(bench, draw):
             roles.roles[index] = "time"
     names = list(given(still.evaluation, bench.graded))
@@ -183,6 +188,7 @@ def _decide(bench: Bench, roles: Roles, effects: dict[int, _Effect], still: Fram
     for index in with_state:
         if roles.roles[index] == "nothing":
             roles.roles[index] = "noise"
+            _spread(bench, still, index)
             if not _affine(bench, still, index):
                 roles.crooked.append(index)
     for index in times:
@@ -250,12 +256,39 @@ def _affine(bench: Bench, still: Frame, index: int) -> bool:
 def as_rows(bench: Bench, draw: Draw) -> np.ndarray | None:
     """A noise draw's standard values as (B, D): shared by samples or elements where it lacks their dimensions."""
     z, shape = draw.standard, bench.base.x1.shape
+    if draw.shape in bench.spread:
+        rows, signs = bench.spread[draw.shape]
+        return signs[:, None] * _samples(bench, z)[rows]
     if z.numel() == shape.numel() and z.shape[:1] == shape[:1]:
         return bench.rows(z.reshape(shape))
     try:
         return bench.rows(z.expand(shape))
     except RuntimeError:
         return None
+
+
+def _samples(bench: Bench, z: Tensor) -> np.ndarray:
+    return bench.rows(z.reshape(-1, *bench.base.x1.shape[1:]))
+
+
+def _spread(bench: Bench, still: Frame, index: int) -> None:
+    """Notes which sample's numbers each sample gets, and with which sign, where a draw has fewer samples than the batch.
+
+    Antithetic noise, [z, -z], is one.
+    """
+    draw = bench.base.draws[index]
+    size = int(np.prod(bench.base.x1.shape[1:]))
+    count = draw.standard.numel() // size
+    if not 1 < count < bench.batch or draw.standard.numel() % size or as_rows(bench, draw) is not None:
+        return
+    z = _samples(bench, draw.standard)
+    quiet = bench.state(bench.replay(replaced={index: torch.zeros_like(draw.standard)}))
+    moved = still.state - quiet
+    share = moved @ z.T / np.sum(z**2, axis=1)
+    rows = np.abs(share).argmax(axis=1)
+    factor = share[np.arange(len(rows)), rows]
+    if not changed(moved, factor[:, None] * z[rows], 30 * bench.tolerance):
+        bench.spread[draw.shape] = rows, np.sign(factor) * np.sign(factor[0])
 
 
 def shared(bench: Bench, draw: Draw) -> bool:

@@ -74,9 +74,9 @@ def _chosen(drawn: np.ndarray, count: int, shared: bool) -> np.ndarray:
 
 
 def _alike(evaluation: Evaluation, base: Evaluation) -> bool:
-    """Whether two evaluations made the same sequence of draws."""
+    """Whether two evaluations made the same sequence of draws, and as many calls of the network."""
     facts = [[(draw.operator, draw.shape) for draw in each.draws] for each in (evaluation, base)]
-    return facts[0] == facts[1]
+    return facts[0] == facts[1] and len(evaluation.calls) == len(base.calls)
 
 
 def _law(told: np.ndarray, lam: np.ndarray, every: np.ndarray) -> tuple[np.ndarray, int]:

@@ -25,6 +25,17 @@ ENOUGH = 16
 """Numbers of one sample and one level that are fitted, at least."""
 
 
+def _alike(bench: Bench, roles: Roles) -> dict[int, Tensor]:
+    """Draws of the weight alone, the same number for all samples: the one that weighs most in the base."""
+    found = {}
+    weighty = int(np.abs(bench.gradient(bench.base)).sum(axis=1).argmax())
+    for index in roles.of("weight"):
+        values = bench.base.draws[index].standard
+        if values.shape[:1] == (bench.batch,):
+            found[index] = values[weighty : weighty + 1].expand(values.shape).clone()
+    return found
+
+
 class Reader:
     """Reads levels off a loss whose draws have known roles; `noise` is the index of the main noise, None if unseen.
 
@@ -41,6 +52,7 @@ class Reader:
             for index in quiet
             if draws[index].standard.is_floating_point()
         }
+        self.held |= _alike(bench, roles)
         size = bench.rows(bench.base.x1).shape[1]
         self.replicas = max(1, -(-ENOUGH // size))
         self.paired: Callable[[Bench, Frame, int], tuple[np.ndarray, np.ndarray] | None] | None = None

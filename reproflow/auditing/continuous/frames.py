@@ -21,6 +21,9 @@ MOST_COLUMNS = 4096
 """Numbers of a sample that are looked at; more add nothing."""
 SIZE = 4.0
 """The answer's size, in units of the target's."""
+SIZE_OF_CLAMPED = 0.1
+FEWEST_GRADED = 8
+"""Numbers of a sample that a clamp must leave for its level to be read."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,13 @@ class Bench:
     base: Evaluation
     graded: int
     limits: list[str] = field(default_factory=list)
-    size: float = SIZE
+    clamped: bool = False
+    """The answer is clamped: small answers are compared, and elements without a gradient at either left out."""
     rounding: float = 0.0
     read: Callable[..., Frame] | None = None
     """Reads a frame of a loss that is not squared; None for two gradients, as above."""
+    spread: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """By the shape of a draw with fewer samples than the batch: whose numbers each sample gets, and their sign."""
 
     def __post_init__(self) -> None:
         size = int(np.prod(self.base.x1.shape[1:]))
@@ -122,13 +128,14 @@ class Bench:
             return self.read(self, **changes)
         zero = self.replay(**changes)
         start = self.gradient(zero)
-        size = np.full(self.batch, self.size)
+        size = np.full(self.batch, SIZE_OF_CLAMPED if self.clamped else SIZE)
         coefficient, target = self._slope(start, size, changes)
         with np.errstate(all="ignore"):
-            scale = np.sqrt(np.nanmean(np.where(coefficient != 0, target, np.nan) ** 2, axis=1))
+            live = coefficient != 0
+            scale = np.sqrt(np.sum(np.where(live, target, 0) ** 2, axis=1) / np.sum(live, axis=1))
         scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-        if self.size == SIZE and np.any((scale > 10) | (scale < 0.1)):
-            coefficient, target = self._slope(start, self.size * scale, changes)
+        if not self.clamped and np.any((scale > 10) | (scale < 0.1)):
+            coefficient, target = self._slope(start, SIZE * scale, changes)
         x1 = changes.get("x1")
         return Frame(self.rows(zero.x1 if x1 is None else x1), self.state(zero), coefficient, target, zero)
 
@@ -137,6 +144,9 @@ class Bench:
         moved = self.gradient(self.replay(signed, **changes))
         with np.errstate(all="ignore"):
             coefficient = (moved - start) / (2 * self.rows(signed))
+            if self.clamped:
+                coefficient[(start == 0) | (moved == 0)] = 0.0
+                coefficient[np.sum(coefficient != 0, axis=1) < FEWEST_GRADED] = 0.0
             target = np.where(coefficient == 0, 0.0, -start / (2 * coefficient))
         return coefficient, target
 

@@ -24,7 +24,7 @@ from reproflow.auditing.continuous import (
 from reproflow.auditing.continuous.draw_roles import Roles
 from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.frames import Bench
-from reproflow.auditing.continuous.table import LevelTable, measured
+from reproflow.auditing.continuous.table import LevelTable, graded, measured
 from reproflow.auditing.evaluation import generators_kept
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.reading import Argument, DrawFacts, LossForm, Reading, Subject
@@ -74,13 +74,14 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     examined = squared.examine(bench, still)
     clamp = not examined.affine and not_affine.clamped(bench)
     if clamp:
-        bench.size = 0.1
+        bench.clamped = True
         still = bench.frame()
         text = "the network's answer is clamped before it is graded: answers outside get no gradient."
         findings.append(Finding("clamp", text))
     roles = draw_roles.find(bench, still, other)
     found = _Found(bench, roles, coupled=coupled)
-    found.form = LossForm("squared", opening.reduction(bench.base), value_gap=examined.value_gap)
+    form = "other" if clamp else "squared"
+    found.form = LossForm(form, opening.reduction(bench.base), value_gap=examined.value_gap)
     if examined.value_gap > squared.VALUE and examined.affine:
         findings.append(checks.value_gap(examined.value_gap))
     noise = checks.main_noise(bench, roles, still)
@@ -113,8 +114,13 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     found.table = level_reading.read(reader)
     if bench.read is None:
         findings += weights.findings(reader, near.weight)
-    findings += checks.of_levels(found.table, found.coupled)
-    found.usable = not any(each.id in checks.SPOILS for each in findings)
+    told = checks.of_levels(found.table, found.coupled)
+    if any(each.id == "state-not-linear" for each in told):
+        findings = [each for each in findings if each.id != "noise-law"]  # a draw that enters curved is that
+    findings += told
+    found.usable = checks.readable(found.table)
+    if clamp:
+        found.table = graded(found.table)
     return _reading(found, findings)
 
 

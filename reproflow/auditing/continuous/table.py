@@ -54,6 +54,14 @@ def pooled(levels: Levels) -> Levels:
     )
 
 
+def graded(table: LevelTable) -> LevelTable:
+    """The levels at which an answer near zero gets a gradient, which a clamp keeps from the others."""
+    kept = np.flatnonzero(table.levels.c != 0)
+    steps = None if table.steps is None else table.steps[kept]
+    complete = table.complete and len(kept) == len(table.law)
+    return replace(table, levels=table.levels.at(kept), law=table.law[kept], steps=steps, complete=complete)
+
+
 def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
     """The table from the noise to the data, without levels that are not finite or have no signal or no noise."""
     levels = table.levels

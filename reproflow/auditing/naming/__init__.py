@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 FEWEST = 8
 """Levels that there have to be for names."""
+UNBOUND = frozenset(
+    ("weight-sees-data", "weight-by-sample", "weight-neighbours", "weight-normalised")
+    + ("more-noise", "offset-noise", "noise-law", "noise-mismatch")
+)
+"""Findings after which the table of levels is not that of a weighted regression on normal noise: no weight is read."""
 
 
 def identify(
@@ -58,7 +63,7 @@ def identify(
         levels, levels.c, target.name, target.prediction, carrier, coefficients.own_divisor(levels)
     )
     found = [
-        *level_findings.findings(levels, path, time, target, coefficient),
+        *level_findings.findings(levels, path, time, target, coefficient, {each.id for each in reading.findings}),
         *velocity.findings(levels, path, time, target, slope),
     ]
     names: dict[str, Any] = {
@@ -79,7 +84,7 @@ def identify(
             "table": _table(levels, c=levels.c),
         },
     }
-    if level_findings.empty(levels) or reading.coupled:
+    if level_findings.empty(levels) or not _weighted(reading):
         expected = expectation.compared(None, expect)[0] if expect is not None else None
         return Identification(**names, expected=expected, findings=tuple(found))
     weight, steps = density.weight(levels), density.chain(levels)
@@ -94,6 +99,12 @@ def identify(
         expected=expected,
         findings=(*found, *unlike),
     )
+
+
+def _weighted(reading: Reading) -> bool:
+    """Whether the loss is a weighted regression, so that it has a canonical weight and a verdict."""
+    squared = reading.form.form == "squared"
+    return squared and not reading.coupled and not any(each.id in UNBOUND for each in reading.findings)
 
 
 def _table(levels: Levels, **columns: np.ndarray) -> dict[str, list[float | None]]:

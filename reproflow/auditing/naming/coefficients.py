@@ -144,8 +144,8 @@ def clamp(y: np.ndarray, base: np.ndarray, sign: int) -> tuple[float, float]:
     y, base = y[order], base[order]
     rises, level = (slice(0, FEWEST), slice(-FEWEST, None)) if sign > 0 else (slice(-FEWEST, None), slice(0, FEWEST))
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor, plateau = float(np.median(y[rises] / base[rises])), float(np.median(y[level]))
-        gamma = plateau / factor
+        factor, plateau = np.median(y[rises] / base[rises]), np.median(y[level])
+        gamma = float(plateau / factor)
         if not (np.isfinite(gamma) and gamma > 0):
             return np.nan, np.inf
         on = base < gamma if sign > 0 else base > gamma

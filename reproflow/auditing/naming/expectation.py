@@ -29,6 +29,8 @@ SAME = "same"
 DIFFERENT = "different"
 CANNOT = "cannot"
 SAME_COEFFICIENT = 2e-3
+MISSED = 0.05
+"""The share of the stated times whose levels the loss may leave out: clipped ends are far less."""
 SCALES = (2.0, 0.5)
 """Scales of the data that are tried: [0, 1] for [-1, 1], and the other way."""
 
@@ -62,6 +64,9 @@ def compared(
             facts = {**nothing, "verdict": SAME, "factor": found.factor, "ratio": _ends(found), "reason": stepwise}
             return {**facts, "worst": _worst(found)}, ()
     same = found.excess <= weight.same
+    missed = _missed(weight, stated)
+    if same and missed > MISSED:
+        return _partial(weight, found, {**nothing, "spec": spec}, missed)
     facts = {
         "spec": spec,
         "verdict": SAME if same else DIFFERENT,
@@ -100,6 +105,29 @@ def _stepwise(levels: Levels, stated: Objective) -> str | None:
         f"on the loss's own steps its coefficient is the stated one's to {error:.2g}, and the steps follow the "
         f"stated path and law to {distance:.2g} in probability: the same but for the discretisation"
     )
+
+
+def _missed(weight: Weight, stated: Objective) -> float:
+    """The mass that the stated law has at levels beyond those that the loss draws, on the stated path."""
+    if stated.prediction == "canonical":
+        return 0.0
+    t = invert_lam(stated.path, torch.tensor([weight.lam[0], weight.lam[-1]], dtype=torch.float64))
+    inside = t.isfinite()
+    u = torch.where(inside, stated.time.cdf(torch.where(inside, t, 0.5)), torch.tensor([0.0, 1.0], dtype=torch.float64))
+    return 1.0 - abs(float(u[1] - u[0]))
+
+
+def _partial(
+    weight: Weight, found: Comparison, facts: dict[str, Any], missed: float
+) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    low, high = weight.lam[0], weight.lam[-1]
+    reason = (
+        f"at the levels that it draws its weight is the stated one, but they end at lam = {low:.4g} and {high:.4g}: "
+        f"{missed:.0%} of the stated times are at others, which are never trained"
+    )
+    facts = {**facts, "verdict": DIFFERENT, "factor": found.factor, "ratio": _ends(found), "worst": _worst(found)}
+    finding = Finding("not-as-stated", f"The loss is not the stated objective: {reason}.", f"levels {low:.4g} to {high:.4g}")
+    return {**facts, "reason": reason}, (finding,)
 
 
 def _worst(found: Comparison) -> dict[str, float]:

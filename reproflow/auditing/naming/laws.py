@@ -119,8 +119,14 @@ def _described(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[tuple[
         ("cosine time", 2 / np.pi * np.arctan2(1, r)),
         ("log sigma/alpha", np.log(r)),
     ]
+    if levels.times is Times.DRAWN and variables[0][0] == "tau" and np.array_equal(given, np.round(given)):
+        low, high = given.min(), given.max()  # those of all draws are among the levels read
+        name = f"tau uniform on {low:.0f}..{high:.0f}"
+        law = (given - low + 0.5) / (high - low + 1)
+        yield name, float(min(np.abs(law - u).max(), np.abs(1 - law - u).max()))
+    loose = DIGITS if levels.whole.draws else 1e-6
     for label, z in variables:
-        yield _uniform(label, z, u)
+        yield _uniform(label, z, u, loose)
     for label, z in variables:
         if label == "tau" or label.startswith("log"):
             yield _normal(label, z, u)
@@ -130,11 +136,11 @@ def _described(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[tuple[
             yield _normal(f"logit {label}", np.log(z / (1 - z)), u)
 
 
-def _uniform(label: str, z: np.ndarray, u: np.ndarray) -> tuple[str, float]:
+def _uniform(label: str, z: np.ndarray, u: np.ndarray, loose: float) -> tuple[str, float]:
     low, width, error = line(u, z)
     ends = sorted((low, low + width))
     size = max(abs(each) for each in ends)
-    first, last = (text(each, 1e-6, 1e-6 * size) for each in ends)
+    first, last = (text(each, loose, loose * size) for each in ends)
     return f"{label} ~ uniform({first}, {last})", error
 
 

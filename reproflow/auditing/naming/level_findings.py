@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -18,15 +18,22 @@ SIGNIFICANT = 1e-3
 
 
 def findings(
-    levels: Levels, path: PathName, time: TimeName, target: TargetName, coefficient: CoefficientName
+    levels: Levels,
+    path: PathName,
+    time: TimeName,
+    target: TargetName,
+    coefficient: CoefficientName,
+    known: Collection[str] = (),
 ) -> Iterator[Finding]:
-    """The findings, in the order path, time, target, coefficient."""
-    if path.name is None:
+    """The findings, in the order path, time, target, coefficient; what follows from a `known` one is not said again."""
+    if path.name is None and "noise-law" not in known:  # the scale of such a noise is not settled, nor is the path's
         yield _unnamed_path(levels, path)
     if time.constant and time.given_as != "none":
         words = "The network is given the same number at every level: it has to tell the noise from its input."
         yield Finding("time-constant", words, time.given_as)
     if empty(levels):
+        if "noise-mismatch" in known:
+            return
         words = "The target is a multiple of the network's input at every level: there is nothing to learn."
         yield Finding("target-empty", words, f"largest sine between them {np.abs(levels.sine).max():.2g}")
         return
@@ -42,7 +49,7 @@ def empty(levels: Levels) -> bool:
 def _unnamed_path(levels: Levels, path: PathName) -> Finding:
     words = (
         "The state's coefficients A and B obey none of the relations that have a name (A + B = 1, A² + B² = 1, A = 1, "
-        "and these scaled): is one of them meant?"
+        "B = 1 - A², and these scaled): is one of them meant?"
     )
     middle = int(np.argmin(np.abs(levels.lam)))
     A, B = levels.A[middle], levels.B[middle]

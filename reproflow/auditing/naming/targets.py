@@ -81,6 +81,8 @@ def known(levels: Levels, path: PathName) -> Iterator[Known]:
 def name_target(levels: Levels, path: PathName, slope: Slope | None) -> TargetName:
     """The first named target that T is, to the levels' tolerance."""
     tolerance, candidates = levels.tolerance, list(known(levels, path))
+    if float(np.hypot(levels.a, levels.b).max()) <= tolerance:
+        return TargetName("0", 0.0)
     nearest = ("", np.inf)
     scaled = None
     for each in candidates:
@@ -187,5 +189,5 @@ def _posterior(levels: Levels) -> TargetName | None:
     share = next_B**2 * (A / next_A) / B**2
     a, b = next_A * np.ones_like(A), share * B
     size = np.hypot(levels.a[:-1], levels.b[:-1])
-    error = float((np.hypot(levels.a[:-1] - a, levels.b[:-1] - b) / size).max())
+    error = float((np.hypot(levels.a[:-1] - a, levels.b[:-1] - b) / np.where(size > 0, size, 1.0)).max())
     return TargetName("posterior mean of DDPM", error) if error <= levels.tolerance else None

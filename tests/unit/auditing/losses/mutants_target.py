@@ -178,10 +178,31 @@ def one_added_before_the_minimum(model, x1):
     return (snr.clamp(max=5) / snr * per_sample(model(xt, t) - (alpha * eps - sigma * x1))).mean()
 
 
-@faulty("not-as-stated", expect={"weighting": "min_snr", "on": "x1", "path": "vp"})
+@faulty("weight-conversion")
 def weight_of_x1_on_eps(model, x1):
     """min(SNR, 5) on the error of the noise, where min(SNR, 5)/SNR was meant."""
     t = torch.randint(0, STEPS, (len(x1),))
     xt, alpha, sigma, eps = noised(x1, linear_table, t)
     snr = ((alpha / sigma) ** 2).flatten()
     return (snr.clamp(max=5) * per_sample(model(xt, t) - eps)).mean()
+
+
+@faulty("noise-mismatch", "no-noise")
+def clean_batch_given(model, x1):
+    """The network is given the batch where its noised copy was meant."""
+    t, _, _, eps = flow(x1)
+    return mse_loss(model(x1, t), x1 - eps)
+
+
+@faulty("target-neighbours")
+def data_of_another_sample(model, x1):
+    t, _, xt, eps = flow(x1)
+    return mse_loss(model(xt, t), x1[torch.randperm(len(x1))] - eps)
+
+
+@faulty("not-affine", "value-gradient")
+def weight_by_the_own_error(model, x1):
+    """A focal weight: samples that are far off count more."""
+    t, _, xt, eps = flow(x1)
+    error = per_sample(model(xt, t) - (x1 - eps))
+    return (error.detach() * error).mean()

@@ -176,3 +176,54 @@ def angle_of_a_quarter(model, x1):
     s, eps = torch.rand(len(x1)), torch.randn_like(x1)
     angle = by_level(s, x1) * math.pi / 4
     return mse_loss(model(angle.cos() * x1 + angle.sin() * eps, s), eps)
+
+
+@faulty("levels-inside")
+def times_along_the_width(model, x1):
+    """A dimension too few: the times of a batch of four meet the four columns of an image."""
+    t, eps = torch.rand(x1.shape[-1]), torch.randn_like(x1)
+    return mse_loss(model(t * x1 + (1 - t) * eps, t.mean().expand(len(x1))), x1 - eps)
+
+
+@faulty("path-unnamed", "target-degenerate")
+def alpha_of_the_step_before(model, x1):
+    t = torch.randint(1, STEPS, (len(x1),))
+    bars, eps = torch.as_tensor(linear_table()).float(), torch.randn_like(x1)
+    alpha, sigma = by_level(bars[t - 1].sqrt(), x1), by_level((1 - bars[t]).sqrt(), x1)
+    return mse_loss(model(alpha * x1 + sigma * eps, t), eps)
+
+
+@faulty("time-constant")
+def whole_division_of_the_step(model, x1):
+    t = torch.randint(0, STEPS, (len(x1),))
+    xt, _, _, eps = noised(x1, linear_table, t)
+    return mse_loss(model(xt, t // STEPS), eps)
+
+
+@faulty("time-reversed")
+def negated_time_told(model, x1):
+    t, _, xt, eps = flow(x1)
+    return mse_loss(model(xt, -t), x1 - eps)
+
+
+@faulty("path-unnamed", "not-velocity", "target-degenerate")
+def noise_forgotten_by_half(model, x1):
+    """The source of the state is eps/2, that of the target eps."""
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) * 0.5 * eps, t), x1 - eps)
+
+
+@faulty("path-unnamed", "time-shift", "not-velocity")
+def square_on_the_noise(model, x1):
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) ** 2 * eps, t), x1 - eps)
+
+
+@faulty("noise-law", "noise-shared", "path-unnamed")
+def one_number_of_noise_a_sample(model, x1):
+    """randn(len(x1), 1, 1, 1) for randn_like(x1)."""
+    t, eps = torch.rand(len(x1)), torch.randn(len(x1), 1, 1, 1)
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), (x1 - eps).expand_as(x1))
