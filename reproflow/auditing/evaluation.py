@@ -81,8 +81,8 @@ class Evaluator:
     ) -> Evaluation:
         """`base` again with the draws of its tape; batch, answers, single draws (standard form) or seed changed.
 
-        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for, or the
-        network is called more or less often.
+        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for, or
+        the network is called more or less often.
         """
         found = self._run(
             base.x1 if x1 is None else x1,

@@ -32,6 +32,10 @@ class Kind(StrEnum):
     """A law without a standard form (gamma, Poisson, ...): played back as it was, whatever its parameters are now."""
 
 
+ORDERS = (Kind.PERMUTATION, Kind.INTEGER, Kind.CHOICE)
+"""Kinds that say which, and not how much."""
+
+
 class Diverged(Exception):
     """A replay asked for another sequence of draws than the tape has: one of the changed draws controls the flow."""
 

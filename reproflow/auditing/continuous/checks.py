@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from reproflow.auditing import told_time
-from reproflow.auditing.continuous.draw_roles import Roles, as_rows, shared
+from reproflow.auditing.continuous.draw_roles import Roles
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
 from reproflow.auditing.continuous.layout import LEVEL, Layout
 from reproflow.auditing.continuous.neighbours import Neighbours
+from reproflow.auditing.continuous.noise_rows import as_rows, shared
 from reproflow.auditing.continuous.table import LevelTable
 from reproflow.auditing.findings import Finding
-from reproflow.auditing.tape import Diverged, Draw, Kind
+from reproflow.auditing.tape import ORDERS, Diverged, Draw, Kind
 
 LINEAR = 2e-2
 """Relative residual of the state above which it is not linear; bfloat16 rounds by 4e-3."""
@@ -54,11 +55,13 @@ def offset(draw: Draw) -> bool:
     )
 
 
-def of_draws(bench: Bench, roles: Roles, noise: int | None) -> list[Finding]:
-    """Findings on noise and target."""
+def of_draws(bench: Bench, roles: Roles, noise: int | None, near: Neighbours) -> list[Finding]:
+    """Findings on noise and target; an order in which samples are coupled is no noise."""
     draws, found = bench.base.draws, []
     for index in roles.of("target"):
         draw = draws[index]
+        if near.target and draw.kind in ORDERS:
+            continue
         text = (
             f"the target holds a draw of its own ({_line(draw)}) that the network's input lacks: it cannot be learnt."
         )
@@ -75,13 +78,14 @@ def of_draws(bench: Bench, roles: Roles, noise: int | None) -> list[Finding]:
         else:
             text = f"the network's input has more noise ({_line(draw)}) than the noise that the target is made of."
             found.append(Finding("more-noise", text))
-    return found + _crooked(draws, roles)
+    crooked = [draws[index] for index in roles.crooked]
+    return found + _crooked([draw for draw in crooked if not (near.state and draw.kind in ORDERS)])
 
 
-def _crooked(draws: Sequence[Draw], roles: Roles) -> list[Finding]:
-    if not roles.crooked:
+def _crooked(draws: Sequence[Draw]) -> list[Finding]:
+    if not draws:
         return []
-    lines = ", ".join(dict.fromkeys(_line(draws[index]) for index in roles.crooked))
+    lines = ", ".join(dict.fromkeys(map(_line, draws)))
     text = f"the state holds a draw ({lines}) whose law is not the normal one, or which enters it curved."
     return [Finding("noise-law", text)]
 
@@ -97,6 +101,8 @@ def _on_main(bench: Bench, draw: Draw) -> list[Finding]:
     if shared(bench, draw):
         text = f"one noise serves all samples of a batch ({_line(draw)}): the same expectation, more variance."
         found.append(Finding("noise-shared", text))
+    if offset(draw) and not _degenerate(bench, draw):
+        found.append(Finding("offset-noise", f"the noise is the same at all places of a channel ({_line(draw)})."))
     return found
 
 
@@ -131,9 +137,10 @@ def without_levels(bench: Bench, roles: Roles, noise: int | None, near: Neighbou
 
 def inside(bench: Bench, roles: Roles, layout: Layout) -> list[Finding]:
     """`levels-inside`: the elements of a sample have different signals, from a draw of more numbers than samples."""
-    if layout.spread <= LEVEL or not roles.inside:
+    draws = roles.inside or roles.moving
+    if layout.spread <= LEVEL or not draws or not (roles.inside or layout.diagonal):
         return []
-    draw = bench.base.draws[roles.inside[0]]
+    draw = bench.base.draws[draws[0]]
     text = f"a sample has several levels of noise, one an element or frame ({_line(draw)}): no single path is read."
     return [Finding("levels-inside", text)]
 

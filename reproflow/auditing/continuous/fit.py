@@ -14,15 +14,18 @@ import torch
 from torch import Tensor
 
 from reproflow.auditing.continuous import unseen
-from reproflow.auditing.continuous.draw_roles import Roles, as_rows, fresh, given
+from reproflow.auditing.continuous.draw_roles import Roles, fresh, given
 from reproflow.auditing.continuous.frames import Bench, Frame
 from reproflow.auditing.continuous.layout import Layout
+from reproflow.auditing.continuous.noise_rows import as_rows
 from reproflow.auditing.continuous.solving import Levels, columns, graded_target, joined, solve
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.tape import Kind
 
 ENOUGH = 16
 """Numbers of one sample and one level that are fitted, at least."""
+LEVELLED = 8
+"""Evaluations of one level where each has one number of noise a sample."""
 
 
 def _alike(bench: Bench, roles: Roles) -> dict[int, Tensor]:
@@ -54,11 +57,16 @@ class Reader:
         }
         self.held |= _alike(bench, roles)
         size = bench.rows(bench.base.x1).shape[1]
-        self.replicas = max(1, -(-ENOUGH // size))
+        self.replicas = max(1, -(-ENOUGH // size), LEVELLED if self._one_number(size) else 1)
         self.paired: Callable[[Bench, Frame, int], tuple[np.ndarray, np.ndarray] | None] | None = None
         """Finds the rows of data and noise that each row of the state is made of, where a loss pairs them anew."""
         self.layout: Layout | None = None
         self._batches = [self.batch() for _ in range(self.replicas)]
+
+    def _one_number(self, size: int) -> bool:
+        """Whether a sample's noise is a single number, which one evaluation does not tell from a constant."""
+        rows = None if self.noise is None else as_rows(self.bench, self.bench.base.draws[self.noise])
+        return size > 1 and rows is not None and bool(np.all(rows == rows[:, :1]))
 
     def batch(self) -> Tensor:
         """Other data."""

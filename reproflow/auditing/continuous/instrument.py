@@ -90,7 +90,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         roles.crooked.remove(noise)
     elif noise in roles.crooked:
         noise = None  # the state is not affine in it: what is not data is taken as one noise
-    findings += neighbours.finding(near) + checks.of_draws(bench, roles, noise)
+    findings += neighbours.finding(near) + checks.of_draws(bench, roles, noise, near)
     findings += checks.other_answers(bench, still)
     found.coupled |= near.state or near.target or any(each.id == "bootstrapped" for each in findings)
     if not examined.affine and not clamp:
@@ -104,7 +104,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         return _reading(found, findings + blocked)
     reader = Reader(bench, roles, noise, data(subject))
     if not near.paired:
-        reader.layout = layout.find(bench, noise, reader.held)
+        reader.layout = layout.find(bench, noise, reader.held, roles.moving)
         inside = checks.inside(bench, roles, reader.layout)
         if inside:
             return _reading(found, findings + inside)

@@ -7,14 +7,15 @@ m_d is what is left of the state. Data are then s_d x1_pi(d) + m_d, and the nois
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from reproflow.auditing.continuous.draw_roles import as_rows, fresh
-from reproflow.auditing.continuous.frames import Bench
+from reproflow.auditing.continuous.draw_roles import fresh
+from reproflow.auditing.continuous.frames import Bench, changed
+from reproflow.auditing.continuous.noise_rows import as_rows
 
 LEVEL = 0.05
 """Relative spread of a sample's slopes above which they are no single level."""
@@ -32,6 +33,8 @@ class Layout:
     scale: np.ndarray
     shift: np.ndarray
     spread: float
+    diagonal: bool = False
+    """Each number of the state is its own multiple of the data's: the levels are inside the sample."""
 
     @property
     def plain(self) -> bool:
@@ -44,10 +47,10 @@ class Layout:
         )
 
 
-def find(bench: Bench, noise: int | None, held: Mapping[int, Tensor]) -> Layout:
+def find(bench: Bench, noise: int | None, held: Mapping[int, Tensor], times: Sequence[int] = ()) -> Layout:
     """The layout of the base's state. Where nothing orderly is found, it is the plain one with a large spread.
 
-    Draws in `held` are set, as for the levels.
+    Draws in `held` are set, as for the levels; scales that move with the draws `times` are levels.
     """
     x1 = bench.base.x1
     step = -0.5 * x1.sign() * (1 + 0.5 * bench.uniform(x1.shape)) * max(float(x1.abs().max()), 1e-3)
@@ -63,8 +66,18 @@ def find(bench: Bench, noise: int | None, held: Mapping[int, Tensor]) -> Layout:
             order = found
             scale, spread = _slopes(moved, steps[:, order])
     ones, zeros = np.ones(size), np.zeros(size)
-    if spread > LEVEL or noise is None:
-        return Layout(order, here, scale if spread <= LEVEL else ones, zeros, spread)
+    if spread <= LEVEL < np.ptp(scale):
+        other_times = {**held, **{index: fresh(bench.base.draws[index], bench.random) for index in times}}
+        start = bench.state(bench.replay(replaced=other_times))
+        again, _ = _slopes(bench.state(bench.replay(x1=x1 + step, replaced=other_times)) - start, steps[:, order])
+        if np.max(np.abs(again / scale - 1)) > LEVEL:
+            return Layout(order, here, ones, zeros, 1.0, True)
+    if spread > LEVEL:
+        half = bench.state(bench.replay(x1=x1 + 0.5 * step * bench.signs, replaced=held)) - before
+        halves = bench.rows(x1 + 0.5 * step * bench.signs) - bench.rows(x1)
+        return Layout(order, here, ones, zeros, spread, not changed(moved * halves / steps, half, 0.1 * LEVEL))
+    if noise is None:
+        return Layout(order, here, scale, zeros, spread)
     draw = bench.base.draws[noise]
     other = fresh(draw, bench.random)
     after = bench.replay(replaced={**held, noise: other})

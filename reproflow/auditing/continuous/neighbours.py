@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reproflow.auditing.continuous.draw_roles import Roles, as_rows, fresh
+from reproflow.auditing.continuous.draw_roles import Roles, fresh
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
+from reproflow.auditing.continuous.noise_rows import as_rows
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.tape import Diverged
 
@@ -30,6 +31,8 @@ class Neighbours:
     paired: bool = False
     alignment: float = 0.0
     text: str = ""
+    apart: bool = False
+    """The target's noise is another sample's than the state's."""
 
 
 def examine(bench: Bench, roles: Roles, noise: int | None, still: Frame, other: torch.Tensor) -> Neighbours:
@@ -77,11 +80,16 @@ def _paired(
     text = "data and noise of a batch are paired anew"
     if alignment > ALIGNED:
         text += f", closer than chance by {alignment:.0f} standard deviations: minibatch optimal transport"
-    return Neighbours(True, target, weight, True, alignment, text)
+    aim = pairs(bench, still, noise, still.target) if still.live.all() else None
+    apart = aim is not None and bool(np.any(aim[1] != sources))
+    return Neighbours(True, target, weight, True, alignment, text, apart)
 
 
-def pairs(bench: Bench, frame: Frame, noise: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """For each row of the state the row of data and of noise that it is made of; None unless it is of one each."""
+def pairs(
+    bench: Bench, frame: Frame, noise: int, values: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """For each row of the state, or of `values`, the row of data and of noise that it is of; None unless one each."""
+    values = frame.state if values is None else values
     z = as_rows(bench, frame.evaluation.draws[noise])
     if z is None:
         return None
@@ -89,7 +97,7 @@ def pairs(bench: Bench, frame: Frame, noise: int) -> tuple[np.ndarray, np.ndarra
     if size < 2 * count + 9:
         return None
     basis = np.concatenate([frame.x1, z, np.ones((1, size))])
-    found = np.linalg.lstsq(basis.T, frame.state.T, rcond=None)[0].T
+    found = np.linalg.lstsq(basis.T, values.T, rcond=None)[0].T
     data, sources = np.abs(found[:, :count]), np.abs(found[:, count : 2 * count])
     for part in (data, sources):
         largest = part.max(axis=1)
@@ -101,6 +109,9 @@ def pairs(bench: Bench, frame: Frame, noise: int) -> tuple[np.ndarray, np.ndarra
 
 def finding(neighbours: Neighbours) -> list[Finding]:
     """`batch-coupled`, `target-neighbours`."""
+    if neighbours.apart:
+        text = "the target holds the noise of another sample than the network's input does: it cannot be learnt."
+        return [Finding("noise-mismatch", text)]
     if neighbours.state:
         return [Finding("batch-coupled", f"{neighbours.text}; no bound follows for a coupled loss.")]
     if neighbours.target:

@@ -15,7 +15,7 @@ from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.frames import Frame
 from reproflow.auditing.continuous.solving import Levels
 from reproflow.auditing.findings import Finding
-from reproflow.auditing.tape import Diverged, Kind
+from reproflow.auditing.tape import ORDERS, Diverged, Kind
 
 MOVED = 2e-3
 MIDDLE = 6.0
@@ -24,15 +24,17 @@ MIDDLE = 6.0
 
 def findings(reader: Reader, neighbour_data: bool) -> list[Finding]:
     """All findings on the coefficient."""
-    found = _random(reader)
     coupled = _neighbours(reader, neighbour_data)
-    return found + (coupled or _own_data(reader))
+    return _random(reader, bool(coupled)) + (coupled or _own_data(reader))
 
 
-def _random(reader: Reader) -> list[Finding]:
+def _random(reader: Reader, coupled: bool) -> list[Finding]:
+    """`weight-random`; an order that is drawn, of the weights of other samples, is no draw of the weight."""
     found = []
     for index in reader.roles.of("weight"):
         draw = reader.bench.base.draws[index]
+        if coupled and draw.kind in ORDERS:
+            continue
         found.append(
             Finding(
                 "weight-random",

@@ -36,8 +36,16 @@ if TYPE_CHECKING:
 FEWEST = 8
 """Levels that there have to be for names."""
 UNBOUND = frozenset(
-    ("weight-sees-data", "weight-by-sample", "weight-neighbours", "weight-normalised")
-    + ("more-noise", "offset-noise", "noise-law", "noise-mismatch")
+    (
+        "weight-sees-data",
+        "weight-by-sample",
+        "weight-neighbours",
+        "weight-normalised",
+        "more-noise",
+        "offset-noise",
+        "noise-law",
+        "noise-mismatch",
+    )
 )
 """Findings after which the table of levels is not that of a weighted regression on normal noise: no weight is read."""
 

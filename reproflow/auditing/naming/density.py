@@ -146,7 +146,8 @@ def _smoothed(lam: np.ndarray, u: np.ndarray, draws: int) -> tuple[np.ndarray, n
     place = np.quantile(logit, ranks) if draws else logit[0] + ranks * (logit[-1] - logit[0])
     mass = u * (1 - u) if draws else None
     slope = splines.nearest(logit, lam, place, mass).slope(logit)
-    other = splines.nearest(logit, lam, np.interp(np.linspace(0, 1, max(knots - 3, splines.FEWEST)), ranks, place), mass).slope(logit)
+    fewer = np.interp(np.linspace(0, 1, max(knots - 3, splines.FEWEST)), ranks, place)
+    other = splines.nearest(logit, lam, fewer, mass).slope(logit)
     sampling = 1.5 * np.sqrt(knots / draws) if draws else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
         density = np.where(slope > 0, u * (1 - u) / slope, np.nan)

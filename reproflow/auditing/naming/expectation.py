@@ -126,7 +126,8 @@ def _partial(
         f"{missed:.0%} of the stated times are at others, which are never trained"
     )
     facts = {**facts, "verdict": DIFFERENT, "factor": found.factor, "ratio": _ends(found), "worst": _worst(found)}
-    finding = Finding("not-as-stated", f"The loss is not the stated objective: {reason}.", f"levels {low:.4g} to {high:.4g}")
+    evidence = f"levels {low:.4g} to {high:.4g}"
+    finding = Finding("not-as-stated", f"The loss is not the stated objective: {reason}.", evidence)
     return {**facts, "reason": reason}, (finding,)
 
 

@@ -49,7 +49,7 @@ def empty(levels: Levels) -> bool:
 def _unnamed_path(levels: Levels, path: PathName) -> Finding:
     words = (
         "The state's coefficients A and B obey none of the relations that have a name (A + B = 1, A² + B² = 1, A = 1, "
-        "B = 1 - A², and these scaled): is one of them meant?"
+        "and these scaled): is one of them meant?"
     )
     middle = int(np.argmin(np.abs(levels.lam)))
     A, B = levels.A[middle], levels.B[middle]

@@ -7,7 +7,6 @@ VP                A² + B² = 1                                 Song et al. 2021
 sub-VP            B = 1 - A², log A quadratic in the time     Song et al. 2021
 VE                A = 1                                       Song et al. 2021; Karras et al. 2022
 VE, scaled        A = 1/sqrt((B/A)² + s²)                     Karras et al. 2022, c_in
-sub-VP            B = 1 - A²                                  Song et al. 2021, eq. 29
 ================  ==========================================  =================================
 
 A relation says nothing of the time: linear and polynomial paths have one, and so have all that preserve the variance.
@@ -34,7 +33,6 @@ class Relation(StrEnum):
     SUB_VP = "sub-vp"
     VE = "ve"
     SCALED = "scaled"
-    SUB_VP = "sub_vp"
     NONE = "none"
 
 
@@ -68,7 +66,6 @@ def _fixed(levels: Levels) -> list[PathName]:
         PathName(Relation.LINEAR, "linear", _largest(A + B - 1)),
         PathName(Relation.VP, "VP", _largest(A**2 + B**2 - 1)),
         PathName(Relation.VE, "VE (A = 1)", _largest(A - 1)),
-        PathName(Relation.SUB_VP, "sub-VP (B = 1 - A²)", _largest(B - 1 + A**2)),
     ]
 
 

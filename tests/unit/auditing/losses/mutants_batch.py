@@ -159,25 +159,25 @@ def two_levels_at_once(model, x1):
 
 @faulty("weight-neighbours")
 def weights_of_shuffled_times(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     weight = 0.1 + (1 - t[torch.randperm(len(t))]) ** 2
     return (weight * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
 @faulty("weight-normalised")
 def weights_over_their_maximum(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     weight = 0.1 + (1 - t) ** 2
     return (weight / weight.max() * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
 @faulty("weight-by-sample")
 def weight_by_the_contrast(model, x1):
-    t, s, xt, eps = flow(x1)
+    t, _, xt, eps = flow(x1)
     return (x1.flatten(1).std(1) * per_sample(model(xt, t) - (x1 - eps))).mean()
 
 
-@faulty("batch-coupled", "target-neighbours", "noise-mismatch")
+@faulty("noise-mismatch")
 def noise_shuffled_in_the_state_alone(model, x1):
     t, s, _, eps = flow(x1)
     xt = s * x1 + (1 - s) * eps[torch.randperm(len(x1))]

@@ -221,7 +221,7 @@ def square_on_the_noise(model, x1):
     return mse_loss(model(s * x1 + (1 - s) ** 2 * eps, t), x1 - eps)
 
 
-@faulty("noise-law", "noise-shared", "path-unnamed")
+@faulty("offset-noise")
 def one_number_of_noise_a_sample(model, x1):
     """randn(len(x1), 1, 1, 1) for randn_like(x1)."""
     t, eps = torch.rand(len(x1)), torch.randn(len(x1), 1, 1, 1)
