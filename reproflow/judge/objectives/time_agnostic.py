@@ -9,8 +9,6 @@ that the loss knows w only through its means under L beta laws, one for each num
 and non-decreasing in m, has the same means up to `TOLERANCE`. Certified weights are the mixtures of steps 1[m >= c], so
 this is a linear programme over the masses of steps, which is solved anew with the steps that it misses until there are
 none. On a range of times m lies between two bounds, beta laws are cut there, and so are steps.
-
-scipy is imported where it is called, since a judgement without this test need not wait for it.
 """
 
 from __future__ import annotations
@@ -167,7 +165,7 @@ def _shown(subject: NumericObjective, t: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _log_beta(alpha: np.ndarray, m: np.ndarray, tokens: int, k: np.ndarray) -> np.ndarray:
     """log Beta(m; k, L-k+1), (K, T)."""
-    from scipy import special
+    from scipy import special  # here and below: a judgement without this test need not wait for it
 
     k = k[:, None]
     return special.xlogy(k - 1, m) + special.xlogy(tokens - k, alpha) - special.betaln(k, tokens - k + 1)
