@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 import torch
 
+# What a command costs is half that what it imports is compiled anew, where Python is told to keep nothing: here it may.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # While modules are imported, too: some compute at their top level.
 torch.set_num_threads(1)
 
