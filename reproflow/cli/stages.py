@@ -34,6 +34,15 @@ def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
     files.write_text(opened.folder / "config.json", configuration.dump(opened.config))
 
 
+def _are_tried(opened: Run, config: Path) -> bool:
+    """Whether a configuration is what `resolve` wrote, after the last change of its user's files."""
+    written = opened.folder / "config.json"
+    if not (written.exists() and written.samefile(config)):
+        return False
+    sources = {Path(spec.file) for spec in opened.config.user_functions if spec.file}
+    return all(source.stat().st_mtime < written.stat().st_mtime for source in sources)
+
+
 def _try_user_functions(opened: Run, config: Path, results: Path | None) -> None:
     """Runs the user's own functions, in a child process with a time limit, as training would."""
     if child_process.inside():
@@ -93,6 +102,7 @@ def features(
 def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
     """Train the cells of a shard that are missing from the store; exit 75 when interrupted, to be run again.
 
+    Functions of the user's own are tried first, unless `resolve` has done that since they were changed.
     Example: reproflow train --config configs/demo.yaml --shard toy-000
     """
     # Before the slow imports, so that a signal that comes early is answered too.
@@ -102,6 +112,8 @@ def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = Non
 
         opened = common.open_run(config, results)
         experiment, cells = opened.shard(shard)
+        if opened.config.user_functions and not _are_tried(opened, config):
+            _try_user_functions(opened, config, results)
         work = [(cell, opened.slot("train", cell)) for cell in cells]
         loaded = data.load(opened.data_file(experiment.dataset_spec.name))
         training.train(experiment, work, loaded, common.device(opened.config.device), should_stop, shard)
