@@ -125,11 +125,10 @@ def _sound(loss: Scaled, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> bool:
     return bool(((first - second).norm(dim=1) <= ROUNDING * first.norm(dim=1)).all())
 
 
-def scaled_where_finite(divergence: Divergence, domain: str) -> Scaled | None:
-    """As `scaled`, or nothing where the loss is NaN or infinite in that domain, or cannot be called."""
+def scaled_where_sound(divergence: Divergence, domain: str) -> Scaled | None:
+    """As `scaled`, or nothing where in no unit the loss is finite and its gradient known, or it cannot be called."""
     try:
         loss = scaled(divergence, domain)
-        finite = bool(loss(*arguments(domain)).isfinite().all())
+        return loss if _sound(loss, *arguments(domain)) else None
     except UsageError:
         return None
-    return loss if finite else None

@@ -39,10 +39,10 @@ def times(loss: Scaled, domain: str) -> tuple[float, float]:
 
 def _good(loss: Scaled, domain: str, end: float, right: int) -> bool:
     """Whether loss and gradient are finite from an end inwards, and vanish nowhere by underflow alone."""
-    a, b, _, x = scaled_loss.arguments(domain)
+    a, b, x = (each.repeat(LADDER, 1) for each in scaled_loss.arguments(domain) if each.ndim == 2)
     ladder = torch.logspace(math.log10(end), math.log10(0.5), LADDER, dtype=torch.float64)
-    t = (1 - ladder if right else ladder).repeat_interleave(len(a))
-    value, gradient = _with_gradient(loss, *(each.repeat(LADDER, 1) for each in (a, b)), t, x.repeat(LADDER, 1))
+    t = (1 - ladder if right else ladder).repeat_interleave(len(a) // LADDER)
+    value, gradient = _with_gradient(loss, a, b, t, x)
     if not bool(value.isfinite().all() and gradient.isfinite().all()):
         return False
     size = gradient.abs().view(LADDER, -1).amax(1)
