@@ -21,7 +21,10 @@ class TestProportional:
         assert proportional(3 * T, T) == pytest.approx(3, rel=1e-12)
         assert proportional(T, 3 * T) == pytest.approx(1 / 3, rel=1e-12)
 
-    @pytest.mark.parametrize("other", [T + 1e-6, T**1.00001, -T, torch.where(T > 0.5, T, 0.0), torch.zeros_like(T)])
+    @pytest.mark.parametrize(
+        "other",
+        [T + 1e-6, T**1.00001, -T, torch.where(T > 0.5, T, 0.0), torch.where(T > 0.5, T, torch.inf), torch.zeros_like(T)],
+    )
     def test_what_is_not(self, other: torch.Tensor) -> None:
         assert proportional(other, T) is None
         assert proportional(T, other) is None
