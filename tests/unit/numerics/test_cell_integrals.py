@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reproflow.numerics import cell_integrals
 from reproflow.numerics.cell_integrals import integrate
 
 ENDS = torch.linspace(0, 1, 8, dtype=torch.float64)
@@ -46,6 +47,14 @@ def test_what_lies_beside_a_pole_is_in_the_integral_and_in_doubt() -> None:
     assert 1e-8 < doubt[2] < 1e-5
     assert off[2] < 1e-6
     assert doubt[6] < 1e-9
+
+
+def test_cells_that_are_not_settled_are_in_the_integral_and_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wave that no number of cells resolves: its mean is 1, and nothing of it is known."""
+    monkeypatch.setattr(cell_integrals, "PIECES", 4096)
+    total, doubt = integrate(lambda t: 1 + torch.sin(1e9 * t), ENDS[:-1], ENDS[1:], LEAST)
+    assert total.tolist() == pytest.approx(ENDS.diff().tolist(), rel=0.1)
+    assert (doubt >= 0.9 * total).all()
 
 
 def test_little_mass_needs_few_digits() -> None:
