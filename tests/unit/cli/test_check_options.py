@@ -1,4 +1,4 @@
-"""What the verbs of `check` share: exit codes, what stands on standard output, a child's answer, numbers, `--against`."""
+"""What the verbs of `check` share: exit codes, standard output, a child's answer, numbers, `--against`."""
 
 from __future__ import annotations
 

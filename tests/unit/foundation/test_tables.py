@@ -83,9 +83,15 @@ def test_digits_are_those_of_the_precision(values: object, rounding: float) -> N
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([[1.0, 2.0], [3.0, 4.0]], r"shape \(2, 2\)"), ([], r"shape \(0,\)"), (["a"], "no real numbers"), ([1j], "no real"),
-     ([1.0, math.nan], "NaN at index 1"), (lambda: 1, "no real numbers")],
-)  # fmt: skip
+    [
+        ([[1.0, 2.0], [3.0, 4.0]], r"shape \(2, 2\)"),
+        ([], r"shape \(0,\)"),
+        (["a"], "no real numbers"),
+        ([1j], "no real numbers"),
+        ([1.0, math.nan], "NaN at index 1"),
+        (lambda: 1, "no real numbers"),
+    ],
+)
 def test_what_is_no_table(values: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         tables.table("w", values)

@@ -25,3 +25,11 @@ def test_of_a_polynomial_hardly_a_digit_is_missed() -> None:
     law = density_law("density:expr:12*t**2*(1 - t)")
     assert 2**-52 <= law.entry.meta[ACCURACY] < 1e-9
     torch.testing.assert_close(law.cdf(T), 4 * T**3 - 3 * T**4, rtol=0, atol=1e-9)
+
+
+def test_a_pole_inside_is_an_end_of_pieces() -> None:
+    """|t - 0.3|^(-1/2): its cumulative is told to be good to fewer digits beside the pole, and is."""
+    law = density_law("density:expr:abs(t - 0.3)**-0.5")
+    exact = ((T - 0.3).sign() * (T - 0.3).abs().sqrt() + math.sqrt(0.3)) / (math.sqrt(0.3) + math.sqrt(0.7))
+    off = float((law.cdf(T) - exact).abs().max())
+    assert off <= 2 * law.entry.meta[ACCURACY] < 1e-6

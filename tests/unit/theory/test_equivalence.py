@@ -23,7 +23,14 @@ class TestProportional:
 
     @pytest.mark.parametrize(
         "other",
-        [T + 1e-6, T**1.00001, -T, torch.where(T > 0.5, T, 0.0), torch.where(T > 0.5, T, torch.inf), torch.zeros_like(T)],
+        [
+            T + 1e-6,
+            T**1.00001,
+            -T,
+            torch.where(T > 0.5, T, 0.0),
+            torch.where(T > 0.5, T, torch.inf),
+            torch.zeros_like(T),
+        ],
     )
     def test_what_is_not(self, other: torch.Tensor) -> None:
         assert proportional(other, T) is None
