@@ -1,4 +1,4 @@
-"""Paths that are wrong by a little, near an end, or so that nothing can be told: each has its verdict, and no better."""
+"""Paths that are wrong by a little, near an end, or so that nothing can be told, and the verdict of each."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ import torch
 
 def nearly(t):
     return t + 1e-8 * torch.sin(40 * t).detach(), 1 - t
+
+def swings(t):
+    return t + 5e-4 * torch.sin(1e3 * t).detach() * (1 - t), 1 - t
 """
 
 
@@ -58,6 +61,22 @@ def test_the_largest_violation_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     )
     assert continuity.continuity(Course(get_path("linear")), NONE)["verdict"] == "refuted"
+
+
+@pytest.mark.parametrize("speed", [1e3, 1e5, 1e6, 1e7])
+def test_what_oscillates_within_a_step_is_not_refuted(speed: float) -> None:
+    """alpha = t + sin(k t)/(2k) rises smoothly, and its derivative is its own: too coarse a step tells nothing."""
+    found = judged(f"expr:t + {0.5 / speed}*sin({speed}*t)*(1 - t), 1 - t")
+    assert refuted(found) == set()
+    assert found.exit_code == (0 if speed == 1e3 else 5)
+
+
+def test_a_derivative_that_is_wrong_on_a_stretch_stays_refuted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the same oscillation, detached."""
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    found = judged("own.py:swings")
+    assert {"velocity", "continuity"} <= refuted(found)
 
 
 def test_an_end_that_has_no_limit_is_open() -> None:
