@@ -158,7 +158,11 @@ def _part(f: Function, low: float, high: float, octaves: tuple[int, int], seen: 
 
 def _depth(end: float, width: float, octaves: int) -> int:
     """How many octaves can be told apart from the end itself, to ten bits."""
-    return max(2, min(octaves, int(np.log2(width / np.spacing(abs(end)))) - 10)) if end else octaves
+    if not end:
+        return octaves
+    with np.errstate(over="ignore"):  # an end beside 0, where all octaves can be told apart
+        bits = np.log2(width / np.spacing(abs(end)))
+    return max(2, min(octaves, int(min(bits, octaves + 10)) - 10))
 
 
 def _ladder(octaves: int) -> np.ndarray:

@@ -29,6 +29,12 @@ def test_powers_that_cannot_be_integrated(p: float) -> None:
         assert math.isinf(found.value)
 
 
+@pytest.mark.parametrize("low", [1e-300, 5e-324, 2.0**-1000])
+def test_an_end_beside_zero_has_all_octaves(low: float) -> None:
+    """1/sqrt(t) from an end so near to 0 that the width, in units of its last digit, is beyond float64."""
+    assert integral(lambda t: t**-0.5, low, 0.5).value == pytest.approx(math.sqrt(2), rel=1e-8)
+
+
 def test_scipy_agrees_and_a_pole_inside_is_cut_at() -> None:
     for f in (lambda x: np.exp(-x) * np.cos(30 * x), lambda x: 1 / (1e-4 + (x - 0.37) ** 2)):
         oracle = integrate.quad(f, 0, 1, points=[0.37], epsabs=1e-13, limit=400)[0]
