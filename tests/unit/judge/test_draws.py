@@ -1,4 +1,4 @@
-"""What draws of a time law tell: cells that none met, times of their own, the law through their quantiles, and means."""
+"""What draws of a time law tell: cells that none met, times of their own, the law through quantiles, and means."""
 
 from __future__ import annotations
 
