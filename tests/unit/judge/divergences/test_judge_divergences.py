@@ -78,7 +78,7 @@ OTHERS = [
     ("(a - b)**4", "none of the known ones"),
     ("abs(a - b)**1.5", "none of the known ones"),
     ("(sqrt(a) - b)**2", "none of the known ones"),
-    ("(a - b)**2 + 1e-5*abs(a - b)", "none of the known ones"),
+    ("(1 + 1e-5*sin(a))*(a - b)**2", "none of the known ones"),
 ]
 
 # Equal gradients, but the truth is not the only minimum.
