@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,12 @@ class TestAgainst:
             assert found.against is not None
             assert found.against["difference"]["relative"] > 1e-8
             assert found.against["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("admissible", "code"), [("refuted", 3), ("supported", 5)])
+def test_what_is_refuted_is_not_hidden_by_what_is_open(admissible: str, code: int) -> None:
+    found = judge_levels(Asked(weights(1, 2, 3, 4, 5)), levels())
+    assert replace(found, admissible={"verdict": admissible}, bound={"verdict": "inconclusive"}).exit_code == code
 
 
 class TestEquivalent:

@@ -79,6 +79,11 @@ def test_a_derivative_that_is_wrong_on_a_stretch_stays_refuted(tmp_path: Path, m
     assert {"velocity", "continuity"} <= refuted(found)
 
 
+@pytest.mark.parametrize(("off", "verdict"), [(3e-6, "refuted"), (3e-7, "supported")])
+def test_an_end_that_is_missed_by_a_little(off: float, verdict: str) -> None:
+    assert judged(f"expr:t + {off}*(1 - t), 1 - t").boundary["verdict"] == verdict
+
+
 def test_an_end_that_has_no_limit_is_open() -> None:
     """alpha swings between 0.05 and 0.15 ever faster in log t, and is no number at 0 itself."""
     found = judged("expr:t + (1 - t)*(0.1 + 0.05*sin(log(t))), 1 - t").boundary
