@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from judged_objectives import objective
 
-from reproflow.judge.objectives import judgement
+from reproflow.judge.objectives import integrability, judgement
 
 T = np.linspace(0.05, 0.95, 19)
 
@@ -25,3 +25,10 @@ def test_the_last_time_that_has_digits(time: str, last: float) -> None:
     subject = objective("uniform", time=time)
     assert subject.resolved == pytest.approx(last, rel=1e-12)
     assert judgement._span(subject, (0.0, 1.0)) == (1e-12, pytest.approx(min(last, 1 - 1e-12), rel=1e-15))
+
+
+def test_the_constant_of_the_bound_is_towards_the_data() -> None:
+    """From t = 1/2, where lam = 0: the integral of exp(-lam) is 1, and that of exp(lam/2) infinite."""
+    found = integrability.bound_constant(objective("expr:exp(-lam)", target="canonical"))
+    assert (found.verdict, found.value) == ("finite", pytest.approx(1, rel=1e-6))
+    assert integrability.bound_constant(objective("expr:exp(lam/2)", target="canonical")).verdict == "infinite"
