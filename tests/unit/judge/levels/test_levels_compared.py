@@ -146,3 +146,11 @@ def test_the_level_after_data_without_noise_has_no_weight() -> None:
     assert found.canonical["w"][:2] == [None, None]
     assert all(each > 0 for each in found.canonical["w"][2:])
     assert found.bound["resolution"] == 2
+
+
+def test_levels_that_are_never_drawn() -> None:
+    """They have a weight of 0, but the one next to the data none: drawn or not, it belongs to no step of the chain."""
+    drawn = table("drawn", (0, 1, 1, 0, 1))
+    for asked in (Asked(weights(1, 1, 1, 1, 1), target="x1", time=drawn), Asked("elbo", "", drawn)):
+        w = judge_levels(asked, levels()).canonical["w"]
+        assert [each if each is None else each > 0 for each in w] == [None, True, True, False, True]
