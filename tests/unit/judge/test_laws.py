@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reproflow.judge.laws import time_law
+from reproflow.judge.objectives.asked import of_specs
 
 T = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
 
@@ -19,3 +20,8 @@ def test_a_registered_law_has_the_data_at_1_already() -> None:
 def test_one_of_ones_own_is_turned_round() -> None:
     """u² with the data at 0 is 1 - u² with the data at 1: P(T <= t) = 1 - sqrt(1 - t)."""
     torch.testing.assert_close(time_law("expr:u**2", turned=True).cdf(T), 1 - (1 - T).sqrt(), rtol=1e-9, atol=1e-12)
+
+
+def test_that_of_an_objective_is_turned_round_once() -> None:
+    found = of_specs("uniform", None, "expr:u**2", "gaussian", None, "data-to-noise")
+    torch.testing.assert_close(found.time.cdf(T), 1 - (1 - T).sqrt(), rtol=1e-9, atol=1e-12)
