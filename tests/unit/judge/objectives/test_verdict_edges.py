@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from judged_objectives import objective
@@ -91,3 +92,10 @@ def test_an_expression_has_a_limit_of_time(
     monkeypatch.setenv(code_limits.TIME, "1e-9")
     with pytest.raises(UsageError, match="was not judged within 1e-09 s of processor time"):
         asked(spec)
+
+
+def test_a_weighting_that_mixes_times_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text("def mixes(t, lam): return t / t.max()\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="alone"):
+        judge.weighting("own.py:mixes")
