@@ -76,7 +76,7 @@ class TestMinimiser:
     def test_units_keep_verdicts(self) -> None:
         """l(k a, k b) is judged as l is, whatever k: here by hand."""
         for unit in (1.0, 0.01, 30.0):
-            found = measurements.facts(scaled_loss.Scaled(get_divergence("pearson"), unit), "positive")
+            found = measurements.facts(scaled_loss.Scaled(get_divergence("pearson"), "positive", unit), "positive")
             assert found.name == "root mean square"
             assert found.gap > 0.1
             assert math.isfinite(found.gap)
