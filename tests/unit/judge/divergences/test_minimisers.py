@@ -53,7 +53,7 @@ class TestMinimiser:
 
     def test_the_loss_is_lower_at_one_node(self) -> None:
         """Where the value is the median, by the mean absolute deviation from it; at the means it is not lower."""
-        problem, loss = measurements.problem("real"), scaled_loss.Scaled(get_divergence("l1"), 1.0)
+        problem, loss = measurements.problem("real"), scaled_loss.Scaled(get_divergence("l1"), "real")
         one = problem.marginal.clone()
         median = minimisers.minimiser(problem, loss)
         node = int((median.value - one).abs().sum(1).argmax())
@@ -87,7 +87,7 @@ class TestVerdict:
 
     @pytest.fixture(scope="class")
     def facts(self) -> measurements.Facts:
-        found = measurements.facts(scaled_loss.Scaled(get_divergence("squared"), 1.0), "real")
+        found = measurements.facts(scaled_loss.Scaled(get_divergence("squared"), "real"), "real")
         assert judgement._minimum(found) == ("mean", "")
         return found
 

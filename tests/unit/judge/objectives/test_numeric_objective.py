@@ -29,6 +29,6 @@ def test_the_last_time_that_has_digits(time: str, last: float) -> None:
 
 def test_the_constant_of_the_bound_is_towards_the_data() -> None:
     """From t = 1/2, where lam = 0: the integral of exp(-lam) is 1, and that of exp(lam/2) infinite."""
-    found = integrability.bound_constant(objective("expr:exp(-lam)", target="canonical"))
+    found = integrability.bound_constant(objective("expr:exp(-lam)", target="canonical"), T)
     assert (found.verdict, found.value) == ("finite", pytest.approx(1, rel=1e-6))
-    assert integrability.bound_constant(objective("expr:exp(lam/2)", target="canonical")).verdict == "infinite"
+    assert integrability.bound_constant(objective("expr:exp(lam/2)", target="canonical"), T).verdict == "infinite"
