@@ -72,7 +72,7 @@ def _triples(files: list[Source], doors: bool) -> list[str]:
     for source in files:
         if source.path.endswith("theory/objective.py"):
             continue
-        for node, name, parameters in signatures(source.tree):
+        for node, name, parameters in signatures(source):
             taken = [
                 [names_of(annotation) for parameter, annotation in parameters if pattern.fullmatch(parameter)]
                 for pattern in TRIPLE
@@ -95,7 +95,7 @@ def doors(files: list[Source]) -> list[str]:
 def triple_calls(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call):
                 given = [*map(_last, node.args), *(keyword.arg or "" for keyword in node.keywords)]
                 windows = zip(given, given[1:], given[2:], strict=False)
@@ -124,7 +124,7 @@ def _outside_declarations(files: list[Source], what_is: Callable[[ast.AST, set[s
     known = PROCESSES | registered(files, "process")
     for source in files:
         if "/theory/processes/" not in f"/{source.path}" and not _generates_names(source):
-            found += [source.line(node, what) for node in ast.walk(source.tree) if (what := what_is(node, known))]
+            found += [source.line(node, what) for node in source.nodes if (what := what_is(node, known))]
     return found
 
 
@@ -158,7 +158,7 @@ def _table(node: ast.AST, known: set[str]) -> str:
 def process_classes(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             called = isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
             if called and any(re.match("Gaussian|Masked", name) for name in names_of(node.args[-1])):
                 found.append(source.line(node, ast.unparse(node)))
@@ -168,7 +168,7 @@ def process_classes(files: list[Source]) -> list[str]:
 def head_kinds(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Compare):
                 sides = [ast.unparse(each) for each in [node.left, *node.comparators]]
                 found += (
@@ -183,7 +183,7 @@ def metric_lists(files: list[Source]) -> list[str]:
     for source in files:
         if source.path.endswith("evaluation/measures.py"):
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             names = _metrics(node, known)
             found += [source.line(node, ", ".join(sorted(names)))] if len(names) > 1 else []
     return found
@@ -211,7 +211,7 @@ def circles(files: list[Source]) -> list[str]:
 def nested_ternaries(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        outer = [node for node in ast.walk(source.tree) if isinstance(node, ast.IfExp)]
+        outer = [node for node in source.nodes if isinstance(node, ast.IfExp)]
         inner = {each for node in outer for each in ast.walk(node) if isinstance(each, ast.IfExp) and each is not node}
         found += [source.line(node, ast.unparse(node)) for node in inner]
     return sorted(found)
@@ -225,8 +225,7 @@ def long_tests(files: list[Source]) -> list[str]:
 def tuple_constants(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        tree = source.tree
-        bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        bodies = [source.tree.body, *(node.body for node in source.nodes if isinstance(node, ast.ClassDef))]
         for node in (node for body in bodies for node in body if isinstance(node, ast.Assign)):
             if isinstance(node.value, ast.Tuple) and any(isinstance(target, ast.Tuple) for target in node.targets):
                 found.append(source.line(node, ast.unparse(node)))
@@ -236,7 +235,7 @@ def tuple_constants(files: list[Source]) -> list[str]:
 def any_annotations(files: list[Source]) -> list[str]:
     found = []
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
                 if annotation is not None:
                     text = annotation.value if isinstance(annotation, ast.Constant) else ast.unparse(annotation)

@@ -22,6 +22,11 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree: every rule goes through them."""
+        return list(ast.walk(self.tree))
+
     @property
     def module(self) -> str:
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -47,7 +52,7 @@ def registered(files: list[Source], decorator: str) -> set[str]:
     calls = (
         call
         for source in files
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.FunctionDef)
         for call in node.decorator_list
     )
@@ -78,8 +83,8 @@ def names_of(node: ast.AST | None) -> set[str]:
     return {name for child in ast.iter_child_nodes(node) for name in names_of(child)}
 
 
-def signatures(tree: ast.Module) -> Iterator[tuple[ast.AST, str, list[tuple[str, ast.expr | None]]]]:
-    for node in ast.walk(tree):
+def signatures(source: Source) -> Iterator[tuple[ast.AST, str, list[tuple[str, ast.expr | None]]]]:
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
             yield node, node.name, [(each.arg, each.annotation) for each in arguments]
@@ -95,7 +100,7 @@ def signatures(tree: ast.Module) -> Iterator[tuple[ast.AST, str, list[tuple[str,
 def imports(source: Source, modules: set[str]) -> set[str]:
     """The modules among these that a file imports, at any depth of nesting and under TYPE_CHECKING too."""
     found: set[str] = set()
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reproflow.cli import common
+from reproflow.cli import common, trying
 from reproflow.cli.common import ConfigOption, ResultsOption
-from reproflow.foundation import child_process
 from reproflow.foundation.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,21 +30,8 @@ def resolve(config: ConfigOption, results: ResultsOption = None) -> None:
     opened = common.open_run(config, results)
     grid.check(opened.config)
     if opened.config.user_functions:
-        _try_user_functions(opened, config, results)
+        trying.try_user_functions(opened, config, results)
     files.write_text(opened.folder / "config.json", configuration.dump(opened.config))
-
-
-def _try_user_functions(opened: Run, config: Path, results: Path | None) -> None:
-    """Runs the user's own functions, in a child process with a time limit, as training would."""
-    if child_process.inside():
-        from reproflow.learning.preflight import admit_config
-
-        admit_config(opened.config)
-        raise typer.Exit(0)
-    arguments = ["resolve", "--config", str(config), *(["--results", str(results)] if results else [])]
-    code = child_process.run(arguments, ", ".join(sorted({spec.source for spec in opened.config.user_functions})))
-    if code:
-        raise typer.Exit(code)
 
 
 def prepare(
@@ -94,6 +80,7 @@ def features(
 def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
     """Train the cells of a shard that are missing from the store; exit 75 when interrupted, to be run again.
 
+    Functions of the user's own are tried first, unless `resolve` has done that since they were changed.
     Example: reproflow train --config configs/demo.yaml --shard toy-000
     """
     # Before the slow imports, so that a signal that comes early is answered too.
@@ -103,6 +90,8 @@ def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = Non
 
         opened = common.open_run(config, results)
         experiment, cells = opened.shard(shard)
+        if opened.config.user_functions and not trying.are_tried(opened, config):
+            trying.try_user_functions(opened, config, results)
         work = [(cell, opened.slot("train", cell)) for cell in cells]
         loaded = data.load(opened.data_file(experiment.dataset_spec.name))
         training.train(experiment, work, loaded, common.device(opened.config.device), should_stop, shard)

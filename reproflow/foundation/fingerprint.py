@@ -49,6 +49,14 @@ SOURCE = "source "
 
 
 @dataclass(frozen=True)
+class Engine:
+    """What all cells of a stage share: its parts, and those that are digested."""
+
+    parts: dict[str, str]
+    counted: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """The digest of a stage's parts, but for those that only say where its definitions lie."""
 
@@ -56,24 +64,24 @@ class Fingerprint:
     parts: dict[str, str]
 
     @classmethod
-    def of(cls, parts: dict[str, str]) -> Fingerprint:
-        counted = {name: value for name, value in parts.items() if not name.startswith(SOURCE)}
-        return cls(digest(counted)[:16], parts)
+    def of(cls, own: dict[str, str], engine: Engine) -> Fingerprint:
+        """Of a stage's own parts and those that it shares with other cells."""
+        return cls(digest(own | engine.counted)[:16], own | engine.parts)
 
 
 def stage(config: Config, cell: Cell, name: str) -> Fingerprint:
     """The fingerprint of one stage of one cell: its own parts, and the fingerprint of the stage before."""
     experiment = experiment_of(config, cell.experiment)
     engine = _engine(name, (cell.process,), _measures(experiment, name))
-    parts = dict(_settings(experiment, cell, name)) | dict(engine)
+    own = _settings(experiment, cell, name)
     if name != "train":
-        parts["stage before"] = stage(config, cell, STAGES[STAGES.index(name) - 1]).value
-    return Fingerprint.of(parts)
+        own["stage before"] = stage(config, cell, STAGES[STAGES.index(name) - 1]).value
+    return Fingerprint.of(own, engine)
 
 
 def features() -> Fingerprint:
     """The fingerprint of the feature network."""
-    return Fingerprint.of(dict(_engine("features", ())))
+    return Fingerprint.of({}, _engine("features", ()))
 
 
 def data_file(config: Config, name: str) -> str:
@@ -123,9 +131,7 @@ def _nouns(experiment: Experiment, cell: Cell) -> dict[str, str]:
     parts["process source"] = source(processes.where(cell.process), process=cell.process)
     if facts.other_targets:
         nouns |= {"target": experiment.target_spec(cell.target)}
-        # What a network predicts is converted to what a weighting multiplies and a sampler asks for.
-        targets = [known.where for known in names.known() if (known.kind, known.process) == ("target", cell.process)]
-        parts["targets"] = source(*targets, process=cell.process)
+        parts["targets"] = _targets(cell.process)
     if facts.other_divergences:
         nouns |= {"divergence": cell.divergence}
     if facts.coupling:
@@ -138,10 +144,23 @@ def _nouns(experiment: Experiment, cell: Cell) -> dict[str, str]:
 def _noun(kind: str, spec: Spec, process: str) -> str:
     """The digest of a noun: its source with everything it reaches, and what a user said of his own."""
     if spec.registered:
-        return source(names.find(kind, spec.name, process).where, process=process)
+        return _registered(kind, spec.name, process)
     if spec.is_expression:
         return digest([expression_syntax.normal(spec.expression), spec.on, source(*EXPRESSION, process=process)])[:16]
     return digest([closure.reached([spec.source], (process,)).value, spec.params, spec.on])[:16]
+
+
+@functools.cache
+def _registered(kind: str, name: str, process: str) -> str:
+    """The digest of a registered noun: cells of a grid share theirs."""
+    return source(names.find(kind, name, process).where, process=process)
+
+
+@functools.cache
+def _targets(process: str) -> str:
+    """What a network predicts is converted to what a weighting multiplies and a sampler asks for: all targets."""
+    targets = [known.where for known in names.known() if (known.kind, known.process) == ("target", process)]
+    return source(*targets, process=process)
 
 
 def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
@@ -150,12 +169,13 @@ def _measures(experiment: Experiment, name: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _engine(name: str, of_processes: tuple[str, ...], looked_up: tuple[str, ...] = ()) -> dict[str, str]:
+def _engine(name: str, of_processes: tuple[str, ...], looked_up: tuple[str, ...] = ()) -> Engine:
     """The sources and versions of a stage, with what is entered for the processes (`foundation.by_process`)."""
     found = _closure((*ROOTS[name], *looked_up), of_processes)
-    parts = {SOURCES: found.value} | {f"{SOURCE}{place}": text for place, text in found.definitions.items()}
-    parts |= {f"version {library}": importlib.metadata.version(library) for library in LIBRARIES[name]}
-    return parts | {"version python": ".".join(platform.python_version_tuple()[:2])}
+    counted = {SOURCES: found.value}
+    counted |= {f"version {library}": importlib.metadata.version(library) for library in LIBRARIES[name]}
+    counted |= {"version python": ".".join(platform.python_version_tuple()[:2])}
+    return Engine(counted | {f"{SOURCE}{place}": text for place, text in found.definitions.items()}, counted)
 
 
 @functools.cache
@@ -165,6 +185,6 @@ def _closure(roots: tuple[str, ...], of_processes: tuple[str, ...]) -> Closure:
 
 def forget() -> None:
     """Forgets what was read, for a process in which sources change."""
-    _closure.cache_clear()
-    _engine.cache_clear()
+    for function in (_closure, _engine, _registered, _targets):
+        function.cache_clear()
     closure.forget()

@@ -30,7 +30,10 @@ Scope = dict[str, Reference | None]
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 IMPORTS = ast.Import | ast.ImportFrom
-COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+# Made once: many nodes are asked.
+NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+GLOBAL = (ast.Global, ast.Nonlocal)
+SCOPED = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,15 @@ def bound(body: Iterable[ast.AST]) -> Scope:
     pending = list(body)
     while pending:
         node = pending.pop()
-        if isinstance(node, FUNCTIONS | ast.ClassDef):
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Load):
+                names.setdefault(node.id, None)
+        elif isinstance(node, NAMED):
             names.setdefault(node.name, None)
         elif isinstance(node, IMPORTS):
             names |= imported(node)
-        elif isinstance(node, ast.Name):
-            if not isinstance(node.ctx, ast.Load):
-                names.setdefault(node.id, None)
-        elif not isinstance(node, ast.Lambda | COMPREHENSIONS):
-            if isinstance(node, ast.Global | ast.Nonlocal):
+        elif not isinstance(node, SCOPED):
+            if isinstance(node, GLOBAL):
                 elsewhere.update(node.names)
             captured = getattr(node, "name", None) or getattr(node, "rest", None)
             if isinstance(captured, str):  # `except .. as name`, or a pattern's

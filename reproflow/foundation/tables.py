@@ -26,6 +26,7 @@ from reproflow.foundation.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 _FILE = re.compile(r"(?P<file>.+\.(?:csv|npy|npz))(?::(?P<key>[^:]+))?", re.IGNORECASE)
 _CODE = re.compile(r"(?P<file>.+\.py):(?P<name>[A-Za-z_]\w*)")
@@ -100,23 +101,32 @@ def read(text: str) -> Table:
     return table(text, _array(file, key))
 
 
+def real_numbers(values: object) -> np.ndarray | None:
+    """Whatever holds numbers (a list, an array, a tensor) in float64; None where it holds no real ones."""
+    import numpy as np
+
+    if hasattr(values, "detach"):
+        tensor: Tensor = values.detach().cpu()
+        # bfloat16 is no type of numpy.
+        values = tensor.resolve_conj().numpy() if tensor.is_complex() else tensor.double().numpy()
+    try:
+        found = np.asarray(values)
+        return None if found.dtype.kind in "cOSUVmM" else found.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
 def table(name: str, values: object) -> Table:
     """A table of whatever holds numbers: a list, an array, a tensor. Raises `UsageError` for anything else."""
     import numpy as np
 
     dtype = str(getattr(values, "dtype", "")).removeprefix("torch.")
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
-    try:
-        found = np.asarray(values)
-        numbers = None if found.dtype.kind in "cOSUVmM" else found.astype(np.float64)
-    except (TypeError, ValueError):
-        numbers = None
+    numbers = real_numbers(values)
     if numbers is None:
         raise UsageError(f"table {name!r} holds no real numbers; give one number for each level.")
+    shape = numbers.shape
     numbers = numbers.squeeze() if numbers.size > 1 else numbers
     if numbers.ndim != 1 or not len(numbers):
-        shape = found.shape
         raise UsageError(f"table {name!r} has the shape {shape}; give one number for each level, shape (N,).")
     if np.isnan(numbers).any():
         raise UsageError(f"table {name!r} is NaN at index {int(np.isnan(numbers).argmax())}; 0/0, or inf/inf?")

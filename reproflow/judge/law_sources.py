@@ -19,20 +19,20 @@ MANY = 1000
 UNRESOLVED: dict[str, Any] = {"resolution": None, "below_resolution": None}
 
 
-def fault(text: str) -> str:
-    """Why what a text gives is no time law at all, where that is an answer and no error of code; or nothing."""
-    kind, spec = law_forms.split(text)
-    if kind == law_forms.DENSITY:
-        return density_laws.fault(density_laws.density_of(specs.parse(spec, law_forms.DENSITY)))
-    return ""
-
-
 def without_map(text: str, turned: bool) -> dict[str, Any] | None:
     """The parts of a judgement on a law of draws, and on a density that is none; None where there is a quantile map."""
-    if law_forms.split(text)[0] == law_forms.SAMPLER:
+    kind, function = law_forms.split(text)
+    if kind == law_forms.SAMPLER:
         return of_draws(text, turned)
-    reason = fault(text)
-    return void(reason) if reason else None
+    if kind != law_forms.DENSITY:
+        return None
+    spec = specs.parse(function, law_forms.DENSITY)
+    density_laws.check_pointwise(spec)
+    density = density_laws.density_of(spec)
+    if wrong := density_laws.fault(density):
+        return void(wrong.reason, wrong.verdict)
+    found = density_laws.tabulated(density)
+    return void(density_laws.coarse(found), INCONCLUSIVE) if found.accuracy > density_laws.LEAST_ACCURATE else None
 
 
 def of_density(law: TimeLaw) -> dict[str, Any] | None:
@@ -40,20 +40,24 @@ def of_density(law: TimeLaw) -> dict[str, Any] | None:
     if density_laws.ACCURACY not in law.entry.meta:
         return None
     mass, accuracy = law.entry.meta[density_laws.MASS], law.entry.meta[density_laws.ACCURACY]
-    reason = f"a density of mass {mass:.8g}, normalised and inverted numerically: P(T <= t) to {accuracy:.1g}"
+    reason = (
+        f"a density of mass {mass:.8g}, normalised and inverted numerically: P(T <= t) to {accuracy:.1g}, as far as "
+        f"seen in steps of {1 / density_laws.POINTS:.1g} in t"
+    )
     return {"form": law_forms.DENSITY, "mass": mass, "accuracy": accuracy, "draws": None, "reason": reason}
 
 
-def void(reason: str) -> dict[str, Any]:
-    """The parts of a judgement on what is no law."""
+def void(reason: str, verdict: str = REFUTED) -> dict[str, Any]:
+    """The parts of a judgement on what is no law, or cannot be told to be one."""
+    unknown = "no time law" if verdict == REFUTED else "perhaps no time law"
     return {
-        "valid": {"verdict": REFUTED, "reason": reason},
+        "valid": {"verdict": verdict, "reason": reason},
         "dominates_lebesgue": {
             "verdict": None,
             "gap": None,
             "gaps": [],
             **UNRESOLVED,
-            "reason": f"no time law: {reason}",
+            "reason": f"{unknown}: {reason}",
         },
         "atoms": [],
         "density_at": _at([None] * 9),
@@ -93,6 +97,12 @@ def _dominates(found: Draws) -> dict[str, Any]:
             "undrawn": [],
             "reason": words,
         }
+    if found.grid:
+        words = (
+            f"{found.atom_words}: a fine grid, which has no density, or times in few digits; draw in float64, or give "
+            "the quantile map or the density"
+        )
+        return {"verdict": INCONCLUSIVE, "gap": None, "gaps": [], **UNRESOLVED, "undrawn": [], "reason": words}
     undrawn = [list(each) for each in found.undrawn]
     resolved = {"resolution": 1 / drawn_laws.CELLS, "below_resolution": sum(high - low for low, high in undrawn)}
     if not undrawn:

@@ -17,12 +17,11 @@ def time_law(spec: str | Spec, fine: bool = False, turned: bool = False) -> Time
     if kind == law_forms.DENSITY:
         from reproflow.theory.density_laws import density_law
 
-        law = density_law(str(spec))
-    elif kind == law_forms.SAMPLER:
+        return density_law(str(spec), turned)
+    if kind == law_forms.SAMPLER:
         from reproflow.judge.drawn_laws import drawn_law
 
         return drawn_law(str(spec), turned)
-    else:
-        law = get_time_law(spec, fine=fine)
-        parameter_values.check(law)
+    law = get_time_law(spec, fine=fine)
+    parameter_values.check(law)
     return time_direction.turned_law(law) if turned and not law.is_registered else law

@@ -29,7 +29,7 @@ from reproflow.numerics import derivatives, intervals, monotonicity
 from reproflow.numerics.bisection import bisect
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import pointwise, time_direction, time_law_densities, time_law_gaps, time_law_resolution
+from reproflow.theory import pointwise, time_direction, time_law_densities, time_law_resolution, time_law_support
 from reproflow.theory.time_law_resolution import Resolution
 from reproflow.theory.times import GAP, TimeLaw
 
@@ -84,7 +84,7 @@ def time(spec: str | Spec, time_runs: str | None = None) -> TimeJudgement:
     sampled = _sampled(law)
     valid = _valid(law, sampled)
     good = valid["verdict"] == SUPPORTED
-    gaps, atoms = (time_law_gaps.gaps(law), _atoms(law, sampled)) if good else ((), [])
+    gaps, atoms = (time_law_support.gaps(law), _atoms(law, sampled)) if good else ((), [])
     pi = _density(law, gaps, atoms) if good else [None] * len(AT)
     return TimeJudgement(
         spec=str(spec),

@@ -71,6 +71,11 @@ def _admit_cell(cell: Cell, experiment: Experiment) -> None:
         admit_divergence(objective.loss, objective.weighting.name, objective.prediction, cell.target, dim=2)
         a, b, x = torch.randn(3, POINTS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         pointwise.check_divergence(objective.loss, a, b, regular, x)
+        if bool((infinite := ~objective.loss(a, b, regular, x).isfinite()).any()):
+            raise UsageError(
+                f"divergence {objective.loss.name!r} is not finite at standard normal targets and predictions, "
+                f"at t = {float(regular[infinite][0]):.6g}."
+            )
     for spec in experiment.target_specs:
         if not spec.registered:
             target = get_target(spec)

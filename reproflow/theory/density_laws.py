@@ -18,15 +18,29 @@ from torch import Tensor
 from reproflow.foundation import expression_syntax, law_forms, registry, specs, user_files
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
-from reproflow.numerics import cumulative, quadrature
+from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED
+from reproflow.numerics import cumulative, intervals, quadrature
 from reproflow.numerics.bisection import bisect
+from reproflow.numerics.intervals import Interval
+from reproflow.numerics.zero_sets import zero_sets
 from reproflow.theory import expression_values, user_functions
+from reproflow.theory.components import Component
 from reproflow.theory.times import TimeLaw
 
 PARTS = 16
 HALVINGS = 60
+POINTS = 1 << 17
+TIMES = (np.arange(POINTS) + 0.5) / POINTS
+"""Where a density is looked at for negative values, peaks and zeros, beside what the quadrature asks for."""
+BENDS = 1 << 14
+LEAST_ACCURATE = 1e-4
+SMALLEST = 1e-300
 ACCURACY = "accuracy"
 MASS = "mass"
+ZERO = "zero"
+"""Where the density is zero: the gaps of the law."""
+LOST = "lost"
+"""Where it is zero by lack of digits."""
 
 Density = Callable[[Tensor], Tensor]
 
@@ -63,18 +77,60 @@ class Cumulative:
         return np.clip(value, low, high)
 
 
-def fault(density: Density) -> str:
-    """Why a function is no density: negative, of infinite or no integral. In words, or nothing."""
-    t = (np.arange(8192) + 0.5) / 8192
-    value = _numbers(density)(t)
-    if (value < 0).any():
-        return f"the density is negative at t = {t[value < 0][0]:.6g}"
-    mass = quadrature.integral(_numbers(density))
+@dataclass(frozen=True)
+class Fault:
+    """Why a function is no density (`verdict` refuted), or cannot be told to be one (inconclusive)."""
+
+    verdict: str
+    reason: str
+
+
+def fault(density: Density) -> Fault | None:
+    """What is wrong with a function as a density, if anything is.
+
+    It is looked at on `TIMES` and wherever the quadrature asks: negative, of infinite or no integral, or one that the
+    quadrature cannot follow.
+    """
+    least = [0.0, 0.0]
+
+    def watched(t: np.ndarray) -> np.ndarray:
+        value = _numbers(density)(t)
+        if len(value) and value.min() < least[1]:
+            least[:] = float(t[value.argmin()]), float(value.min())
+        return value
+
+    watched(TIMES)
+    mass = None if least[1] < 0 else _mass(watched)
+    if least[1] < 0:
+        return Fault(REFUTED, f"the density is negative at t = {least[0]:.6g}: {least[1]:.6g}")
+    assert mass is not None
+    if mass.verdict == "infinite":
+        return Fault(REFUTED, f"the integral of the density is infinite: {_pole(mass)}")
     if mass.verdict != "finite":
-        pole = mass.worst
-        word = "infinite" if mass.verdict == "infinite" else "infinite, or nearly so"
-        return f"the integral of the density is {word}: it goes like |t - {pole.place:.4g}|^{pole.exponent:.3g}"
-    return "" if mass.value > 0 else "the density is zero everywhere"
+        return Fault(INCONCLUSIVE, _undecided(mass))
+    return None if mass.value > 0 else Fault(REFUTED, "the density is zero everywhere")
+
+
+def _mass(f: quadrature.Function) -> quadrature.Integral:
+    return quadrature.integral(f, times=_times(f))
+
+
+def _times(f: quadrature.Function) -> np.ndarray | None:
+    """The times at which peaks are looked for; none where f bends at most of them, which halving finds by itself."""
+    return TIMES if len(quadrature.bends(f, TIMES)) <= BENDS else None
+
+
+def _pole(mass: quadrature.Integral) -> str:
+    pole = mass.worst
+    if pole.exponent == -np.inf:
+        return f"it is infinite, or too large for float64, around t = {pole.place:.4g}"
+    return f"it goes like |t - {pole.place:.4g}|^{pole.exponent:.3g}"
+
+
+def _undecided(mass: quadrature.Integral) -> str:
+    if any(pole.verdict == "inconclusive" for pole in mass.poles):
+        return f"the integral of the density may be infinite: {_pole(mass)}, too close to t^-1 to tell"
+    return f"around t = {mass.unresolved:.6g} the density changes faster than the quadrature can follow"
 
 
 def density_of(spec: Spec) -> Density:
@@ -88,37 +144,75 @@ def density_of(spec: Spec) -> Density:
     return functools.partial(user_functions.load(law_forms.DENSITY, spec)[0], **dict(spec.params))
 
 
-def density_law(text: str) -> TimeLaw:
-    """The law of `density:..`; its entry's `meta` holds the mass of f and the accuracy beside density and cdf.
+def density_law(text: str, turned: bool = False) -> TimeLaw:
+    """The law of `density:..`, of 1 - T where it is turned.
 
-    Raises `UsageError` where the function is no density.
+    Its entry's `meta` holds, beside density and cdf, the mass of f, the accuracy, and where f is zero or too small.
+
+    Raises `UsageError` where the function is no density, or cannot be told to be one, and `UserFunctionError` where its
+    value at a time depends on anything but that time.
     """
-    density = density_of(specs.parse(law_forms.split(text)[1], law_forms.DENSITY))
-    if why := fault(density):
-        raise UsageError(f"time law {text!r}: {why}.")
+    spec = specs.parse(law_forms.split(text)[1], law_forms.DENSITY)
+    check_pointwise(spec)
+    given = density_of(spec)
+    if wrong := fault(given):
+        raise UsageError(f"time law {text!r}: {wrong.reason}.")
+    density: Density = (lambda t: given(1 - t)) if turned else given
     found = tabulated(density)
+    if found.accuracy > LEAST_ACCURATE:
+        raise UsageError(f"time law {text!r}: {coarse(found)}.")
+    sets = zero_sets(lambda t: _numbers(density)(t) / found.mass, TIMES)
+    lost = _to_the_ends(sets.lost)
 
     def wrapped(function: Callable[[np.ndarray], np.ndarray], x: Tensor) -> Tensor:
         return torch.from_numpy(function(x.detach().double().numpy())).to(x)
 
     meta = {
-        "density": lambda t: density(t) / found.mass,
+        "density": lambda t: _without(lost, t, density(t) / found.mass),
         "cdf": lambda t: wrapped(found.at, t),
         MASS: found.mass,
         ACCURACY: found.accuracy,
+        ZERO: _to_the_ends(sets.zero),
+        LOST: lost,
     }
     quantile = functools.partial(wrapped, found.quantile)
     entry = registry.Entry("time", "gaussian", text, quantile, "", text, {}, meta)
     return TimeLaw(text, "gaussian", entry, quantile, fine=True)
 
 
+def check_pointwise(spec: Spec) -> None:
+    """Raises `UserFunctionError` where a density of a file depends on anything but the time it is asked for."""
+    from reproflow.theory import pointwise  # which asks laws for their stated densities, too
+
+    function = density_of(spec)
+    entry = registry.Entry(law_forms.DENSITY, "gaussian", spec.name, function, "", spec.source, dict(spec.params))
+    if not spec.is_expression:
+        pointwise.check_density(Component(spec.name, "gaussian", entry, function))
+
+
+def _to_the_ends(found: list[Interval]) -> tuple[Interval, ...]:
+    """Intervals that begin or end with the times looked at begin or end with (0, 1)."""
+    first, last = float(TIMES[0]), float(TIMES[-1])
+    return tuple((0.0 if low == first else low, 1.0 if high == last else high) for low, high in found)
+
+
+def coarse(found: Cumulative) -> str:
+    """In words, how far the quantiles of a density may be off."""
+    return f"the density changes too fast: its P(T <= t) is known to {found.accuracy:.1g} only; give the quantile map"
+
+
+def _without(lost: tuple[Interval, ...], t: Tensor, density: Tensor) -> Tensor:
+    """The density with the least positive number where it is zero by lack of digits: no gap of the law."""
+    return torch.where(intervals.inside(lost, t) & (density == 0), SMALLEST, density) if lost else density
+
+
 def tabulated(density: Density) -> Cumulative:
     """The cumulative of a density of finite mass."""
     f = _numbers(density)
-    mass = quadrature.integral(f)
+    mass = _mass(f)
     exponents = mass.poles[0].exponent, mass.poles[-1].exponent
     inner = tuple(pole.place for pole in mass.poles[1:-1])
-    whole = cumulative.cumulative(f, (0.0, 1.0), quadrature.OCTAVES, exponents, inner)
+    whole = cumulative.cumulative(f, (0.0, 1.0), quadrature.OCTAVES, exponents, inner, _times(f))
     ends = whole.ends
     t = np.unique(np.concatenate([ends[:-1] + (ends[1:] - ends[:-1]) * part / PARTS for part in range(PARTS)] + [ends]))
     areas = cumulative.areas(f, t[:-1], t[1:])

@@ -74,6 +74,12 @@ def check_time_law(law: TimeLaw, u: Tensor | None = None) -> None:
         _check_times(law, lambda own: lambda u: (own.quantile(u), *(stated(own, w, u) for w in forms)), *LAW, u)
 
 
+def check_density(density: Component) -> None:
+    """Raises `UserFunctionError` where an unnormalised density at a time depends on anything but that time."""
+    if not vetted(density):
+        _check_times(density, lambda own: lambda t: (own.function(t),), "density", "t", None)
+
+
 def check_weighting(weighting: Weighting, path: Path, t: Tensor | None = None) -> None:
     """Raises `UserFunctionError` where the factor at a time depends on anything but that time."""
     if not vetted(weighting):

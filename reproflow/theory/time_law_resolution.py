@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from reproflow.numerics.intervals import Interval, inside
-from reproflow.theory.time_law_gaps import POINTS, gaps
+from reproflow.theory.time_law_gaps import POINTS
+from reproflow.theory.time_law_support import gaps, lost
 from reproflow.theory.times import TimeLaw
 
 PLACES = 2048
@@ -32,14 +33,15 @@ UNSEEN = 0.01
 EVEN = 4e-3
 PLENTY = 4096.0
 FEWEST = 64.0
+CURE = "state the law's density (@time_law(.., density=f), or density:FILE.py:f), which has them"
 
 
 @dataclass(frozen=True)
 class Resolution:
     """At places (P,), the length r at which the law is even there, infinite where it is at none.
 
-    `starved` says where u has too few digits to tell; `by_density` that a closed density tells, which is positive at
-    all times looked at.
+    `starved` says where u has too few digits to tell, or the density; `by_density` that a closed density tells, which
+    is positive at all other times looked at.
     """
 
     places: np.ndarray
@@ -66,7 +68,10 @@ class Resolution:
         lost = self.places[within & self.starved]
         if 2 * len(lost) > within.sum():
             where = f"from {lost.min():.4g} to {lost.max():.4g}"
-            return f"u has too few digits for {100 * below:.3g} % of t, {where} (a stated density has them)"
+            share = f"{100 * below:.3g} % of t, {where}"
+            if self.by_density:
+                return f"the density is too small for float64 for {share}, and may be zero there"
+            return f"u has too few digits for {share}; {CURE}"
         return f"for {100 * below:.3g} % of t the probability is not spread evenly at any length down to {FINEST:.2g}"
 
 
@@ -75,9 +80,13 @@ def resolution(law: TimeLaw) -> Resolution:
     """How fine a law has been seen outside of its gaps, which are no question of resolution."""
     # At random in equal parts: places in step with a comb would all lie in its teeth.
     places = (np.arange(PLACES) + np.random.default_rng(0).uniform(size=PLACES)) / PLACES
-    if law.entry.meta.get("density") and bool((law.density(torch.from_numpy(places)) > 0).all()):
+    stated = _stated(law, places)
+    if stated is not None and bool(stated.all()):
         return Resolution(places, np.full(PLACES, 1.0 / POINTS), np.zeros(PLACES, dtype=bool), True)
     places = places[~inside(gaps(law), torch.from_numpy(places)).numpy()]
+    if lost(law):
+        seen = ~inside(lost(law), torch.from_numpy(places)).numpy()
+        return Resolution(places, np.where(seen, 1.0 / POINTS, np.inf), ~seen, True)
     middle = _cdf(law, places)
     left, right, digit = _beside(law, places, middle, np.full(len(places), COARSEST))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -87,6 +96,14 @@ def resolution(law: TimeLaw) -> Resolution:
     enough = left + right >= FEWEST * digit
     even = np.abs(right - left) <= EVEN * (left + right) + 4 * digit
     return Resolution(places, np.where(enough & even, length, np.inf), ~enough & (length == COARSEST))
+
+
+def _stated(law: TimeLaw, places: np.ndarray) -> np.ndarray | None:
+    """Whether a law's density is positive at places, to its digits; None where it states none."""
+    if not law.entry.meta.get("density"):
+        return None
+    at = torch.from_numpy(places)
+    return ((law.density(at) > 0) & ~inside(lost(law), at)).numpy()
 
 
 def _beside(

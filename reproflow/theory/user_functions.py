@@ -50,7 +50,12 @@ def is_of_file(function: Callable[..., Any]) -> bool:
 
 
 def load_again(kind: str, spec: Spec) -> Callable[..., Any]:
-    """As `load`, of another run of the file, which shares nothing with the first but the modules that both import.
+    """As `load`, of another run of the file (`run_again`)."""
+    return functools.partial(_guarded, getattr(run_again(spec), spec.function), kind, spec)
+
+
+def run_again(spec: Spec) -> ModuleType:
+    """Another run of a user's file, which shares nothing with the first but the modules that both import.
 
     What the file decorates enters no registry, and the first run stays the one that everything else calls.
     """
@@ -59,11 +64,10 @@ def load_again(kind: str, spec: Spec) -> Callable[..., Any]:
     first = sys.modules.get(name)
     try:
         with registry.another_run():
-            module = _module.__wrapped__(path, spec.file)
+            return _module.__wrapped__(path, spec.file)
     finally:
         if first is not None:
             sys.modules[name] = first
-    return functools.partial(_guarded, getattr(module, spec.function), kind, spec)
 
 
 def _guarded(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any, **params: float) -> Any:

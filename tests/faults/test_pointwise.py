@@ -11,6 +11,9 @@ from reproflow.cli import run as command_line
 from reproflow.foundation import child_process, config
 from reproflow.foundation.errors import UsageError
 from reproflow.learning import preflight
+from reproflow.theory import pointwise
+from reproflow.theory.paths import get_path
+from reproflow.theory.targets import get_target
 
 FILE = """
 import bisect, functools, math, random, time
@@ -90,6 +93,8 @@ for kind, make in (("weight", weight), ("path", path), ("target", target), ("los
 for name, function in BAD.items():
     globals()[f"law_{name}"] = function
 def law_float32(u): return u.float() ** 2
+def second_path(t): return t, 1 - t * t.mean()
+def second_target(c): return c.dalpha, c.dsigma * c.t.mean()
 def law_pieces(u): return torch.where(u < 0.5, 0.5 * u, 1.5 * u - 0.5)
 def law_table(u): return torch.from_numpy(np.interp(u.detach().numpy(), GRID, GRID**2))
 """
@@ -166,6 +171,14 @@ def test_paths_and_laws(name: str) -> None:
 def test_losses(name: str) -> None:
     with pytest.raises(UsageError, match=WORDS):
         judge.divergence(f"own.py:loss_{name}")
+
+
+def test_the_second_value_counts_as_the_first() -> None:
+    """sigma, and b, that look at the other times, beside an alpha and an a that do not."""
+    with pytest.raises(UsageError, match=WORDS):
+        pointwise.check_path(get_path("own.py:second_path"))
+    with pytest.raises(UsageError, match=WORDS):
+        pointwise.check_target(get_target("own.py:second_target"), get_path("linear"))
 
 
 def admitted(tiny_config: dict, **axes: str) -> None:

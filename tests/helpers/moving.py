@@ -34,10 +34,13 @@ def move_module(package: Path, old: str, new: str, plainly: bool = False) -> Non
 def _import_from_parent(text: str, old: str, new: str, plainly: bool) -> str:
     parent, _, leaf = old.rpartition(".")
     new_parent, _, new_leaf = new.rpartition(".")
+    module = ".".join(filter(None, (NAME, parent)))
+    if f"from {module} import" not in text:
+        return text
     tree = ast.parse(text)
     lines, uses = text.splitlines(keepends=True), set()
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or node.module != ".".join(filter(None, (NAME, parent))):
+        if not isinstance(node, ast.ImportFrom) or node.module != module:
             continue
         moved = [alias for alias in node.names if alias.name == leaf]
         if not moved:

@@ -9,8 +9,8 @@ its outcome depends on, so that a run that was stopped goes on, and nothing is r
 
 Without ids all mutants are run (`make mutants`) and docs/mutants.md is written. `--again` runs what has a result, too;
 `--unchecked` takes it that an unbroken copy passes, to try new faults; `--page` runs nothing and writes the page from
-the newest results of these faults, whatever the tree. Exits 1 where a mutant is missed that has no reason, 2 where an
-unbroken copy fails.
+the newest results of these faults, whatever the tree, and from the committed page for those that have none here. Exits
+1 where a mutant is missed that has no reason, 2 where an unbroken copy fails.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     given = _arguments(arguments)
     mutants = faults.read().mutants
     if given.page:
-        return outcomes.write_page(mutants, {each.id: outcomes.newest(each) for each in mutants})
+        before = outcomes.committed(mutants)
+        return outcomes.write_page(mutants, {each.id: outcomes.newest(each) or before.get(each.id) for each in mutants})
     chosen = [each for each in mutants if not given.ids or each.id in given.ids]
     if unknown := set(given.ids) - {each.id for each in chosen}:
         print(f"no such mutants: {', '.join(sorted(unknown))}", file=sys.stderr)

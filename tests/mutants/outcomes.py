@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
+import re
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
 import faults
-from faults import ROOT, Checks, Mutant
+from faults import FOLDER, ROOT, Checks, Mutant
 
 KEPT = ROOT / "build" / "mutants.jsonl"
 PAGE = ROOT / "docs" / "mutants.md"
+
+ROW = re.compile(r"\| `([^`]+)` \| (.+) \| (?:`([^`]+)`|\*\*missed\*\*: .+) \| (\S+), ([0-9-]{10}) \|")
+"""A line of the page with a result: file, what breaks, what caught it (or nothing), commit and date."""
 
 INTRODUCTION = """# Mutation test
 
@@ -52,6 +58,30 @@ def kept(mutant: Mutant) -> Outcome | None:
 def newest(mutant: Mutant) -> Outcome | None:
     """Its newest outcome, whatever the tree."""
     return _of(mutant)[-1] if _of(mutant) else None
+
+
+def committed(mutants: Sequence[Mutant]) -> dict[str, Outcome]:
+    """Outcomes from the committed page, of faults that stand as in the committed tables: what ran elsewhere stays.
+
+    A page does not say how long one took: their `seconds` are NaN.
+    """
+    folder, page = FOLDER.relative_to(ROOT).as_posix(), PAGE.relative_to(ROOT).as_posix()
+    with tempfile.TemporaryDirectory() as before:
+        for name in _git("ls-tree", "--name-only", "HEAD", f"{folder}/").splitlines():
+            (Path(before) / Path(name).name).write_text(_git("show", f"HEAD:{name}"), encoding="utf-8")
+        return shown(_git("show", f"HEAD:{page}"), faults.read(Path(before)).mutants, mutants)
+
+
+def shown(page: str, before: Sequence[Mutant], mutants: Sequence[Mutant]) -> dict[str, Outcome]:
+    """The outcomes that a page of the faults `before` shows, of those that are the same now."""
+    rows = {match.group(1, 2): match for match in map(ROW.fullmatch, page.splitlines()) if match}
+    digests = {each.id: faults.fault_digest(each) for each in mutants}
+    found = {}
+    for each in before:
+        row = rows.get((each.file, each.breaks))
+        if row and digests.get(each.id) == (digest := faults.fault_digest(each)):
+            found[each.id] = Outcome(each.id, digest, "", row[3] or "", math.nan, row[4], row[5])
+    return found
 
 
 def keep_passed(kind: str, names: list[str]) -> None:
@@ -111,10 +141,10 @@ def page(mutants: list[Mutant], found: Mapping[str, Outcome | None]) -> str:
     """docs/mutants.md: the totals, then a table a layer."""
     caught = sum(_caught(found[each.id]) for each in mutants)
     unrun = sum(found[each.id] is None for each in mutants)
-    ran = [each for each in found.values() if each]
-    minutes = sum(each.seconds for each in ran) / 60
-    told = f"{caught} of {len(mutants)} mutants are caught"
-    lines = [INTRODUCTION, f"{told}{f', {unrun} were not run' if unrun else ''}; {minutes:.0f} minutes of one core."]
+    seconds = [each.seconds for each in found.values() if each and math.isfinite(each.seconds)]
+    told = f"{caught} of {len(mutants)} mutants are caught{f', {unrun} were not run' if unrun else ''}"
+    timed = f" for {len(seconds)} of them" if len(seconds) < len(mutants) - unrun else ""
+    lines = [INTRODUCTION, f"{told}; {sum(seconds) / 60:.0f} minutes of one core{timed}."]
     for layer, group in groupby(mutants, key=lambda mutant: mutant.layer):
         lines += [
             f"\n## {layer.replace('_', ' ')}\n",

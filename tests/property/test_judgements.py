@@ -84,7 +84,8 @@ def judged(subject: NumericObjective, points: int = POINTS) -> tuple[bounds.Boun
 def slow(form: Form, low: float, high: float) -> tuple[float, float | None, float | None]:
     """The largest relative excess over the running minimum, and the first and last lam at which the weight rises."""
     inside = (low <= LAM) & (high >= LAM)
-    lam, w = LAM[inside], form.values[inside]
+    # Python's own numbers: a loop over an array's makes one anew at each step.
+    lam, w = LAM[inside].tolist(), form.values[inside].tolist()
     least, excess, first, last = w[0], 0.0, None, None
     for index in range(1, len(w)):
         excess = max(excess, w[index] / least - 1)
@@ -92,7 +93,7 @@ def slow(form: Form, low: float, high: float) -> tuple[float, float | None, floa
         if w[index] > w[index - 1] * (1 + 1e-12):
             first = lam[index - 1] if first is None else first
             last = lam[index]
-    return float(excess), first, last
+    return excess, first, last
 
 
 class TestAgainstTheSlowOracle:
@@ -123,14 +124,14 @@ class TestAgainstTheSlowOracle:
         bound, found = judged(objective(form.text))
         inside = (bound.lam[0] <= LAM) & (bound.lam[-1] >= LAM)
         lam, w = LAM[inside], form.values[inside]
-        below, above = w.copy(), w.copy()
+        below, above = w.tolist(), w.tolist()
         for index in range(1, len(w)):
-            below[index] = min(below[index - 1], w[index])
-            above[-1 - index] = max(above[-index], w[-1 - index])
+            below[index] = min(below[index - 1], below[index])
+            above[-1 - index] = max(above[-index], above[-1 - index])
         if found["minorant"] < 1:
             assert found["minorant"] == pytest.approx(np.trapezoid(below, lam) / np.trapezoid(w, lam), rel=2e-3)
         if found["advice"]:
-            wanted = np.interp(found["advice"]["lam"], lam, above / above[0])
+            wanted = np.interp(found["advice"]["lam"], lam, np.array(above) / above[0])
             assert found["advice"]["w"] == pytest.approx(wanted, rel=2e-3)
 
     @FEW

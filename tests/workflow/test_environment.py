@@ -12,6 +12,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from snakemake_server import plan
 from workflow_clone import copy_workflow
 
 CI = ["--configfile", "configs/ci.yaml"]
@@ -70,10 +71,9 @@ def test_a_host_without_this_package_is_told_the_same(clone: Path, tmp_path: Pat
 
 
 def test_a_wrong_variable_is_refused_before_a_job_is_planned(clone: Path) -> None:
-    code, words = said(
-        sys.executable, clone, "--profile", "slurm", *CI, code=str(clone), REPROFLOW_RUNTIME="4h", REPROFLOW_GPUS=""
-    )
-    assert code == 1
+    done = plan(clone, "--profile", "slurm", *CI, REPROFLOW_RUNTIME="4h", REPROFLOW_GPUS="")
+    assert done.returncode == 1
+    words = done.stdout + done.stderr
     assert "REPROFLOW_RUNTIME='4h': a whole number of minutes is needed" in words
     assert "unset REPROFLOW_RUNTIME" in words
     assert "Traceback" not in words
@@ -89,12 +89,11 @@ def resources(words: str, rule: str) -> dict[str, str]:
 
 def test_empty_variables_are_as_unset_ones(clone: Path) -> None:
     empty = dict.fromkeys(["RUNTIME", "MAX_RUNTIME", "GPUS", "WARNING", "PARTITION", "GPU_PARTITION", "ACCOUNT"], "")
-    code, words = said(
-        sys.executable, clone, "--profile", "slurm", *CI, code=str(clone),
-        **{f"REPROFLOW_{name}": value for name, value in empty.items()},
+    done = plan(
+        clone, "--profile", "slurm", *CI, **{f"REPROFLOW_{name}": value for name, value in empty.items()}
     )  # fmt: skip
-    assert code == 0, words
-    asked = resources(words, "train")
+    assert done.returncode == 0, done.stderr
+    asked = resources(done.stdout, "train")
     assert (asked["gpu"], asked["runtime"], asked["mem_mb"]) == ("1", "240", "8000")
     assert "--signal=TERM@120 " in asked["slurm_extra"]
 

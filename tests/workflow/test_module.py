@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from repository import ROOT
+from snakemake_server import plan
+from workflow_clone import TINY
 
 HOST = f"""
 configfile: "mine.yaml"
@@ -45,21 +47,21 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def snakemake(host: Path, *arguments: str, code: int = 0) -> str:
-    """What Snakemake says there; it finds the package as an installed one is found."""
+def snakemake(host: Path, *arguments: str) -> None:
+    """Runs jobs there; the package is found as an installed one is."""
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     done = subprocess.run(command, cwd=host, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_plan_has_every_rule_under_the_prefix(host: Path) -> None:
-    plan = snakemake(host, "--dry-run")
-    table = plan.split("Job stats:")[1].split("\n\n")[0]
+    done = plan(host)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split("Job stats:")[1].split("\n\n")[0]
     jobs = {
         words[0]: int(words[1]) for line in table.splitlines() if len(words := line.split()) == 2 and words[1].isdigit()
     }
@@ -67,19 +69,20 @@ def test_the_plan_has_every_rule_under_the_prefix(host: Path) -> None:
     assert jobs.pop("total") == sum(jobs.values()) + 1
     assert jobs["evidence_train"] == 3
     assert all(name.startswith("evidence_") for name in jobs)
-    assert "evidence/results/ci/report.html" in plan
+    assert "evidence/results/ci/report.html" in done.stdout
     assert not (host / "results").exists()
 
 
 def test_jobs_run_under_the_prefix_and_the_hosts_shell_is_its_own(host: Path) -> None:
-    snakemake(host, "evidence/results/ci/shards/toy-000.train", "shell.txt")
-    results = host / "evidence" / "results" / "ci"
-    assert json.loads((results / "config.json").read_text())["name"] == "ci"
-    assert len(list(results.glob("store/train/*/*/final.safetensors"))) == 6
+    (host / "mine.yaml").write_text(TINY)
+    snakemake(host, "evidence/results/tiny/shards/toy-000.train", "shell.txt")
+    results = host / "evidence" / "results" / "tiny"
+    assert json.loads((results / "config.json").read_text())["name"] == "tiny"
+    assert len(list(results.glob("store/train/*/*/final.safetensors"))) == 1
     assert (results / "logs" / "train" / "toy-000.log").exists()
     assert (host / "shell.txt").read_text() == f"PYTHONPATH={ROOT}\n"
     assert not (host / "results").exists()
-    assert "Nothing to be done" in snakemake(host, "evidence/results/ci/shards/toy-000.train")
+    assert "Nothing to be done" in plan(host, "evidence/results/tiny/shards/toy-000.train").stdout
 
 
 @pytest.mark.parametrize("config", ["", '    config: {"title": "mine"}\n'], ids=["none", "another"])
@@ -87,7 +90,9 @@ def test_a_module_without_a_configuration_is_told_what_to_write(host: Path, conf
     text = (host / "Snakefile").read_text()
     assert "    config: config\n" in text
     (host / "Snakefile").write_text(text.replace("    config: config\n", config))
-    said = snakemake(host, "--dry-run", code=1)
+    done = plan(host)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
     assert "what its `config:` gives has no `experiments`" in said
     assert "`config: config`" in said
     assert "demo.yaml" not in said

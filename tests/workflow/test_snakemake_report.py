@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from repository import ROOT
+from snakemake_server import forked
 from workflow_clone import copy_workflow
 
 from reproflow.reporting.figures import NAMES
@@ -39,7 +40,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = copy_workflow(tmp_path_factory.mktemp("clone"))
     (folder / "offline").mkdir()
     (folder / "offline" / "sitecustomize.py").write_text(OFFLINE)
-    for line in snakemake(folder, "--summary").splitlines()[1:]:
+    listed = forked(folder, "--configfile", "configs/ci.yaml", "--summary")
+    assert listed.returncode == 0, listed.stderr
+    for line in listed.stdout.splitlines()[1:]:
         made = folder / line.split("\t")[0]
         made.parent.mkdir(parents=True, exist_ok=True)
         made.write_text(SVG if made.suffix == ".svg" else "a,b\n1,2\n")

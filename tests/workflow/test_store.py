@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from repository import ROOT
+from snakemake_server import plan
 from workflow_clone import copy_workflow, snakemake
 
 from reproflow.foundation import config, files, fingerprint, grid
@@ -42,7 +43,8 @@ DONE = {"status": "ok", "reason": ""}
 def small(folder: Path, *arguments: str) -> str:
     """What Snakemake prints of the small configuration."""
     # `--configfile` takes every word up to the next option, so it is not the last one before the targets.
-    done = snakemake(folder, "--configfile", "small.yaml", "--cores", "2", *arguments, timeout=500)
+    words = ("--configfile", "small.yaml", "--cores", "2", *arguments)
+    done = plan(folder, *words) if "--dry-run" in arguments else snakemake(folder, *words, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

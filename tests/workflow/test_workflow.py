@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from repository import ROOT
+from snakemake_server import plan
 from workflow_clone import copy_workflow, snakemake
 
 RULES = {
@@ -40,14 +41,14 @@ def test_a_bare_call_plans_jobs_of_every_kind(clone: Path) -> None:
 
 
 def test_another_configuration_holds_nothing_of_the_demo(clone: Path) -> None:
-    answer = snakemake(clone, "-n", "--configfile", "configs/ci.yaml")
+    answer = plan(clone, "--configfile", "configs/ci.yaml")
     assert planned(answer)["train"] == 3
     assert "demo" not in answer.stdout.replace("snakemake", "")
     assert "results/ci/report.html" in answer.stdout
 
 
 def test_the_papers_configuration_is_planned(clone: Path) -> None:
-    jobs = planned(snakemake(clone, "-n", "--configfile", "configs/paper.yaml"))
+    jobs = planned(plan(clone, "--configfile", "configs/paper.yaml"))
     assert jobs.keys() == RULES
     assert jobs["train"] == jobs["sample"] == jobs["evaluate"] == 65
     said = (ROOT / "configs/README.md").read_text()
@@ -66,7 +67,7 @@ def test_a_bad_configuration_stops_before_the_dag(clone: Path, old: str, new: st
     text = (clone / "configs/ci.yaml").read_text()
     assert old in text
     (clone / "configs/bad.yaml").write_text(text.replace(old, new, 1))
-    answer = snakemake(clone, "-n", "--configfile", "configs/bad.yaml")
+    answer = plan(clone, "--configfile", "configs/bad.yaml")
     assert answer.returncode != 0
     said = answer.stdout + answer.stderr
     assert word in said
@@ -101,11 +102,11 @@ experiments:
 def test_a_users_function_is_planned_and_a_missing_one_is_refused(clone: Path) -> None:
     (clone / "own.yaml").write_text(OWN)
     (clone / "my.py").write_text("def wait(t, lam):\n    return t\n")
-    answer = snakemake(clone, "-n", "--configfile", "own.yaml")
+    answer = plan(clone, "--configfile", "own.yaml")
     assert answer.returncode != 0
     assert "my.py has no function 'weight'; did you mean 'wait'?" in answer.stderr + answer.stdout
     (clone / "my.py").write_text("def weight(t, lam):\n    return t\n")
-    assert planned(snakemake(clone, "-n", "--configfile", "own.yaml"))["train"] == 1
+    assert planned(plan(clone, "--configfile", "own.yaml"))["train"] == 1
 
 
 def test_the_conda_environment_has_what_the_package_depends_on() -> None:
@@ -119,6 +120,6 @@ def test_the_slurm_profile_is_found_by_its_name(clone: Path) -> None:
     (clone / "slurm").symlink_to("workflow/profiles/slurm")
     assert (ROOT / "slurm").is_symlink()
     assert os.readlink(ROOT / "slurm") == "workflow/profiles/slurm"
-    answer = snakemake(clone, "-n", "--cores", "all", "--profile", "slurm")
+    answer = plan(clone, "--cores", "all", "--profile", "slurm")
     assert "Using profile slurm" in answer.stderr + answer.stdout
     assert planned(answer).keys() == RULES

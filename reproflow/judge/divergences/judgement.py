@@ -105,7 +105,7 @@ def divergence(spec: str | Spec) -> DivergenceJudgement:
 
 def _where_defined(subject: Divergence, domain: str) -> Facts | None:
     """The facts in the other domain, where it is a number throughout: it need not be."""
-    loss = scaled_loss.scaled_where_finite(subject, domain)
+    loss = scaled_loss.scaled_where_sound(subject, domain)
     try:
         return measured.facts(loss, domain) if loss else None
     except UsageError:

@@ -72,7 +72,7 @@ def facts(loss: Scaled, domain: str) -> Facts:
         two_point_unit=loss.unit,
         slope=_worse(_slope(loss, domain), stratified.stationary_at_target(loss, domain, span)),
         curvature=curvature(loss, domain, span) if two_point.residual <= TOLERANCE else None,
-        finite=bool(loss(*scaled_loss.arguments(domain)).isfinite().all()),
+        finite=bool(loss(*scaled_loss.arguments(domain)).isfinite().all()) and stratified.finite(loss, domain, span),
         depends=_depends(loss, domain),
         cut=not _depends(loss, domain) and _moves(loss, domain),
         found=found,

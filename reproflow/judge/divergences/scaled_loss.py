@@ -17,10 +17,11 @@ from reproflow.foundation.errors import UsageError
 from reproflow.theory import pointwise
 from reproflow.theory.divergences import Divergence
 
-UNITS = {"positive": (1.0, 1 / 40, 1 / 200, 1 / 1000), "real": (1.0, 0.1)}
+UNITS = {"positive": (1.0, 1 / 40, 1 / 200, 1 / 1000), "real": (1.0, 0.1, 0.01)}
 LARGEST = {"positive": math.exp(9.5), "real": 10.0}
 """What targets reach, in units: those of `exact.criterion` and of the enumerated problems stay below."""
 
+PAIRS = {"positive": "a, b > 0", "real": "real a, b"}
 SIDE = 24
 DIMENSION = 3
 TINY = 1e-100
@@ -33,6 +34,7 @@ class Scaled:
     """factor l(unit a, unit b; t, x), with a graph in b even where the loss does not depend on it."""
 
     divergence: Divergence
+    domain: str
     unit: float = 1.0
     factor: float = 1.0
 
@@ -49,7 +51,7 @@ class Scaled:
             first, second = (", ".join(f"{v:.4g}" for v in (self.unit * each[i]).tolist()) for each in (a, b))
             raise NotANumber(
                 f"divergence {self.divergence.name!r} is NaN at a = ({first}), b = ({second}), t = {float(t[i]):.4g}; "
-                "it must be a number for all a, b > 0."
+                f"it must be a number for all {PAIRS[self.domain]}."
             )
         return self.factor * value + 0.0 * b.sum(1)
 
@@ -75,11 +77,11 @@ def scaled(divergence: Divergence, domain: str) -> Scaled:
     loss: Scaled | None = None
     for unit in UNITS[domain]:
         try:
-            good = _sound(Scaled(divergence, unit), *given)
+            good = _sound(Scaled(divergence, domain, unit), *given)
         except NotANumber as error:
             refused.append(error)
             continue
-        loss = Scaled(divergence, unit)
+        loss = Scaled(divergence, domain, unit)
         if good:
             break
     if loss is None:
@@ -123,11 +125,10 @@ def _sound(loss: Scaled, a: Tensor, b: Tensor, t: Tensor, x: Tensor) -> bool:
     return bool(((first - second).norm(dim=1) <= ROUNDING * first.norm(dim=1)).all())
 
 
-def scaled_where_finite(divergence: Divergence, domain: str) -> Scaled | None:
-    """As `scaled`, or nothing where the loss is NaN or infinite in that domain, or cannot be called."""
+def scaled_where_sound(divergence: Divergence, domain: str) -> Scaled | None:
+    """As `scaled`, or nothing where in no unit the loss is finite and its gradient known, or it cannot be called."""
     try:
         loss = scaled(divergence, domain)
-        finite = bool(loss(*arguments(domain)).isfinite().all())
+        return loss if _sound(loss, *arguments(domain)) else None
     except UsageError:
         return None
-    return loss if finite else None

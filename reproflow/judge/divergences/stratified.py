@@ -39,14 +39,13 @@ def times(loss: Scaled, domain: str) -> tuple[float, float]:
 
 def _good(loss: Scaled, domain: str, end: float, right: int) -> bool:
     """Whether loss and gradient are finite from an end inwards, and vanish nowhere by underflow alone."""
-    a, b, _, x = scaled_loss.arguments(domain)
+    a, b, x = (each.repeat(LADDER, 1) for each in scaled_loss.arguments(domain) if each.ndim == 2)
     ladder = torch.logspace(math.log10(end), math.log10(0.5), LADDER, dtype=torch.float64)
-    t = ladder.repeat(-(-len(a) // LADDER))[: len(a)]
-    t = 1 - t if right else t
+    t = (1 - ladder if right else ladder).repeat_interleave(len(a) // LADDER)
     value, gradient = _with_gradient(loss, a, b, t, x)
     if not bool(value.isfinite().all() and gradient.isfinite().all()):
         return False
-    size = torch.zeros_like(ladder).scatter_reduce(0, torch.arange(len(a)) % LADDER, gradient.abs().amax(1), "amax")
+    size = gradient.abs().view(LADDER, -1).amax(1)
     some = size[size > 0]
     # By the largest entry: squares of a tiny one would underflow by themselves.
     return bool(size[0] > 0) or not len(some) or float(some.min()) > UNDERFLOW * float(some.max())
@@ -91,6 +90,12 @@ def _times(u: Tensor, span: tuple[float, float]) -> Tensor:
     low, high = span
     first, last = low * (0.5 / low) ** (4 * u), 1 - (1 - high) * (0.5 / (1 - high)) ** (4 * u - 3)
     return torch.where(u < 0.25, first, torch.where(u > 0.75, last, low + (high - low) * (2 * u - 0.5)))
+
+
+def finite(loss: Scaled, domain: str, span: tuple[float, float]) -> bool:
+    """Whether the loss is, at all of these rows."""
+    a, _, b, t, x, _ = rows(domain, span)
+    return bool(loss(a, b, t, x).isfinite().all())
 
 
 def affine_in_target(loss: Scaled, domain: str, span: tuple[float, float]) -> Finding:

@@ -30,16 +30,24 @@ from reproflow.theory.objective import Objective
 from reproflow.theory.processes.base import get_process
 
 PRECONDITIONED = "preconditioned"
+FARTHEST = 100.0
+"""The largest shift of lam: beyond it shares of the loss may underflow at all that `NumericObjective` reaches."""
+SAME = 1e-6
+"""Up to this two scales are one, written with few digits."""
 
 
 def check(sigma_data: float | None, objective: Objective) -> None:
-    """Raises `UsageError` for a scale that is none, and for a process whose data has none."""
+    """Raises `UsageError` for a scale that is none or out of reach, and for a process whose data has none."""
     if sigma_data is None:
         return
     if not get_process(objective.process).converts:
         raise UsageError(f"--sigma-data is about Gaussian noise on numbers; the process is {objective.process}.")
     if not (math.isfinite(sigma_data) and sigma_data > 0):
         raise UsageError(f"--sigma-data {sigma_data:g} is no standard deviation; it must be above 0.")
+    if abs(shift := 2 * math.log(sigma_data)) > FARTHEST:
+        raise UsageError(
+            f"--sigma-data {sigma_data:g} moves lam by {shift:+.4g}, out of reach; give the data in other units."
+        )
 
 
 def facts(sigma_data: float | None) -> dict[str, Any] | None:
@@ -75,8 +83,8 @@ def preconditioned(subject: NumericObjective, lam: Sequence[float], sigma_data: 
 def warnings(sigma_data: float | None, objective: Objective) -> list[str]:
     """Where a weighting has a scale of the data of its own, and another one."""
     own = objective.weighting.params.get("sigma_data")
-    if sigma_data is None or own is None or own == sigma_data:
+    if sigma_data is None or own is None or math.isclose(own, sigma_data, rel_tol=SAME):
         return []
     name = objective.weighting.entry.name
-    cure = f"{name}:sigma_data={sigma_data:g} is that of your data"
-    return [f"weighting {name} has sigma_data = {own:g}, the data has {sigma_data:g}: {cure}"]
+    cure = f"{name}:sigma_data={sigma_data:.9g} is that of your data"
+    return [f"weighting {name} has sigma_data = {own:.9g}, the data has {sigma_data:.9g}: {cure}"]

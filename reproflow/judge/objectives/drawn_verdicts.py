@@ -106,8 +106,12 @@ def means(subject: NumericObjective, found: Draws) -> tuple[np.ndarray, np.ndarr
     places, counted = found.t[::2], found.t[1::2]
     edges = np.quantile(places, np.arange(STRETCHES + 1) / STRETCHES).clip(1e-9, 1 - 1e-9)
     count = np.histogram(counted, edges)[0]
-    rules = [gauss_rules.legendre_on(low, high, NODES) for low, high in itertools.pairwise(edges.tolist())]
-    t, step = (np.stack([rule[part].numpy() for rule in rules]) for part in (0, 1))
+    # In the logit of t: towards the ends 1/w may go like a power of t or 1 - t, which no polynomial follows.
+    logit = (np.log(edges) - np.log1p(-edges)).tolist()
+    rules = [gauss_rules.legendre_on(low, high, NODES) for low, high in itertools.pairwise(logit)]
+    z, step = (np.stack([rule[part].numpy() for rule in rules]) for part in (0, 1))
+    t = 1 / (1 + np.exp(-z))
+    step = step * t * (1 - t)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = (subject.density(t.ravel()) / subject.w(t.ravel())).reshape(t.shape)
         return edges, count / len(counted) / (rate * step).sum(1), 1 / np.sqrt(count)

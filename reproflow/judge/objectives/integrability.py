@@ -64,9 +64,12 @@ def mean_of(subject: NumericObjective, t_range: Interval) -> Mean:
 
 @dataclass(frozen=True)
 class BoundConstant:
-    """What makes the constant C_w finite: an integral, what it is in words, and where an infinite one does no harm."""
+    """What makes the constant C_w finite: an integral, what it is in words, and where an infinite one does no harm.
 
-    of: Callable[[NumericObjective], Integral]
+    The integral is given the times at which w has been looked at.
+    """
+
+    of: Callable[[NumericObjective, np.ndarray], Integral]
     what: str
     exception: str = ""
 
@@ -75,9 +78,9 @@ BOUND_CONSTANTS: ByProcess[Callable[[], BoundConstant]] = ByProcess("constant of
 """By process: what makes the constant C_w finite."""
 
 
-def bound_constant(subject: NumericObjective) -> Integral:
-    """The integral that makes the constant C_w finite."""
-    return BOUND_CONSTANTS[subject.objective.process]().of(subject)
+def bound_constant(subject: NumericObjective, times: np.ndarray) -> Integral:
+    """The integral that makes the constant C_w finite, over (0, 1); `times` as in `mass`."""
+    return BOUND_CONSTANTS[subject.objective.process]().of(subject, times)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reproflow.foundation.errors import UsageError
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import time_law_densities, time_law_gaps
+from reproflow.theory import time_law_densities, time_law_support
 from reproflow.theory.admission import admit_time_law
 from reproflow.theory.log_snr import elbo_coefficient, log_snr
 from reproflow.theory.objective import Objective
@@ -97,7 +97,7 @@ class NumericObjective:
     @functools.cached_property
     def gaps(self) -> tuple[Interval, ...]:
         """Where the time law never goes."""
-        return time_law_gaps.gaps(self.objective.time)
+        return time_law_support.gaps(self.objective.time)
 
     @functools.cached_property
     def reach(self) -> Interval:

@@ -122,7 +122,7 @@ def bound_property(
         "minorant": bound.minorant,
         "resolution": bound.resolution,
         "advice": _advice(bound, lam),
-        "flags": _flags(subject),
+        "flags": _flags(subject, bound),
         "reason": reason,
     }
 
@@ -150,15 +150,18 @@ def _advice(bound: Bound, lam: Sequence[float]) -> dict[str, Any] | None:
     return {"text": text, "lam": inside, "w": curve.tolist()}
 
 
-def _flags(subject: NumericObjective) -> dict[str, Any]:
+def _flags(subject: NumericObjective, bound: Bound) -> dict[str, Any]:
     """What is worth knowing beside the verdict: whether C_w is finite, and what w tends to at the noise end."""
-    constant, limit = means.bound_constant(subject), means.noise_limit(subject)
+    constant, limit = means.bound_constant(subject, bound.t), means.noise_limit(subject)
     of_bound = means.BOUND_CONSTANTS[subject.objective.process]()
     what = of_bound.what
+    doubt = f"{what} diverges or nearly so"
+    if constant.unresolved is not None:
+        doubt = f"around t = {constant.unresolved:.6g} w changes faster than the quadrature of {what} can follow"
     reason = {
         "finite": f"C_w is finite: {what} is",
         "infinite": f"{what} is infinite, and C_w with it{of_bound.exception}",
-        "inconclusive": f"{what} diverges or nearly so",
+        "inconclusive": doubt,
     }[constant.verdict]
     return {
         "c_w": {"verdict": constant.verdict, "integral": number(constant.value), "reason": reason},

@@ -17,7 +17,7 @@ import numpy as np
 
 from reproflow.foundation.by_process import ByProcess
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED, number
-from reproflow.judge.paths.derivatives import FEW, SINGLE, at, room, times
+from reproflow.judge.paths.derivatives import CLOSER, FEW, SINGLE, at, room, times
 from reproflow.judge.paths.discontinuities import Breaks
 from reproflow.judge.paths.path_values import Course
 
@@ -45,17 +45,26 @@ def continuity(course: Course, breaks: Breaks) -> dict[str, Any]:
     t = times(FEW, breaks)
     if (bad := ~np.isfinite(course.slopes(t)).all(0)).any():
         return _verdict(REFUTED, None, f"there is no finite velocity at t = {t[bad][0]:.4g}")
-    residual, error, fault = RESIDUALS[course.path.process](course, t, room(t, breaks))
-    worst = int(np.argmax(np.nan_to_num(residual, nan=np.inf)))
-    value = float(residual[worst])
+    steps = room(t, breaks)
+    residual, error, fault = RESIDUALS[course.path.process](course, t, steps)
+    value = float(np.nan_to_num(residual, nan=np.inf).max())
     if fault:
         return _verdict(REFUTED, value, fault)
-    if value > MOVED and value > 8 * error[worst]:
+    first = violated = _violated(residual, error)
+    for share in CLOSER if first.any() else ():
+        violated = violated & _violated(*RESIDUALS[course.path.process](course, t, share * steps)[:2])
+    if violated.any():
+        worst = int(np.argmax(np.where(violated, residual, 0.0)))
         reason = f"at t = {t[worst]:.4g} the law of x_t changes by other than what the velocity moves"
-        return _verdict(REFUTED, value, reason)
-    if (open_ := ~(error <= MOVED)).any():
+        return _verdict(REFUTED, float(residual[worst]), reason)
+    if (open_ := first | ~(error <= MOVED)).any():
         return _verdict(INCONCLUSIVE, value, f"too rough for differences at t = {t[open_][0]:.4g}")
     return _verdict(SUPPORTED, value, f"the velocity moves the law of x_t at {len(t)} times")
+
+
+def _violated(residual: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Where the equation fails by more than differences can be off."""
+    return (residual > MOVED) & (residual > 8 * error)
 
 
 def _verdict(verdict: str, residual: float | None, reason: str) -> dict[str, Any]:

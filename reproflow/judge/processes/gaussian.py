@@ -44,7 +44,9 @@ def bound_constant() -> BoundConstant:
     This is sufficient, and needed where the data have a density; towards the noise the loss itself falls like exp(lam).
     """
     return BoundConstant(
-        lambda subject: integral(lambda t: subject.w(t) * subject.dlam(t), 0.5, 1.0, (OWN, subject.dense[1])),
+        lambda subject, times: integral(
+            lambda t: subject.w(t) * subject.dlam(t), 0.5, 1.0, (OWN, subject.dense[1]), times
+        ),
         "the integral of w dlam towards the data",
         " for data with a density, unless lam is cut",
     )

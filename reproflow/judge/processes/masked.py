@@ -37,7 +37,7 @@ def model() -> Model:
 def bound_constant() -> BoundConstant:
     """The integral of w dalpha."""
     return BoundConstant(
-        lambda subject: integral(lambda t: subject.w(t) * subject.dalpha(t), 0.0, 1.0, subject.dense),
+        lambda subject, times: integral(lambda t: subject.w(t) * subject.dalpha(t), 0.0, 1.0, subject.dense, times),
         "the integral of w dalpha",
     )
 

@@ -188,3 +188,10 @@ def test_the_gaussian_chain_is_as_far_from_the_continuous_one_as_it_says() -> No
         "path_kls": 9e-4, "marginal_kls": 6e-3, "data_kls": 5e-3,
     }  # fmt: skip
     assert all(float(gap[2:].max()) < 1e-5 for gap in off.values())
+
+
+def test_panels_integrate_a_cubic_exactly() -> None:
+    """Two Gauss nodes a panel do; its two ends are off by the third power of its length."""
+    on = integrals.panels("masked")
+    low, high = on.edges[[0, -1]].tolist()
+    assert float(on.weights @ on.t**3) == pytest.approx((high**4 - low**4) / 4, rel=1e-12)

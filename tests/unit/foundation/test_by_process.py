@@ -66,3 +66,8 @@ def test_an_unknown_process_gets_the_nearest() -> None:
     for find in (base.get_process, processes.facts, processes.check):
         with pytest.raises((UsageError, ValueError), match="unknown process 'maskd'; did you mean 'masked'"):
             find("maskd")
+
+
+def test_a_path_of_one_value_has_two_that_add_up_to_one() -> None:
+    told = {name: processes.facts(name).complementary for name in processes.known()}
+    assert told == {"gaussian": False, "masked": True, "uniform_tokens": True}

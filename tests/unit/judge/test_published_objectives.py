@@ -213,6 +213,11 @@ class TestSame:
         for key in members:
             assert set(published_table.rows[key]["same"].split()) == members - {key}
 
+    @pytest.mark.parametrize(("key", "others"), [("vdm", {"score-g2", "ncsn"}), ("mdlm", {"md4"})])
+    def test_two_processes_are_never_the_same(self, key: str, others: set[str]) -> None:
+        """Both of these are the ELBO of their process, with the weight 1."""
+        assert set(gallery.same(ENTRIES[key])) == others
+
     @pytest.mark.parametrize(
         ("one", "other"),
         [

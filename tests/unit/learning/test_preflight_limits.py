@@ -84,6 +84,7 @@ def test_what_would_be_refused_late_is_refused_at_once(raw: dict, place: str, va
         ("digits.likelihood.ode_points", 0),
         ("cascade.seeds", 2),
         ("claims", {"tier": "mc", "ids": ["loss-1"]}),
+        ("claims", {"tier": "exact", "ids": ["loss-1"]}),
     ],
 )
 def test_the_largest_that_is_possible_is_taken(raw: dict, place: str, value: Any) -> None:

@@ -84,6 +84,14 @@ ZERO: dict[str, tuple[Function, list[tuple[float, float]]]] = {
         lambda t: np.where(t < 0.3, 0, np.where(t < 0.5, 1e-17, 1)),
         [(GRID[0], 0.3)],
     ),
+    "a small step that does not stay": (
+        lambda t: np.where(t < 0.4, 0, np.where(t < 0.6, 1e-8 * (1 + 250 * (t - 0.4)), 1)),
+        [(GRID[0], 0.4)],
+    ),
+    "a hole in a low plain": (
+        lambda t: np.where(np.abs(t - 0.2) < 5e-4, 0, np.where(np.abs(t - 0.2) < 0.02, 1e-8, 1)),
+        [(0.1995, 0.2005)],
+    ),
     "float32: a step": (lambda t: np.where(t < 0.4, 0, np.exp(single(t))), [(GRID[0], 0.4)]),
     "everywhere": (lambda t: 0 * t, [(GRID[0], GRID[-1])]),
 }
@@ -111,6 +119,13 @@ def test_both_in_one_function() -> None:
     zero, lost = sets(lambda t: np.where((t > 0.2) & (t < 0.3), 0, np.exp(-1 / t)))
     assert zero == [pytest.approx((0.2, 0.3), abs=1e-12)]
     assert lost == [pytest.approx((GRID[0], 1 / 745.13), rel=1e-4)]
+
+
+def test_one_end_without_digits_is_enough() -> None:
+    """exp(-1/x²) falls to zero on the left of a stretch that ends by a step: how far the zeros go is not known."""
+    zero, lost = sets(lambda t: np.where(t < 0.3, np.exp(-1 / (t - 0.3) ** 2), np.where(t < 0.5, 0, 1)))
+    assert zero == []
+    assert [high for _, high in lost] == [pytest.approx(0.5, abs=1e-12)]
 
 
 def test_where_the_digits_end() -> None:

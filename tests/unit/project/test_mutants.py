@@ -41,8 +41,10 @@ def test_what_is_run_against_a_fault_exists() -> None:
         assert checks.claims or checks.tests
         assert set(checks.claims) <= known, checks
         for test in checks.tests:
-            path, _, name = test.partition("::")
-            assert name in (ROOT / "tests" / path).read_text(encoding="utf-8"), test
+            path, *names = test.split("::")
+            text = (ROOT / "tests" / path).read_text(encoding="utf-8")
+            kinds = ((name.partition("[")[0], "class" if name[0].isupper() else "def") for name in names)
+            assert all(f"{kind} {name}" in text for name, kind in kinds), test
 
 
 def test_every_file_that_decides_has_a_fault_or_a_reason_why_not() -> None:
@@ -90,6 +92,30 @@ def test_a_missed_fault_is_named_with_its_reason() -> None:
     caught = outcomes.page(FAULTS, found | {"b": Outcome("b", "", "", "claim LOSS-1", 90.0, "abc", "2026-01-01")})
     assert "1 of 2 mutants are caught; 2 minutes" in caught
     assert "| `g.py` | too | `claim LOSS-1` | abc, 2026-01-01 |" in caught
+
+
+def test_what_ran_elsewhere_stays_on_the_page() -> None:
+    """But for a fault that is another now; what ran here comes first."""
+    lines = {
+        "a": Outcome("a", "", "", "", 30.0, "abc", "2026-01-01"),
+        "b": Outcome("b", "", "", "x y", 9.0, "d+", "2026-01-02"),
+    }
+    made = outcomes.page(FAULTS, lines)
+    found = outcomes.shown(made, FAULTS, FAULTS)
+    assert [(each.caught, each.commit, each.date) for each in found.values()] == [
+        ("", "abc", "2026-01-01"), ("x y", "d+", "2026-01-02")
+    ]  # fmt: skip
+    again = outcomes.page(FAULTS, found)
+    assert [line for line in again.splitlines() if line.startswith("|")] == [
+        line for line in made.splitlines() if line.startswith("|")
+    ]
+    assert "0 minutes of one core for 0 of them" in again
+    assert "1 minutes of one core for 1 of them" in outcomes.page(
+        FAULTS, found | {"b": dataclasses.replace(lines["b"], seconds=60.0)}
+    )
+    others = [dataclasses.replace(FAULTS[0], put="z"), dataclasses.replace(FAULTS[1], breaks="the same in other words")]
+    assert set(outcomes.shown(made, FAULTS, others)) == {"b"}
+    assert outcomes.shown("| `f.py` | breaks it | not run |  |", FAULTS, FAULTS) == {}
 
 
 def test_outcomes_are_kept_for_the_fault_and_the_tree_that_they_are_of(kept: Path, monkeypatch) -> None:

@@ -229,6 +229,7 @@ class TestSupport:
                 [(0.1875, 0.2625), (0.45, 0.6), (0.975, 1)],
             ),
             ("expr:where(u < 0.5, 0.25, 0.75)", [(0, 1)]),
+            ("expr:where(u < 0.3, u, u + 1e-6)/(1 + 1e-6)", [(0.3 / (1 + 1e-6), (0.3 + 1e-6) / (1 + 1e-6))]),
         ],
     )
     def test_gaps_of_laws(self, spec: str, wanted: list[tuple[float, float]]) -> None:

@@ -12,6 +12,9 @@ from reproflow.cli import common
 from reproflow.foundation import config, grid
 from reproflow.learning.deduplication import dedupe
 from reproflow.theory.equivalence import proportional, registered
+from reproflow.theory.log_snr import invert_lam
+from reproflow.theory.objective import LAM
+from reproflow.theory.paths import get_path
 
 T = torch.linspace(0.1, 0.9, 50, dtype=torch.float64)
 
@@ -21,7 +24,17 @@ class TestProportional:
         assert proportional(3 * T, T) == pytest.approx(3, rel=1e-12)
         assert proportional(T, 3 * T) == pytest.approx(1 / 3, rel=1e-12)
 
-    @pytest.mark.parametrize("other", [T + 1e-6, T**1.00001, -T, torch.where(T > 0.5, T, 0.0), torch.zeros_like(T)])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            T + 1e-6,
+            T**1.00001,
+            -T,
+            torch.where(T > 0.5, T, 0.0),
+            torch.where(T > 0.5, T, torch.inf),
+            torch.zeros_like(T),
+        ],
+    )
     def test_what_is_not(self, other: torch.Tensor) -> None:
         assert proportional(other, T) is None
         assert proportional(T, other) is None
@@ -40,6 +53,15 @@ def test_canonical_weightings_stand_once_for_every_path_and_law() -> None:
     weights = {(each.path, each.time, each.weighting): w for each, w in registered("gaussian")}
     factor = proportional(weights["linear", "cosine_map", "snr"], weights["cosine", "uniform", "snr"])
     assert factor == pytest.approx(1, rel=1e-8)
+
+
+def test_a_log_snr_that_a_path_does_not_reach_has_no_weight() -> None:
+    weights = {(each.path, each.time, each.weighting): w for each, w in registered("gaussian")}
+    reached = {path: invert_lam(get_path(path), LAM).isfinite() for path in ("linear", "ve")}
+    assert reached["linear"].all()
+    assert 0 < reached["ve"].sum() < len(LAM)
+    for path, inside in reached.items():
+        assert torch.equal(weights[path, "uniform", "uniform"].isfinite(), inside)
 
 
 @pytest.fixture

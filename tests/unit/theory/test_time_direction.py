@@ -27,6 +27,9 @@ def path(t, p=1.0):
 def weight(t, lam, k=2.0):
     return (1 - t)**k
 
+def of_lam(t, lam):
+    return t * torch.exp(-lam)
+
 def law(u):
     return u**2
 
@@ -51,6 +54,7 @@ def turned(path: str, time: str, weighting: str, process: str = "gaussian", on: 
     [
         (("own.py:path", "uniform", "uniform"), ("linear", "uniform", "uniform")),
         (("own.py:path", "uniform", "own.py:weight"), ("linear", "uniform", "t_squared")),
+        (("linear", "uniform", "own.py:of_lam"), ("linear", "uniform", "expr:(1 - t)*exp(-lam)")),
         (("own.py:path:p=2", "uniform", "uniform"), ("expr:1 - (1-t)**2, (1-t)**2", "uniform", "uniform")),
         (("linear", "own.py:law", "uniform"), ("linear", "one_minus_u_squared", "uniform")),
         (("linear", "own.py:closed", "uniform"), ("linear", "one_minus_u_squared", "uniform")),

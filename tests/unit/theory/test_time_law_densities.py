@@ -70,7 +70,10 @@ negative = law("negative", lambda u: u.clone(), lambda t: torch.where(t < 0.5, -
 wrong_cdf = law("wrong_cdf", lambda u: u.clone(), None, lambda t: t**1.001)
 cdf_in_a_window = law("cdf_in_a_window", lambda u: u.clone(), None,
     lambda t: torch.where(within(t, 0.5, 0.501), 0.5, t))
+cdf_above = law("cdf_above", lambda u: u.clone(), None, lambda t: t**0.999)
+nearly_by_float32 = law("nearly_by_float32", lambda u: u.float(), lambda t: 1.001 * ones(t))
 crowd = law("crowd", lambda u: u.clone(), lambda t: t / t.max())
+cdf_of_a_crowd = law("cdf_of_a_crowd", lambda u: u.clone(), None, lambda t: t / t.max())
 raises = law("raises", lambda u: u.clone(), lambda t: t.no_such_thing)
 shape = law("shape", lambda u: u.clone(), lambda t: 1.0)
 """
@@ -104,6 +107,8 @@ WRONG = [
     "negative",
     "wrong_cdf",
     "cdf_in_a_window",
+    "cdf_above",
+    "nearly_by_float32",
 ]
 
 
@@ -124,6 +129,12 @@ def test_wrong_ones(name: str) -> None:
     assert found.startswith("the stated cdf" if "cdf" in name else "the stated density")
 
 
+def test_a_negative_density_is_called_so() -> None:
+    """Whatever its integrals are: here they are wrong as well, and that is not what is said."""
+    found = time_law_densities.contradiction(get_time_law("laws.py:negative", fine=True))
+    assert found.startswith("the stated density is -1 at t = ")
+
+
 @pytest.mark.parametrize("name", [entry.name for entry in registry.entries("time", "gaussian")])
 def test_the_package_states_those_of_its_own_maps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pointwise, "vetted", lambda law: False)
@@ -139,7 +150,13 @@ def test_check_refutes_and_every_verdict_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("crowd", "function of each u alone"), ("raises", "its density raised"), ("shape", "t's shape")]
+    ("name", "word"),
+    [
+        ("crowd", "function of each u alone"),
+        ("cdf_of_a_crowd", "function of each u alone"),
+        ("raises", "its density raised"),
+        ("shape", "t's shape"),
+    ],
 )
 def test_a_density_that_cannot_be_asked(name: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):

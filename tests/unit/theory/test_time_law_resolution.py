@@ -188,3 +188,26 @@ def test_where_u_has_too_few_digits_the_reason_says_so() -> None:
     assert found.within(WHOLE)[0] is None
     assert "too few digits" in found.text(WHOLE)
     assert found.places[np.isinf(found.lengths)].min() < 1 - 2 ** (-53 * 0.05)
+
+
+def test_the_length_is_that_of_nearly_all_places() -> None:
+    """Of 99 %: two in a hundred places that are coarser decide, one in two hundred does not."""
+    places = np.linspace(0.001, 0.999, 1000)
+    for coarser, expected in ((20, 1e-6), (5, 1e-10)):
+        lengths = np.where(np.arange(1000) < coarser, 1e-6, 1e-10)
+        found = time_law_resolution.Resolution(places, lengths, np.zeros(1000, dtype=bool))
+        assert found.within(WHOLE) == (expected, 0.0)
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_gap_is_no_question_of_resolution(stated: bool) -> None:
+    """Uniform on both sides of (0.3, 0.7), with and without the density that is zero there."""
+    subject = law(lambda u: torch.where(u < 0.5, 0.6 * u, 0.4 + 0.6 * u))
+    if stated:
+        density = {"density": lambda t: torch.where((t > 0.3) & (t < 0.7), 0.0, 1 / 0.6)}
+        subject = replace(subject, entry=replace(subject.entry, meta=density))
+    [gap] = time_law_gaps.gaps(subject)
+    assert gap == pytest.approx((0.3, 0.7), abs=1e-9)
+    found = time_law_resolution.resolution(subject)
+    assert found.within(WHOLE) == (time_law_resolution.FINEST, 0.0)
+    assert not found.by_density

@@ -78,6 +78,7 @@ OTHERS = [
     ("(a - b)**4", "none of the known ones"),
     ("abs(a - b)**1.5", "none of the known ones"),
     ("(sqrt(a) - b)**2", "none of the known ones"),
+    ("(1 + 1e-5*sin(a))*(a - b)**2", "none of the known ones"),
 ]
 
 # Equal gradients, but the truth is not the only minimum.
@@ -107,6 +108,7 @@ class TestExpressions:
         found = judged(f"expr:{expression}")
         assert verdicts(found) == ("refuted", "refuted")
         assert not found.affine_in_target
+        assert found.domains["positive"]["gradient"]["network_gap"] > 1e-8
         assert found.identified["functional"] == target
 
     @pytest.mark.parametrize(("expression", "target", "word"), DEGENERATE)

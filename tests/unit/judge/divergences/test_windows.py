@@ -24,6 +24,7 @@ def cut_late(a, b, t, x): return sq(a, torch.where(col(t) > 0.999, b.detach(), b
 def window_a(a, b, t, x): return when(inside(a, 1.0, 1.02), (a - b).abs(), sq(a, b))
 def window_small_a(a, b, t, x): return when(inside(a, 0.01, 0.0102), (a - b).abs(), sq(a, b))
 def window_large_a(a, b, t, x): return when(inside(a, 7.0, 7.1), (a - b).abs(), sq(a, b))
+def window_negative(a, b, t, x): return when(inside(a, -3.02, -3.0), (a - b).abs(), sq(a, b))
 def window_t(a, b, t, x): return when(inside(col(t), 0.5, 0.501), (a - b).abs(), sq(a, b))
 def window_near_1(a, b, t, x): return when(inside(1 - col(t), 1e-5, 1.2e-5), (a - b).abs(), sq(a, b))
 def window_near_0(a, b, t, x): return when(inside(col(t), 3e-6, 4e-6), (a - b).abs(), sq(a, b))
@@ -57,7 +58,17 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("function", WRONG)
 def test_a_window_is_seen(function: str) -> None:
-    assert judge.divergence(f"windows.py:{function}").exit_code == 3
+    found = judge.divergence(f"windows.py:{function}")
+    assert found.exit_code == 3
+    # Positive numbers are real ones: what is found among them holds there, too.
+    positive, real = (found.domains[domain]["gradient"]["two_point_gap"] for domain in ("positive", "real"))
+    assert float(real) >= float(positive)
+
+
+def test_a_window_among_negative_numbers_is_seen() -> None:
+    domains = judge.divergence("windows.py:window_negative").domains
+    verdicts = {domain: found["gradient"]["verdict"] for domain, found in domains.items()}
+    assert verdicts == {"positive": "supported", "real": "refuted"}
 
 
 @pytest.mark.parametrize("function", SOUND)

@@ -273,4 +273,5 @@ class TestVariance:
     def test_a_range(self) -> None:
         found = gradient_variance.measure(quick_objective("elbo"), (0.3, 0.6))
         assert found["range"] == [0.3, 0.6]
+        assert found["this"] == pytest.approx(found["uniform"], rel=1e-9)  # uniform time, cut to the range, is uniform
         assert 0.3 < found["optimal_law"]["start"][0] < found["optimal_law"]["start"][-1] < 0.6

@@ -131,6 +131,19 @@ class TestHypotheses:
         assert flags["c_w"]["verdict"] == "infinite"
         assert flags["noise_end"]["limit"] == 1
 
+    @pytest.mark.parametrize("width", [1e-6, 3e-5])
+    @pytest.mark.parametrize("place", [0.0171, 0.3123, 0.7123, 0.9871])
+    def test_a_thin_peak_is_in_the_constant(self, place: float, width: float) -> None:
+        """Of 1 + exp(-((t - p)/d)²)/d the integral of w dalpha is 1 + sqrt(pi); of (1 - t)² times it, w dlam."""
+        peak = f"exp(-((t - {place})/{width})**2)/{width}"
+        flags = judge.weighting(f"expr:1 + {peak}", "masked", target="canonical", lam=(0.0,)).bound["flags"]
+        if place > 0.02:
+            assert flags["c_w"]["integral"] == pytest.approx(1 + math.sqrt(math.pi), rel=1e-6)
+        ours = f"expr:(1 - t)**2*(1 + {peak})"
+        flags = judge.weighting(ours, target="canonical", lam=(0.0,)).bound["flags"]
+        peaked = 2 * (1 - place) / place * math.sqrt(math.pi) if place > 0.5 else 0.0
+        assert flags["c_w"]["integral"] == pytest.approx(2 * math.log(2) - 1 + peaked, rel=1e-6)
+
     @pytest.mark.parametrize(
         ("path", "time", "word"), [("expr:t, 1 - 2*t", "uniform", "sigma"), ("linear", "expr:1 - u", "does not fall")]
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from judged_objectives import MASKED, Weight, edm, min_snr, objective, p2, sech, snr
 from scipy import special, stats
 
+from reproflow.exact.witness import Witness
 from reproflow.judge.objectives import verdicts, witnesses
 from reproflow.theory import bounds
 
@@ -166,6 +169,34 @@ class TestWitness:
         assert bound.verdict == "not_representable"
         assert witnesses.find(subject, bound, whole=True) is None
         assert witnesses.find(subject, bound, whole=False) is not None
+
+    def test_two_routes_have_to_agree(self) -> None:
+        """To half of what falsifies; a route that does not falsify agrees with none."""
+        found = of_iddpm()
+        short = found.right - found.left
+        assert witnesses._agree(found, replace(found, left=found.left + 0.2 * short))
+        for left, right in ((0.45, 0), (0, 0.6), (0.3, -0.3), (1.5, 0)):
+            other = replace(found, left=found.left + left * short, right=found.right + right * short)
+            assert not witnesses._agree(found, other)
+
+    @pytest.mark.parametrize("off", [0.6, 1.2])
+    def test_a_witness_of_one_route_alone_is_none(self, off: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        verified = Witness.verified
+
+        def other(found: Witness, lam: np.ndarray, w: np.ndarray) -> Witness:
+            again = verified(found, lam, w)
+            return replace(again, left=again.left + off * (again.right - again.left))
+
+        monkeypatch.setattr(Witness, "verified", other)
+        subject = objective("iddpm")
+        assert witnesses.find(subject, bounds.analyse(subject.w, subject.lam, points=5001), whole=True) is None
+
+
+def of_iddpm() -> Witness:
+    subject = objective("iddpm")
+    found = witnesses.find(subject, bounds.analyse(subject.w, subject.lam, points=5001), whole=True)
+    assert found is not None
+    return found
 
 
 def found_scale(spec: str, given: dict, w: Weight) -> float:

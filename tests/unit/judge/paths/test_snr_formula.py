@@ -47,6 +47,23 @@ def test_wrong_ones_and_what_they_are(path: str, formula: str, words: str | None
     schema("check-path").validate(found.as_dict())
 
 
+@pytest.mark.parametrize(
+    "factor",
+    [
+        "(1 + 5e-8)",
+        "(1 + 5e-6*t)",
+        "where(t < 1e-5, 2, 1)",
+        "where(1 - t < 1e-5, 2, 1)",
+        "where(t < 0.3, log(t - 0.3), 1)",
+        "where(abs(t - 0.5) < 0.001, 1.01, 1)",
+    ],
+)
+def test_what_is_nearly_right_is_wrong(factor: str) -> None:
+    """By a little, near an end, on a stretch, or no number there: all are computed in double precision."""
+    found = judge.path("linear", snr=f"expr:{factor}*(t/(1 - t))**2")
+    assert (found.snr["verdict"], found.exit_code) == ("refuted", 3)
+
+
 def test_in_the_users_own_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "def path(t): return 1 - t, t\ndef snr(t): return (1 - t)**2 / t**2\ndef rough(t): return snr(t).float()\n"
     (tmp_path / "own.py").write_text(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from judged_objectives import quick_objective
 from repository import schema
 
 from reproflow import cli, judge
+from reproflow.evaluation import cells
 from reproflow.foundation import child_process, code_limits
 from reproflow.foundation.errors import UsageError
 from reproflow.judge.training import experiment, trials
 from reproflow.learning.training.stacked import StackedTrainer
+from reproflow.numerics.relabelling import FEWEST_PAIRS
 
 SCHEMA = schema("check-weighting")
 
@@ -99,6 +103,35 @@ class TestTraining:
         assert found["this"]["failures"] == ["seed 1 diverged at step 2"]
         assert found["this"]["values"] == {"0": plain["this"]["values"]["0"]}
         assert [each["values"] for each in found["neighbours"]] == [each["values"] for each in plain["neighbours"]]
+
+    def test_the_averaged_weights_are_measured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = experiment._denoiser
+        compared: list[bool] = []
+
+        def checked(subject: Any, cell: Any, state: Any, head: Any) -> Any:
+            found = made(subject, cell, state, head)
+            for name, tensor in found.network.state_dict().items():
+                torch.testing.assert_close(tensor.flatten(), state[f"ema.{name}"].flatten(), rtol=0, atol=0)
+                compared.append(torch.equal(tensor.flatten(), state[f"weights.{name}"].flatten()))
+            return found
+
+        monkeypatch.setattr(experiment, "_denoiser", checked)
+        experiment.compare(quick_objective("min_snr").objective, [], judge.Plan(seeds=1, steps=30))
+        assert compared
+        assert not all(compared)
+
+    @pytest.mark.parametrize("value", [math.inf, math.nan])
+    def test_a_measure_that_is_not_finite_is_a_failure(self, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        measured = cells.Outcome(
+            nats={}, columns={"nll_nats": value}, reason="out of reach" if math.isnan(value) else ""
+        )
+        monkeypatch.setattr(experiment, "likelihood", lambda *_: measured)
+        found = experiment.compare(quick_objective("min_snr").objective, [], judge.Plan(seeds=1, steps=2))["this"]
+        assert (found["values"], found["mean"]) == ({}, None)
+        assert found["failures"] == [f"seed 0: {'out of reach' if math.isnan(value) else 'not finite'}"]
+
+    def test_as_many_seeds_are_trained_as_can_be_told_apart(self) -> None:
+        assert judge.Plan().seeds == judge.SEEDS == FEWEST_PAIRS
 
     @pytest.mark.parametrize("plan", [judge.Plan(seeds=0), judge.Plan(steps=1)])
     def test_a_plan_for_nothing(self, plan: judge.Plan) -> None:

@@ -1,0 +1,36 @@
+"""What a child has imported before its limits begin: all that its verb needs, and nothing for other verbs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import json, sys
+from reproflow.cli import child_imports
+child_imports.import_ahead(json.loads(sys.argv[1]))
+print(json.dumps([name for name in json.loads(sys.argv[2]) if name in sys.modules]))
+"""
+WATCHED = ["torch", "reproflow.judge.training.experiment", "reproflow.learning.preflight"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [
+        (["check", "time", "own.py:f"], ["torch"]),
+        (["check", "weighting", "--train", "--", "own.py:f"], WATCHED[:2]),
+        (["resolve", "--config", "a.yaml"], [WATCHED[0], WATCHED[2]]),
+        (["list"], []),
+        (["check", "field"], []),
+    ],
+)
+def test_what_is_imported_ahead(arguments: list[str], imported: list[str]) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", CODE, json.dumps(arguments), json.dumps(WATCHED)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    assert set(imported) <= set(found)
+    assert WATCHED[1] not in found or WATCHED[1] in imported
+    assert bool(found) == bool(imported)

@@ -1,0 +1,37 @@
+"""Time laws by a density: the accuracy that one tells is no less than how far its cdf is off."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from reproflow.theory.density_laws import ACCURACY, MASS, density_law
+
+T = torch.linspace(0.0005, 0.9995, 1999, dtype=torch.float64)
+
+
+def test_the_accuracy_is_measured() -> None:
+    """1 + sin(200 t)/2 has the mass 1 + (1 - cos 200)/400; the cubics between the table's ends miss some digits."""
+    law = density_law("density:expr:1 + sin(200*t)/2")
+    mass = 1 + (1 - math.cos(200)) / 400
+    assert abs(law.entry.meta[MASS] - mass) < 1e-12
+    exact = (T + (1 - torch.cos(200 * T)) / 400) / mass
+    off = float((law.cdf(T) - exact).abs().max())
+    assert 1e-14 < off <= 2 * law.entry.meta[ACCURACY] < 1e-4
+
+
+def test_of_a_polynomial_hardly_a_digit_is_missed() -> None:
+    law = density_law("density:expr:12*t**2*(1 - t)")
+    assert 2**-52 <= law.entry.meta[ACCURACY] < 1e-9
+    torch.testing.assert_close(law.cdf(T), 4 * T**3 - 3 * T**4, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("power", "digits"), [(0.5, 1e-6), (0.1, 0.1)])
+def test_a_pole_inside_is_an_end_of_pieces(power: float, digits: float) -> None:
+    """|t - 0.3|^(p - 1): beside the pole its cumulative is told to be good to fewer digits, and is."""
+    law = density_law(f"density:expr:abs(t - 0.3)**{power - 1}")
+    exact = ((T - 0.3).sign() * (T - 0.3).abs() ** power + 0.3**power) / (0.3**power + 0.7**power)
+    off = float((law.cdf(T) - exact).abs().max())
+    assert off <= 2 * law.entry.meta[ACCURACY] < digits
