@@ -77,7 +77,11 @@ def audit(
     parsed = _function("loss", loss)
     sampling = None if sampler is None else _function("sample", sampler)
     if expect is not None:
-        nouns = {"weighting": expect, "path": path or "linear", "time": time or "uniform"}
+        nouns = {
+            "weighting": expect,
+            "path": "linear" if path is None else path,
+            "time": "uniform" if time is None else time,
+        }
         check_options.user_files(nouns, process, on)
     given: dict[str, Any] = {
         "shape": shape,
@@ -98,7 +102,7 @@ def audit(
         options: dict[str, Any] = {"vocab": vocab, "mask": mask, "batch": batch, "data": asked.data}
         options |= {"float64": float64, "accept": asked.accept, "strict": strict, "name": loss}
         if expect is not None:
-            options["expect"] = Expected(expect, on, path, time or "uniform")
+            options["expect"] = Expected(expect, on, path, "uniform" if time is None else time)
         if sampling is not None:
             options["sampler"] = _member("sample", sampling)
         return audited(_member("loss", parsed), asked.shape, **options)

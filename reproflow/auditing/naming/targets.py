@@ -107,9 +107,13 @@ def name_target(levels: Levels, path: PathName, slope: Slope | None) -> TargetNa
 
 
 def fit(levels: Levels, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """(scale, error): the factor s with T = s (a x1 + b eps), and the largest error relative to T."""
+    """(scale, error): the factor s with T = s (a x1 + b eps), and the largest error relative to T.
+
+    A level without a weight has no target.
+    """
     error, scale = _errors(levels, a, b)
-    return scale, float(error.max())
+    graded = levels.c != 0
+    return scale, float(error[graded].max() if graded.any() else error.max())
 
 
 def _errors(levels: Levels, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float]:

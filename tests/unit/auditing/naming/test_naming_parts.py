@@ -1,5 +1,7 @@
 """Path, time, law, target and coefficient of tables of levels by name, and what is near a name but is not it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from measured_tables import linear_betas, of_betas, of_specs, quantiles, table
@@ -244,3 +246,12 @@ def test_coefficient(target: str, c: object, form: str | None, belongs: str | No
     found = coefficient_of(of_betas(linear_betas(), target, c))
     assert (found.form, found.belongs) == (form, belongs)
     assert (found.weighting is None) == (form is None)
+
+
+def test_a_level_without_a_weight_has_no_target() -> None:
+    """What is read there is rounding; with a weight it would count."""
+    measured = straight(1.0, -1.0)
+    a, c = np.array(measured.a), np.array(measured.c)
+    a[3], c[3] = 5.0, 0.0
+    assert target_of(replace(measured, a=a, c=c)).name == "x1 - eps"
+    assert target_of(replace(measured, a=a)).name is None
