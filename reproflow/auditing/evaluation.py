@@ -220,6 +220,8 @@ def _reason(error: Exception) -> str:
         name = str(error)
         return f"the loss asks the network for `{name}`{place}: set it in the function first, `model.{name} = ...`."
     text = " ".join(str(error).split())[:200]
+    if isinstance(error, TypeError) and not own:
+        return f"the loss cannot be called as loss(model, x1): {text}."
     gpu = any(word in text for word in ("NVIDIA driver", "CUDA enabled", "CUDA device", "CUDA error", "no CUDA"))
     if gpu or "cuda" in text.lower():
         return f"the loss needs a GPU{place}: take the device of x1 (`device = x1.device`) in place of 'cuda'."

@@ -29,12 +29,12 @@ LEVELLED = 8
 
 
 def _alike(bench: Bench, roles: Roles) -> dict[int, Tensor]:
-    """Draws of the weight alone, the same number for all samples: the one that weighs most in the base."""
+    """Draws of the weight and of other inputs of the network, the same for all samples: those of the heaviest one."""
     found = {}
     weighty = int(np.abs(bench.gradient(bench.base)).sum(axis=1).argmax())
-    for index in roles.of("weight"):
+    for index in roles.of("weight") + roles.of("conditioning"):
         values = bench.base.draws[index].standard
-        if values.shape[:1] == (bench.batch,):
+        if values.shape[:1] == (bench.batch,) and bench.base.draws[index].kind is not Kind.PERMUTATION:
             found[index] = values[weighty : weighty + 1].expand(values.shape).clone()
     return found
 

@@ -108,10 +108,10 @@ def _largest(evaluation: Evaluation, live: list[int]) -> int:
 def _check_finite(evaluation: Evaluation, graded: int) -> None:
     gradient = evaluation.gradients[graded]
     state = evaluation.calls[graded].state
-    for name, values in (("gradient", gradient), ("the network's input", state)):
+    for name, values in (("its gradient", gradient), ("the network's input", state)):
         if values is not None and not bool(torch.isfinite(values).any()):
             raise UsageError(
-                f"the loss is not finite: no number of its {name} is. Look for a division by 0 or a logarithm of 0 at "
+                f"the loss is not finite: no number of {name} is. Look for a division by 0 or a logarithm of 0 at "
                 "x1 in the range of the data (`--data LO,HI`)."
             )
 

@@ -92,9 +92,9 @@ def root_forgotten_on_the_data(model, x1):
     return mse_loss(model(by_level(bars, x1) * x1 + by_level((1 - bars).sqrt(), x1) * eps, t), eps)
 
 
-@faulty("not-as-stated", expect={"weighting": "expr:1", "on": "eps", "path": "vp"})
+@faulty("path-unnamed")
 def root_forgotten_on_the_noise(model, x1):
-    """1 - alpha² for its root: that is the sub-VP path, a right one, and not what was meant."""
+    """1 - alpha² for its root: as on the sub-VP path, which has no such steps."""
     t = torch.randint(0, STEPS, (len(x1),))
     bars, eps = torch.as_tensor(linear_table()).float()[t], torch.randn_like(x1)
     return mse_loss(model(by_level(bars.sqrt(), x1) * x1 + by_level(1 - bars, x1) * eps, t), eps)

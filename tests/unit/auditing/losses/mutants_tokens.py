@@ -130,3 +130,27 @@ def logarithm_of_the_rate(model, x1):
     t = 0.01 + 0.98 * torch.rand(len(x1))
     zt, hidden = corrupted(x1, t)
     return (torch.log(math.e * 0.5 * t) * surprise(model(zt, t), x1, hidden)).mean()
+
+
+def unmasking(temperature=1.0):
+    """Places are unmasked in a random order, four at a time."""
+
+    def sample(model, n, length=32):
+        x = torch.full((n, length), MASK)
+        order = torch.rand(n, length).argsort(1)
+        for done in range(0, length, 4):
+            law = (model(x, torch.full((n,), 1 - done / length))[..., :MASK] / temperature).softmax(-1)
+            drawn = torch.multinomial(law.reshape(-1, MASK), 1).reshape(n, length)
+            places = order[:, done : done + 4]
+            x.scatter_(1, places, drawn.gather(1, places))
+        return x
+
+    return sample
+
+
+@faulty("sampler-sharper", tokens=True, sampler=unmasking(0.5))
+def likely_words_favoured(model, x1):
+    """A right loss, whose sampler has a temperature of one half."""
+    t = 0.01 + 0.98 * torch.rand(len(x1))
+    zt, hidden = corrupted(x1, t)
+    return (surprise(model(zt, t), x1, hidden) / t).mean()

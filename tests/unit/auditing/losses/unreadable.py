@@ -135,7 +135,7 @@ def raises(model, x1):
     return mse_loss(model(x1, torch.rand(len(x1))), x1) / 0 * (1 / 0)
 
 
-@says("takes 1 positional argument", "loss(model, x1)")
+@says("cannot be called as loss(model, x1)", "takes 1 positional argument")
 def one_argument(model):
     return model.sum()
 

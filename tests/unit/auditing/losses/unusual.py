@@ -20,10 +20,12 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass(frozen=True)
 class Unusual:
-    """`questions` may be asked, by their ids, for the reasons given."""
+    """`path` and `target` are the names that must come out; `questions` may be asked, by ids, for the reasons given."""
 
     key: str
     loss: Callable[..., Any]
+    path: str = "linear"
+    target: str = "x1 - eps"
     questions: dict[str, str] = field(default_factory=dict)
     tokens: bool = False
     options: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +61,7 @@ def bfloat16_states(model, x1):
     return mse_loss(model(xt, t).float(), x1 - eps)
 
 
-@unusual()
+@unusual(target="eps - x1")
 def bfloat16_latents(model, x1):
     """Everything but the final error in bfloat16."""
     latents = x1.to(torch.bfloat16)
@@ -88,7 +90,7 @@ def under_autocast(model, x1):
         return mse_loss(prediction.float(), (x1 - eps).float())
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def tables_of_numpy(model, x1):
     """Tables as arrays in double precision, read at the steps and then cast."""
     table = np.sqrt(linear_table()), np.sqrt(1 - linear_table())
@@ -149,7 +151,7 @@ def accumulated_backward(model, x1):
     return sum(parts).detach()
 
 
-@unusual()
+@unusual(target="eps - x1")
 def arguments_by_name(model, x1):
     t, noise = torch.rand(len(x1)), torch.randn_like(x1)
     s = by_level(t, x1)
@@ -159,7 +161,7 @@ def arguments_by_name(model, x1):
     return mse_loss(prediction, noise - x1)
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def namespace_returned(model, x1):
     """A network that answers an object with `.sample`, a loss that returns one with `.loss`."""
 
@@ -171,7 +173,7 @@ def namespace_returned(model, x1):
     return SimpleNamespace(loss=mse_loss(unet(xt, t).sample, eps))
 
 
-@unusual(options={"data": (0.0, 1.0)})
+@unusual(path="VP", target="eps", options={"data": (0.0, 1.0)})
 def data_of_the_unit_interval(model, x1):
     """Images in [0, 1] are brought to [-1, 1] in the loss."""
     x1 = 2 * x1 - 1
@@ -180,7 +182,7 @@ def data_of_the_unit_interval(model, x1):
     return mse_loss(model(xt, t), eps)
 
 
-@unusual()
+@unusual(path="VE, scaled by 1/sqrt(sigma² + 5.49²)", target="eps")
 def latents_scaled(model, x1):
     latents = 0.18215 * x1
     t = torch.randint(0, STEPS, (len(x1),))
@@ -197,7 +199,7 @@ def vmapped_error(model, x1):
     return torch.vmap(lambda p, y: (p - y).square().mean())(answer, x1 - eps).mean()
 
 
-@unusual()
+@unusual(path="VE, scaled by 1/sqrt(sigma² + 0.5²)", target="EDM's F, sigma_data 0.5")
 def a_module_around_the_network(model, x1):
     """The preconditioned network is a module that is built once and owns the probe."""
     return karras(preconditioned(model), x1).mean()
@@ -218,7 +220,7 @@ def preconditioned(model):
     return Precond()
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def state_among_further_channels(model, x1):
     """Inpainting: the masked image and the mask are concatenated to the state."""
     hole = torch.rand(len(x1), 1, *x1.shape[2:]).round()
@@ -227,10 +229,48 @@ def state_among_further_channels(model, x1):
     return mse_loss(model(torch.cat([xt, hole, x1 * (1 - hole)], 1), t), eps)
 
 
-@unusual()
+@unusual(path="VP", target="v = A eps - B x1")
 def angles_of_the_path(model, x1):
     """TrigFlow: the time is the angle, the target its derivative, sigma_data = 1."""
     angle = torch.atan(torch.exp(torch.randn(len(x1)) * 1.6 - 1.0))
     a, z = by_level(angle, x1), torch.randn_like(x1)
     xt = a.cos() * x1 + a.sin() * z
     return (model(xt, angle) - (a.cos() * z - a.sin() * x1)).square().mean()
+
+
+@unusual()
+def graded_where_a_mask_says(model, x1):
+    """Inpainting: the network gets the mask, and the error counts in the hole, divided by its size."""
+    hole = (torch.rand(len(x1), 1, *x1.shape[2:]) < 0.5).float()
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    error = (model(s * x1 + (1 - s) * eps, t, mask=hole) - (x1 - eps)) ** 2 * hole
+    return (error.sum((1, 2, 3)) / hole.sum((1, 2, 3)).clamp(min=1)).mean()
+
+
+@unusual(path="VP", target="eps")
+def channels_standardised(model, x1):
+    """Each channel by constants of the data set, at the cost of a scale that the audit cannot know."""
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in ([0.1, 0.0, -0.1], [0.9, 1.0, 1.1]))
+    t = torch.randint(0, STEPS, (len(x1),))
+    xt, _, _, eps = noised((x1 - mean) / std, linear_table, t)
+    return mse_loss(model(xt, t), eps)
+
+
+@unusual()
+def in_patches(model, x1):
+    """The network is given and answers 2 x 2 patches in a row."""
+
+    def patches(x):
+        return x.unfold(2, 2, 2).unfold(3, 2, 2).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    return mse_loss(model(patches(s * x1 + (1 - s) * eps), t), patches(x1 - eps))
+
+
+@unusual()
+def scaled_for_half_precision(model, x1):
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    return 65536.0 * mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def numpy_draws_the_steps(model, x1):
     """guided-diffusion: numpy's global generator and choice with probabilities."""
     t = torch.from_numpy(np.random.choice(STEPS, size=(len(x1),), p=np.ones(STEPS) / STEPS)).long()  # noqa: NPY002
@@ -77,7 +78,7 @@ def labels_dropped_at_random(model, x1):
     return mse_loss(model(s * x1 + (1 - s) * eps, t, labels), x1 - eps)
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def self_conditioning(model, x1):
     """Chen et al. 2023: in half of the batches the network gets its own answer, detached."""
     t = torch.randint(0, STEPS, (len(x1),))
@@ -106,7 +107,7 @@ def beta_distribution(model, x1):
     return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
 
 
-@unusual()
+@unusual(path="VP", target="eps")
 def importance_sampled_steps(model, x1):
     """Steps drawn by weights, the loss divided by them: the objective of uniform steps."""
     weights = torch.linspace(1, 3, STEPS)
@@ -144,3 +145,42 @@ def tokens_by_bernoulli(model, x1):
     logits[..., MASK] = -torch.inf
     each = nn.functional.cross_entropy(logits.transpose(1, 2), x1, reduction="none")
     return {"loss": (each * hidden / rate).sum() / x1.numel()}
+
+
+@unusual()
+def flipped_by_python(model, x1):
+    """One coin of the standard library for the whole batch."""
+    if random.random() < 0.5:
+        x1 = x1.flip(3)
+    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
+def times_of_the_standard_library(model, x1):
+    t = torch.tensor([random.random() for _ in range(len(x1))], dtype=x1.dtype)
+    s, eps = by_level(t, x1), torch.randn_like(x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
+def numpy_draws_the_noise(model, x1):
+    t = torch.rand(len(x1))
+    s, eps = by_level(t, x1), torch.as_tensor(np.random.standard_normal(x1.shape), dtype=x1.dtype)  # noqa: NPY002
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
+def a_bin_and_a_place_in_it(model, x1):
+    """Two draws make a time: one of ten bins, and a place in the bin."""
+    t = (torch.randint(0, 10, (len(x1),)) + torch.rand(len(x1))) / 10
+    s, eps = by_level(t, x1), torch.randn_like(x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
+def times_in_order(model, x1):
+    t = torch.rand(len(x1)).sort().values
+    s, eps = by_level(t, x1), torch.randn_like(x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
