@@ -32,7 +32,7 @@ class Schedule:
 
 
 def of_rates(rates: Rates) -> Iterator[Schedule]:
-    """Paths by the law of their times, the uniform one in full first."""
+    """Paths by the law of their times, the uniform one in full first; a fitted power last of them."""
     found = []
     for spec in _paths(rates):
         path = get_path(spec, PROCESS, Mode.REVERSE)
@@ -47,7 +47,7 @@ def of_rates(rates: Rates) -> Iterator[Schedule]:
         whole = max(abs(low), abs(high - 1)) <= 3 * rates.law_error
         time = "uniform" if whole else f"expr:{low:.6g} + {high - low:.6g}*u"
         found.append(Schedule(spec, time, t, error))
-    yield from sorted(found, key=lambda each: (each.time != "uniform", each.error))
+    yield from sorted(found, key=lambda each: (each.time != "uniform", ":" in each.path, each.error))
 
 
 def _paths(rates: Rates) -> Iterator[str]:

@@ -126,7 +126,7 @@ def dropout_on_the_condition(model, x1):
     return mse_loss(model(s * x1 + (1 - s) * eps, t, context=text), x1 - eps)
 
 
-@unusual(tokens=True)
+@unusual(target="x1", tokens=True)
 def tokens_one_rate_for_a_batch_of_numpy(model, x1):
     """The rates of a batch come from numpy's global generator."""
     rate = torch.as_tensor(np.random.uniform(0.01, 1.0, len(x1)), dtype=torch.float32)  # noqa: NPY002
@@ -135,7 +135,7 @@ def tokens_one_rate_for_a_batch_of_numpy(model, x1):
     return (surprise(model(zt), x1, hidden) / rate).mean() / math.log(2)
 
 
-@unusual(tokens=True)
+@unusual(target="x1", tokens=True)
 def tokens_by_bernoulli(model, x1):
     rate = 0.01 + 0.99 * torch.rand(len(x1), 1)
     hidden = torch.bernoulli(rate.expand(x1.shape)).bool()
