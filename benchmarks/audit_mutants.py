@@ -49,8 +49,8 @@ def mutants(double: bool) -> list[str]:
         largest = max(largest, seconds)
     count = len(rows)
     return [
-        f"{alone} of {count} are found with nothing restated ({alone / count:.1%}), {len(by_more)} more by what is told: "
-        f"{', '.join(by_more)}. The longest takes {largest:.1f} s.\n",
+        f"{alone} of {count} are found with nothing restated ({alone / count:.1%}), {len(by_more)} more by what is "
+        f"told: {', '.join(by_more)}. The longest takes {largest:.1f} s.\n",
         "| loss | process | must be found | found with nothing told | found with what is told | seconds |",
         "|---|---|---|---|---|---|",
         *rows,
