@@ -55,6 +55,8 @@ class Reader:
             for index in quiet
             if draws[index].standard.is_floating_point()
         }
+        self.told = [index for index in roles.of("time") if index not in roles.moving]
+        """Draws of a told time that is not the state's, anew in each frame: a few samples might look like a relation."""
         self.held |= _alike(bench, roles)
         size = bench.rows(bench.base.x1).shape[1]
         self.replicas = max(1, -(-ENOUGH // size), LEVELLED if self._one_number(size) else 1)
@@ -82,7 +84,7 @@ class Reader:
         base = self.bench.base if base is None else base
         found = []
         for x1 in self._batches:
-            drawn = self.loose if self.noise is None else [self.noise, *self.loose]
+            drawn = [*self.told, *self.loose, *([] if self.noise is None else [self.noise])]
             noise = {index: fresh(base.draws[index], self.bench.random) for index in drawn}
             found.append(self.bench.frame(x1=x1, base=base, seed=seed, replaced={**self.held, **noise, **replaced}))
         return found
