@@ -69,6 +69,8 @@ def test_what_oscillates_within_a_step_is_not_refuted(speed: float) -> None:
     found = judged(f"expr:t + {0.5 / speed}*sin({speed}*t)*(1 - t), 1 - t")
     assert refuted(found) == set()
     assert found.exit_code == (0 if speed == 1e3 else 5)
+    if speed in (1e5, 1e7):  # at 1e6 differences at the times looked at happen to be exact
+        assert found.continuity["verdict"] == "inconclusive"
 
 
 def test_a_derivative_that_is_wrong_on_a_stretch_stays_refuted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
