@@ -48,7 +48,7 @@ def change(raw: dict, where: str, value: object) -> dict:
         ("measures", ["precision"], ["'precision'", "do not have"]),
         ("seeds", [], ["seeds"]),
         ("seeds", [1, 1], ["seeds [1, 1]", "once"]),
-        ("seeds", [-1], ["seeds", "greater than or equal to 0"]),
+        ("seeds", [1, -1], ["experiments[0]", "seeds[1]", "greater than or equal to 0"]),
         ("sampling.solver", "ancestral", ["ancestral", "euler, heun, rk4"]),
         ("sampling.solver", "hune", ["solver", "heun"]),
         ("targets", ["velicity"], ["velicity", "did you mean 'velocity'"]),
