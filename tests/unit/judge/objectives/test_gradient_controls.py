@@ -33,7 +33,7 @@ class TestVerdict:
 class TestGap:
     @pytest.mark.parametrize(("second", "defined"), [(2.0, True), (1 + 1e-8, False)])
     def test_where_weights_of_both_signs_cancel_there_is_none(self, second: float, defined: bool) -> None:
-        """Losses theta and `second` theta under the weights 1 and -1: what is left of 1 + 1e-8 has eight digits less."""
+        """Losses theta and `second` theta under the weights 1 and -1: 1e-8 is left of either."""
         t = torch.tensor([0.25, 0.75], dtype=torch.float64)
         at = gradient_identity.Sample(t, torch.ones_like(t), torch.tensor([1.0, -1.0], dtype=torch.float64))
         theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
