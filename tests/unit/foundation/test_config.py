@@ -80,7 +80,7 @@ def test_noise_is_added_where_data_and_noise_are_independent(
             config.check(raw)
 
 
-@pytest.mark.parametrize("steps", [[8, "16"], [8, None], [16, 8], [8, 12], [6, 16], [8, 8, 16], [8, [16]], []])
+@pytest.mark.parametrize("steps", [[8, "16"], [8, None], [32, 16], [8, 12], [6, 16], [8, 8, 16], [8, [16]], []])
 def test_steps_of_the_cascade_are_rising_multiples(steps: list, tiny_config: dict) -> None:
     with pytest.raises(ConfigError, match=r"cascade\.steps"):
         config.check({**tiny_config, "cascade": {"steps": steps}})
