@@ -1,4 +1,4 @@
-"""From a spec to a component: what a configuration's weighting of one's own multiplies, and that it is checked first."""
+"""From a spec to a component: what a weighting of one's own multiplies, and that a file is checked before it runs."""
 
 from __future__ import annotations
 
