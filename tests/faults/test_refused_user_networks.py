@@ -46,6 +46,12 @@ class Changed(Net):
         self.change = change
     def forward(self, x, t, y): return self.change(super().forward(x, t, y), t)
 
+class Batched(Net):
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.drop = nn.BatchNorm1d(32)
+def batched(shape, classes): return Batched(shape, classes)
+
 def wide(shape, classes): return Changed(lambda v, t: torch.cat([v, v], 1), shape, classes)
 def double(shape, classes): return Changed(lambda v, t: v.double(), shape, classes)
 def weights(shape, classes): return Net(shape, classes).double()
@@ -117,6 +123,12 @@ def test_networks_of_images_are_called_with_their_shape_and_classes(tiny_config:
     before = torch.get_rng_state()
     admit_network(network, data.get_dataset("digits8"), (0.001, 0.999))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_in_evaluation_a_normalised_batch_is_none(tiny_config: dict) -> None:
+    """A layer that norms by its batch in training has fixed numbers in evaluation, where rows are tried alone."""
+    network = with_network(tiny_config, own("batched")).experiments[0].model.network_spec
+    admit_network(network, data.get_dataset("eight_gaussians"), (0.001, 0.999))
 
 
 @pytest.mark.parametrize(

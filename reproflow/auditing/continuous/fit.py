@@ -56,7 +56,7 @@ class Reader:
             if draws[index].standard.is_floating_point()
         }
         self.told = [index for index in roles.of("time") if index not in roles.moving]
-        """Draws of a told time that is not the state's, anew in each frame: a few might look like a relation."""
+        """Draws of a told time that is not the state's, anew in each frame: of few samples it might look like one."""
         self.held |= _alike(bench, roles)
         size = bench.rows(bench.base.x1).shape[1]
         self.replicas = max(1, -(-ENOUGH // size), LEVELLED if self._one_number(size) else 1)

@@ -39,7 +39,9 @@ class TestFunctionsThatNobodyTried:
     def test_what_looks_at_its_batch_is_not_trained(self, capfd: pytest.CaptureFixture[str]) -> None:
         Path("own.py").write_text("def weight(t, lam): return t / t.mean()\n")
         assert self.train("mine.json") == 2
-        assert "function of each t alone" in capfd.readouterr().err
+        said = capfd.readouterr().err
+        assert "function of each t alone" in said
+        assert "does not exist" not in said, "no data is looked for"
         assert not Path("results/store").exists()
 
     def test_each_is_tried_once(self, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from typing import Any
 
@@ -55,3 +56,16 @@ def test_before_its_first_word_it_may_import(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(subprocess.TimeoutExpired):
         waited(monkeypatch, child)
     assert child.now == pytest.approx(code_limits.BY_THE_CLOCK * code_limits.SECONDS, abs=2)
+
+
+def test_what_it_has_started_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its whole group, though it has come to its end by itself."""
+    killed: list[tuple[int, int]] = []
+    child: Any = Child(end=0.0, beat=1.0)
+    child.pid, child.kill = 12345, lambda: None
+    child.wait = lambda: 0
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: child)
+    monkeypatch.setattr(child_process, "_wait", lambda *arguments: (0, b"."))
+    monkeypatch.setattr(child_process.os, "killpg", lambda *arguments: killed.append(arguments))
+    assert child_process.run(["list"], "my.py") == 0
+    assert killed == [(12345, signal.SIGKILL)]

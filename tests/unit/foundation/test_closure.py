@@ -87,6 +87,21 @@ def test_what_is_computed_counts(digest: Digest, name: str, text: str) -> None:
     assert digest(BASE | {name: text}) != digest(BASE)
 
 
+@pytest.mark.parametrize(("name", "counts"), [("cite", False), ("facts", False), ("meta", True)])
+def test_what_only_people_and_tables_read_of_a_call_does_not_count(name: str, counts: bool, digest: Digest) -> None:
+    one, other = ({"a": f"def f(x):\n    return dict(x=x, {name}={value})\n"} for value in (1, 2))
+    assert (digest(BASE | one) != digest(BASE | other)) is counts
+
+
+@pytest.mark.parametrize("given", ["x, y=1", "x, *, y=1"])
+def test_the_default_of_an_argument_counts(given: str, digest: Digest) -> None:
+    def of(arguments: str) -> str:
+        return digest(BASE | {"a": f"def f({arguments}):\n    return x + y\n"})
+
+    assert of(given) == of(given)
+    assert of(given) != of(given.replace("1", "2"))
+
+
 def test_two_definitions_of_one_name_are_not_confused(digest: Digest) -> None:
     root = "from small import a, b\n\n\ndef start(x):\n    return a.f(b.f(x) * 2)\n"
     swapped = BASE | {"root": root, "a": BASE["b"], "b": BASE["a"]}

@@ -48,7 +48,7 @@ def change(raw: dict, where: str, value: object) -> dict:
         ("measures", ["precision"], ["'precision'", "do not have"]),
         ("seeds", [], ["seeds"]),
         ("seeds", [1, 1], ["seeds [1, 1]", "once"]),
-        ("seeds", [-1], ["seeds", "greater than or equal to 0"]),
+        ("seeds", [1, -1], ["experiments[0]", "seeds[1]", "greater than or equal to 0"]),
         ("sampling.solver", "ancestral", ["ancestral", "euler, heun, rk4"]),
         ("sampling.solver", "hune", ["solver", "heun"]),
         ("targets", ["velicity"], ["velicity", "did you mean 'velocity'"]),
@@ -67,7 +67,20 @@ def test_what_is_wrong_is_named(tiny_config: dict, where: str, value: object, wo
         assert word in message
 
 
-@pytest.mark.parametrize("steps", [[8, "16"], [8, None], [16, 8], [8, 12], [6, 16], [8, 8, 16], [8, [16]], []])
+@pytest.mark.parametrize(("coupling", "eta", "fits"), [("ot", 0.5, False), ("ot", 0, True), ("independent", 0.5, True)])
+def test_noise_is_added_where_data_and_noise_are_independent(
+    tiny_config: dict, coupling: str, eta: float, fits: bool
+) -> None:
+    raw = change(change(tiny_config, "coupling", coupling), "sampling.solver", "sde")
+    raw = change(raw, "sampling.eta", eta)
+    if fits:
+        config.check(raw)
+    else:
+        with pytest.raises(ConfigError, match="for independent pairs only; use heun"):
+            config.check(raw)
+
+
+@pytest.mark.parametrize("steps", [[8, "16"], [8, None], [32, 16], [8, 12], [6, 16], [8, 8, 16], [8, [16]], []])
 def test_steps_of_the_cascade_are_rising_multiples(steps: list, tiny_config: dict) -> None:
     with pytest.raises(ConfigError, match=r"cascade\.steps"):
         config.check({**tiny_config, "cascade": {"steps": steps}})

@@ -133,6 +133,17 @@ def test_people_read_unknown(tmp_path: Path, known: dict[str, Any], shown: str) 
     assert ("commit unknown" in head[1]) == (not known["git_commit"])
 
 
+def test_untracked_sources_are_changes_and_results_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("new.py", "notes.txt", "results/made.py", "kept/table.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert provenance.changed_files(tmp_path / "kept") == ["new.py"]
+    (tmp_path / "README").write_text("changed")
+    assert sorted(provenance.changed_files(tmp_path / "kept")) == ["README", "new.py"]
+
+
 def test_a_baseline_is_not_given_the_commit_of_a_repository_around(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,8 +71,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("shallow_dip", 1 - 0.9e-5 * math.sqrt(math.pi)),
         ("root", (0.4**3 + 0.6**3) / 3),
         ("jump", 2.0),
-        ("stairs", 1.999),
-        ("swings", 1 + (1 - math.cos(1e5)) / 1e5),
+        pytest.param("stairs", 1.999, marks=pytest.mark.slow),
+        pytest.param("swings", 1 + (1 - math.cos(1e5)) / 1e5, marks=pytest.mark.slow),
         ("of_numpy", math.e - 1),
         ("single", 4 / 3),
         ("integer", 1.0),
@@ -142,8 +142,8 @@ def test_what_cannot_be_told_is_not_refuted() -> None:
     ("name", "gaps"),
     [
         ("hole", [[0.4, 0.45]]),
-        ("hole:width=2e-5", [[0.4, 0.40002]]),
-        ("underflow_and_hole", [[0.0, 0.2]]),
+        pytest.param("hole:width=2e-5", [[0.4, 0.40002]], marks=pytest.mark.slow),
+        pytest.param("underflow_and_hole", [[0.0, 0.2]], marks=pytest.mark.slow),
     ],
 )
 def test_zero_sets_are_gaps(name: str, gaps: list[list[float]]) -> None:
@@ -159,10 +159,10 @@ def test_zero_sets_are_gaps(name: str, gaps: list[list[float]]) -> None:
 @pytest.mark.parametrize(
     ("text", "verdict", "code"),
     [
-        ("own.py:flat_root", "inconclusive", 5),
+        pytest.param("own.py:flat_root", "inconclusive", 5, marks=pytest.mark.slow),
         ("expr:exp(-((t - 0.4)/0.001)**2)", "inconclusive", 5),
         ("expr:exp(-((t - 0.4)/0.03)**2)", "supported", 0),
-        ("expr:exp(-1/t)", "supported", 0),
+        pytest.param("expr:exp(-1/t)", "supported", 0, marks=pytest.mark.slow),
     ],
 )
 def test_too_small_a_number_is_no_gap(text: str, verdict: str, code: int) -> None:
@@ -200,6 +200,7 @@ def test_what_is_no_function_of_each_time(name: str, words: str) -> None:
         judge.weighting("uniform", time=f"density:own.py:{name}")
 
 
+@pytest.mark.slow
 def test_in_the_users_own_time() -> None:
     """A hole next to the user's t = 0.4 lies next to 0.6 here, and the underflow turns with it."""
     found = judge.time("density:own.py:hole", time_runs="data-to-noise")

@@ -253,5 +253,7 @@ def test_a_level_without_a_weight_has_no_target() -> None:
     measured = straight(1.0, -1.0)
     a, c = np.array(measured.a), np.array(measured.c)
     a[3], c[3] = 5.0, 0.0
-    assert target_of(replace(measured, a=a, c=c)).name == "x1 - eps"
-    assert target_of(replace(measured, a=a)).name is None
+    without, weighed = (levels_of(replace(measured, a=a, c=each)) for each in (c, measured.c))
+    one = np.ones(len(weighed))
+    assert targets.fit(without, one, -one)[1] < 1e-6
+    assert targets.fit(weighed, one, -one)[1] > 0.5

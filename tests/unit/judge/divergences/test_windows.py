@@ -65,6 +65,13 @@ def test_a_window_is_seen(function: str) -> None:
     assert float(real) >= float(positive)
 
 
+def test_a_gap_counts_that_one_of_two_searches_found() -> None:
+    """Enumerated targets have no time in the window near 1, strata have."""
+    found = judge.divergence("windows.py:window_near_1")
+    assert found.gradient["verdict"] == "refuted"
+    assert found.domains["real"]["gradient"]["two_point_gap"] > 0.1
+
+
 def test_a_window_among_negative_numbers_is_seen() -> None:
     domains = judge.divergence("windows.py:window_negative").domains
     verdicts = {domain: found["gradient"]["verdict"] for domain, found in domains.items()}

@@ -30,6 +30,18 @@ class TestVerdict:
         assert gradient_identity._verdict(gap, control, "")["verdict"] == verdict
 
 
+class TestGap:
+    @pytest.mark.parametrize(("second", "defined"), [(2.0, True), (1 + 1e-8, False)])
+    def test_where_weights_of_both_signs_cancel_there_is_none(self, second: float, defined: bool) -> None:
+        """Losses theta and `second` theta under the weights 1 and -1: 1e-8 is left of either."""
+        t = torch.tensor([0.25, 0.75], dtype=torch.float64)
+        at = gradient_identity.Sample(t, torch.ones_like(t), torch.tensor([1.0, -1.0], dtype=torch.float64))
+        theta = torch.ones(1, dtype=torch.float64, requires_grad=True)
+        losses = theta * torch.tensor([1.0, second], dtype=torch.float64)
+        gap = gradient_identity._gap(at, theta, losses, 1.5 * losses)
+        assert gap == pytest.approx(0.5) if defined else math.isnan(gap)
+
+
 class TestGaussianControl:
     @pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
     def test_its_posterior_mean_has_the_mean_of_the_weight(self, t: float) -> None:

@@ -67,6 +67,12 @@ class TestMoments:
         fit = time_agnostic.nearest(np.arange(1, 4), np.array([5.0, 6.0, 5.0]), 3)
         assert fit.distance == pytest.approx(1 / 11, rel=1e-9)
 
+    def test_a_weight_that_grows_next_to_noise_is_the_limit_of_steps(self) -> None:
+        """Means 1, 1, 1e9 are those of the ELBO and of a mass at m = 1, which the last of the beta laws alone sees."""
+        fit = time_agnostic.nearest(np.arange(1, 4), np.array([1.0, 1.0, 1e9]), 3)
+        assert fit.distance < 1e-8
+        assert fit.masses[fit.steps == 1] == pytest.approx([1e9], rel=1e-6)
+
     @pytest.mark.parametrize(("tokens", "representable"), [(7, True), (8, True), (9, False), (10, False)])
     def test_edm_near_the_edge_by_hankel_matrices(self, tokens: int, representable: bool) -> None:
         """The same question as the truncated moment problem of Hausdorff, whose answer is two signs."""

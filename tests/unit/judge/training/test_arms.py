@@ -48,6 +48,14 @@ class TestNeighbours:
             got = [each for each in got if each[0] != "same objective"]
         assert got == wanted
 
+    def test_it_is_no_neighbour_of_itself(self) -> None:
+        """The loss in other words is, though it comes later among the equivalent."""
+        found = quick_objective("uniform").objective
+        same = [{"path": "linear", "time": "uniform", "weighting": weighting} for weighting in ("uniform", "p2")]
+        first, other = arms(found, same)[:2]
+        assert (first.role, first.name[2]) == ("this", "uniform")
+        assert (other.role, other.name[2]) == ("same objective", "p2")
+
     @pytest.mark.parametrize(
         "given", [("expr:exp(-lam/2)", "gaussian", "linear", "u_squared", "canonical"), ("uniform",)]
     )
