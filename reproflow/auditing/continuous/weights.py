@@ -7,17 +7,23 @@ x1' = x1 + delta with eps' = eps - (A / B) delta leaves the state alone; the coe
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from reproflow.auditing.continuous.draw_roles import fresh, moved_arguments
 from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.frames import Frame
 from reproflow.auditing.continuous.solving import Levels
+from reproflow.auditing.continuous.table import filled, standard
 from reproflow.auditing.findings import Finding
-from reproflow.auditing.tape import ORDERS, Diverged, Kind
+from reproflow.auditing.tape import ORDERS, Diverged, Draw, Kind
 
 MOVED = 2e-3
+SAMPLES = 4
+"""Samples whose own time is changed alone: a shuffled order may leave one where it is."""
 MIDDLE = 6.0
 """|lam| of the levels at which the state can be kept while data and noise change without loss of digits."""
 
@@ -143,30 +149,58 @@ def _neighbours(reader: Reader, by_data: bool) -> list[Finding]:
     ]
     if not half or (not draws and not by_data):
         return []
-    still = _coefficients(bench.frame(replaced=reader.held))
-    others, own = {}, {}
     kept = torch.zeros(bench.batch, dtype=torch.bool)
     kept[torch.randperm(bench.batch, generator=bench.random)[:half]] = True  # any half: a shift by one is seen too
-    for index in draws:
-        draw = bench.base.draws[index]
-        values = fresh(draw, bench.random)
-        others[index] = torch.where(kept.reshape(-1, *[1] * (values.ndim - 1)), draw.standard, values)
-        own[index] = torch.cat([values[:1], draw.standard[1:]])
+    still = _coefficients(bench.frame(replaced=reader.held))
     try:
-        moved = _coefficients(bench.frame(replaced={**reader.held, **others}))
-        alone = _coefficients(bench.frame(replaced={**reader.held, **own}))
+        change = _change(reader, draws, still, kept)
+        if change < MOVED and not by_data:
+            return []
+        enters = bool(draws) and all(_enters(reader, draws, still, sample) for sample in range(min(SAMPLES, half)))
     except Diverged:
         return []
-    change = _relative(still[kept.numpy()], moved[kept.numpy()])
-    if change < MOVED and not by_data:
-        return []
-    with np.errstate(all="ignore"):
-        factors = alone / still
-    rest = factors[1:][np.isfinite(factors[1:])]
-    enters = bool(draws) and len(rest) > 0 and abs(factors[0] / np.median(rest) - 1) > MOVED
     evidence = f"other samples' times move the coefficient by {change:.2g} of itself"
     if enters or (by_data and change < MOVED):
         text = "the weight is normalised over the batch: it is another function of the level than one alone would be."
         return [Finding("weight-normalised", text, evidence)]
     text = "a sample's weight is made of the other samples' times, not of its own: a dimension lost before the product?"
     return [Finding("weight-neighbours", text, evidence)]
+
+
+def _change(reader: Reader, draws: list[int], still: np.ndarray, kept: Tensor) -> float:
+    """How much the coefficients of the `kept` samples move when the others' times become other ones, or the ends'."""
+    bench, found = reader.bench, 0.0
+    for make in (fresh, partial(_end, 0.01), partial(_end, 0.99)):
+        others = {}
+        for index in draws:
+            draw = bench.base.draws[index]
+            values = make(draw, bench.random)
+            others[index] = torch.where(kept.reshape(-1, *[1] * (values.ndim - 1)), draw.standard, values)
+        moved = _coefficients(bench.frame(replaced={**reader.held, **others}))
+        found = max(found, _relative(still[kept.numpy()], moved[kept.numpy()]))
+        if found > MOVED:
+            break
+    return found
+
+
+def _end(u: float, draw: Draw, random: torch.Generator) -> Tensor:
+    """The quantile u of a draw of times, for all samples; a draw without quantiles anew."""
+    if draw.kind is Kind.INTEGER:
+        return torch.full_like(draw.standard, draw.low + int(u * (draw.high - draw.low)))
+    if draw.kind in (Kind.UNIFORM, Kind.NORMAL):
+        return filled(draw, standard(draw, np.array([u])))
+    return fresh(draw, random)
+
+
+def _enters(reader: Reader, draws: list[int], still: np.ndarray, sample: int) -> bool:
+    """Whether a sample's own time moves its coefficient otherwise than those of the others."""
+    bench, own = reader.bench, {}
+    for index in draws:
+        draw = bench.base.draws[index]
+        own[index] = draw.standard.clone()
+        own[index][sample] = fresh(draw, bench.random)[sample]
+    with np.errstate(all="ignore"):
+        factors = _coefficients(bench.frame(replaced={**reader.held, **own})) / still
+    rest = np.delete(factors, sample)
+    rest = rest[np.isfinite(rest)]
+    return len(rest) > 0 and abs(factors[sample] / np.median(rest) - 1) > MOVED
