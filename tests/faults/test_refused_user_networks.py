@@ -58,6 +58,12 @@ def weights(shape, classes): return Net(shape, classes).double()
 def pair(shape, classes): return Changed(lambda v, t: (v, t), shape, classes)
 def infinite(shape, classes): return Changed(lambda v, t: v / (t[:, None] > 0.5), shape, classes)
 def steep(shape, classes): return Changed(lambda v, t: (v - v).sqrt() + v, shape, classes)
+class Root(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.square = nn.Parameter(torch.tensor([0.0, 1.0]))
+    def forward(self, x, t, y): return x * self.square.sqrt()
+def steep_in_part(shape, classes): return Root()
 def mixing(shape, classes): return Changed(lambda v, t: v - v.mean(0), shape, classes)
 def detached(shape, classes): return Changed(lambda v, t: v.detach(), shape, classes)
 def noisy(shape, classes): return Changed(lambda v, t: v + np.random.randn(), shape, classes)
@@ -80,6 +86,7 @@ BROKEN = {
     "function": "must give a torch.nn.Module; it gave function",
     "infinite": r"is not finite at t = 0\.001",
     "steep": "the gradient of inner.weight is not finite",
+    "steep_in_part": "the gradient of square is not finite",
     "mixing": "predicts a row otherwise without the other rows of its batch",
     "detached": "does not depend on any of its parameters",
     "frozen": "has no parameters to train",

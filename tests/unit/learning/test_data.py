@@ -180,6 +180,12 @@ def test_prepared_file_round_trip(name: str, tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["first.safetensors", "second.safetensors"]
 
 
+def test_a_prepared_file_of_points_holds_the_test_points() -> None:
+    toy = data.get_dataset("two_moons")
+    assert torch.equal(toy.arrays()["test"], toy.test)
+    assert len(toy.test) >= 1000
+
+
 def test_digest_sees_names_types_shapes_and_bytes() -> None:
     x = torch.arange(6, dtype=torch.uint8)
     others = [{"b": x}, {"a": x.to(torch.int8)}, {"a": x.reshape(2, 3)}, {"a": x.flip(0)}]

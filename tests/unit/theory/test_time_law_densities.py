@@ -49,6 +49,15 @@ def of_table(t):
     i = torch.searchsorted(ENDS, t, right=True).clamp(1, 1000)
     return 1e-3 / (ENDS[i] - ENDS[i - 1])
 table = law("table", looked_up, of_table)
+# Eight atoms of 5e-5 within one cell, and the rest of the mass spread evenly.
+PLACES = 0.29985 + 4e-5 * torch.arange(8, dtype=torch.float64)
+STARTS = (1 - 4e-4) * PLACES + 5e-5 * torch.arange(8, dtype=torch.float64)
+def with_atoms(u):
+    i = torch.searchsorted(STARTS, u, right=True)
+    last = (i - 1).clamp(min=0)
+    spread = (u - 5e-5 * i) / (1 - 4e-4)
+    return torch.where((i > 0) & (u < STARTS[last] + 5e-5), PLACES[last], spread)
+atoms_in_a_cell = law("atoms_in_a_cell", with_atoms, lambda t: (1 - 4e-4) * ones(t))
 
 twice = law("twice", lambda u: u**2, lambda t: t.rsqrt())
 another = law("another", lambda u: u**2, ones)
@@ -71,6 +80,7 @@ wrong_cdf = law("wrong_cdf", lambda u: u.clone(), None, lambda t: t**1.001)
 cdf_in_a_window = law("cdf_in_a_window", lambda u: u.clone(), None,
     lambda t: torch.where(within(t, 0.5, 0.501), 0.5, t))
 cdf_above = law("cdf_above", lambda u: u.clone(), None, lambda t: t**0.999)
+late_by_float32 = law("late_by_float32", lambda u: u.float(), lambda t: torch.where(t > 0.5, 1.0005, 1.0))
 nearly_by_float32 = law("nearly_by_float32", lambda u: u.float(), lambda t: 1.001 * ones(t))
 crowd = law("crowd", lambda u: u.clone(), lambda t: t / t.max())
 cdf_of_a_crowd = law("cdf_of_a_crowd", lambda u: u.clone(), None, lambda t: t / t.max())
@@ -89,6 +99,7 @@ RIGHT = [
     "flat_end",
     "atom",
     "table",
+    "atoms_in_a_cell",
 ]
 WRONG = [
     "twice",
@@ -109,6 +120,7 @@ WRONG = [
     "cdf_in_a_window",
     "cdf_above",
     "nearly_by_float32",
+    "late_by_float32",
 ]
 
 

@@ -84,6 +84,7 @@ NOT_DOMINATING: dict[str, Map] = {
     "binary digits, 0.3": digits(0.7, 0.3),
     "binary digits, 0.45": digits(0.55, 0.45),
     "binary digits, 0.49": digits(0.51, 0.49),
+    "binary digits, 0.498": digits(0.502, 0.498),
     "ternary digits": digits(0.3, 0.4, 0.3),
     "ternary digits without a 1": digits(0.5, 0.0, 0.5),
     "base four": digits(0.25, 0.25, 0.3, 0.2),
@@ -180,6 +181,9 @@ def test_a_range_has_a_resolution_of_its_own() -> None:
     assert found.within((0.0, 0.49))[0] == time_law_resolution.FINEST
     assert found.within((0.51, 1.0))[0] is None
     assert "not spread evenly" in found.text((0.51, 1.0))
+    turned = time_law_resolution.Resolution(found.places, found.lengths[::-1], found.starved)
+    assert turned.within((0.51, 1.0))[0] == time_law_resolution.FINEST
+    assert turned.within((0.0, 0.49))[0] is None
 
 
 def test_where_u_has_too_few_digits_the_reason_says_so() -> None:
