@@ -153,14 +153,27 @@ def table(stated: Stated) -> tuple[np.ndarray, np.ndarray]:
     return snr, c * {"x1": 1.0, "eps": snr, "v": snr + 1}[stated.on]
 
 
+def of_steps(key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The weight of each step as read in double precision, and as the table has it, both (T - 1,)."""
+    stated = REAL[key]
+    snr, c_x = table(stated)
+    reading = instrument.read(Subject(stated.loss, SHAPE, BATCH, True, stated.data))
+    return density.chain(levels_of(reading.measured)).w[:-1], (2 / stated.steps * c_x[1:] / -np.diff(snr))[::-1]
+
+
+def table_verdicts(key: str) -> list[str]:
+    """The chain's, as `check weighting --levels` has them for the table in double precision."""
+    snr, c_x = table(REAL[key])
+    with np.errstate(divide="ignore"):
+        levels = schedule.from_table(Table("levels", np.log(snr)), "log_snr", "gaussian")
+    expected = chains.judge(chains.Asked(Table("weights", c_x), "x1"), levels)
+    return [getattr(expected, each)["verdict"] for each in VERDICTS]
+
+
 @some([key for key in REAL if REAL[key].steps])
 def test_the_weight_of_steps_is_that_of_their_own_levels(key: str) -> None:
     """w_i = 2 pi c_x / (SNR_(i-1) - SNR_i), with c_x and SNR of the table in double precision."""
-    stated = REAL[key]
-    snr, c_x = table(stated)
-    expected = (2 / stated.steps * c_x[1:] / -np.diff(snr))[::-1]
-    reading = instrument.read(Subject(stated.loss, SHAPE, BATCH, True, stated.data))
-    measured = density.chain(levels_of(reading.measured)).w[:-1]
+    measured, expected = of_steps(key)
     assert len(measured) == len(expected)
     ratio = measured / expected
     assert np.abs(ratio / np.median(ratio) - 1).max() < 1e-5
@@ -169,13 +182,9 @@ def test_the_weight_of_steps_is_that_of_their_own_levels(key: str) -> None:
 @some([key for key in REAL if REAL[key].steps])
 def test_the_verdict_of_steps_is_that_of_the_stated_table(key: str) -> None:
     """As `check weighting --levels` has it for the table in double precision."""
-    snr, c_x = table(REAL[key])
-    with np.errstate(divide="ignore"):
-        levels = schedule.from_table(Table("levels", np.log(snr)), "log_snr", "gaussian")
-    expected = chains.judge(chains.Asked(Table("weights", c_x), "x1"), levels)
     chain = audited(key).identification.judged["chain"]
     found = [chain[each] for each in ("verdict", "admissible", "identified")]
-    assert found == [getattr(expected, each)["verdict"] for each in VERDICTS]
+    assert found == table_verdicts(key)
 
 
 @some(list(REAL))
