@@ -36,11 +36,9 @@ for module in ("flows", "diffusion", "karras", "chains"):
 REAL = {key: each for key, each in CATALOGUE.items() if each.state is not None}
 DAILY = (
     "optimal_transport_path",
-    "sit_vp",
     "variational_bound",
     "v_prediction",
     "min_snr_on_data",
-    "sub_vp_sde_score",
     "edm_inner",
     "zero_terminal_snr",
 )
