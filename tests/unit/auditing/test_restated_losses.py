@@ -38,7 +38,6 @@ DAILY = (
     "optimal_transport_path",
     "variational_bound",
     "v_prediction",
-    "min_snr_on_data",
     "edm_inner",
     "zero_terminal_snr",
 )

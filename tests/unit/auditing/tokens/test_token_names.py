@@ -36,7 +36,7 @@ NAMED = {
 }
 
 
-SLOW = {"mdlm", "llada", "sedd"}
+SLOW = {"mdlm", "mdlm_independent", "llada", "sedd"}
 
 
 @pytest.mark.parametrize(
