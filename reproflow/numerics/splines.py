@@ -37,8 +37,8 @@ class Spline:
 
 
 def through(x: np.ndarray, y: np.ndarray) -> Spline:
-    """The spline through y (K,) at x (K,), x in order and without ties, K >= 4."""
-    return Spline(x, y, _curvatures(x) @ y)
+    """The spline through y (K,) at x (K,), x in order and without ties. Raises `ValueError` for K < 4."""
+    return Spline(x, y, _eliminated(x, y))
 
 
 def nearest(x: np.ndarray, y: np.ndarray, knots: np.ndarray, weight: np.ndarray | None = None) -> Spline:
@@ -75,11 +75,49 @@ def _places(knots: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, ...]:
     return place, width, 1 - right, right
 
 
+def _eliminated(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The second derivatives (K,) that `_curvatures` has for y (K,), in K steps.
+
+    "Not a knot" gives the ends from the two next to them; what is left is tridiagonal and dominated by its diagonal,
+    so that elimination needs no pivots.
+    """
+    _check(x)
+    width = np.diff(x)
+    first, second, last, before = width[0], width[1], width[-1], width[-2]
+    lower, upper = width[:-1] / 6, width[1:] / 6
+    diagonal = (width[:-1] + width[1:]) / 3
+    diagonal[0] += first * (first + second) / (6 * second)
+    upper[0] -= first**2 / (6 * second)
+    diagonal[-1] += last * (last + before) / (6 * before)
+    lower[-1] -= last**2 / (6 * before)
+    inner = _tridiagonal(lower.tolist(), diagonal.tolist(), upper.tolist(), np.diff(np.diff(y) / width).tolist())
+    start = ((first + second) * inner[0] - first * inner[1]) / second
+    end = ((last + before) * inner[-1] - last * inner[-2]) / before
+    return np.array([start, *inner, end])
+
+
+def _tridiagonal(lower: list[float], diagonal: list[float], upper: list[float], right: list[float]) -> list[float]:
+    """The solution by elimination without pivots; `lower[0]` and `upper[-1]` lie outside."""
+    for row in range(1, len(right)):
+        factor = lower[row] / diagonal[row - 1]
+        diagonal[row] -= factor * upper[row - 1]
+        right[row] -= factor * right[row - 1]
+    found = right
+    found[-1] /= diagonal[-1]
+    for row in reversed(range(len(right) - 1)):
+        found[row] = (right[row] - upper[row] * found[row + 1]) / diagonal[row]
+    return found
+
+
+def _check(x: np.ndarray) -> None:
+    if len(x) < FEWEST:
+        raise ValueError(f"{len(x)} knots: a cubic spline has {FEWEST} or more.")
+
+
 def _curvatures(x: np.ndarray) -> np.ndarray:
     """The matrix (K, K) from values to second derivatives. Raises `ValueError` for fewer than four knots."""
+    _check(x)
     count, width = len(x), np.diff(x)
-    if count < FEWEST:
-        raise ValueError(f"{count} knots: a cubic spline has {FEWEST} or more.")
     left, right = np.zeros((count, count)), np.zeros((count, count))
     inner = np.arange(1, count - 1)
     left[inner, inner - 1], left[inner, inner + 1] = width[:-1] / 6, width[1:] / 6

@@ -6,18 +6,20 @@ Kingma and Gao agree on 96 % of the draws, and have opposite verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from reproflow.auditing.naming.comparison import Comparison, compare
+from reproflow.auditing.naming.comparison import Comparison, compare, may_be_same
 from reproflow.auditing.naming.density import Weight
+from reproflow.auditing.naming.inverses import times_on
 from reproflow.foundation import registry
 from reproflow.judge import published_objectives
 from reproflow.numerics.derivatives import Mode
-from reproflow.theory.log_snr import elbo_coefficient, invert_lam
+from reproflow.theory.log_snr import elbo_coefficient
 from reproflow.theory.objective import Objective, error_factor
 from reproflow.theory.paths import get_path
 from reproflow.theory.times import get_time_law
@@ -36,9 +38,9 @@ class Candidate:
     path: str
     time: str
     on: str
-    comparison: Comparison
     published: bool
     process: str
+    comparison: Comparison
 
     def objective(self) -> Objective:
         """The objective itself."""
@@ -62,13 +64,19 @@ class Candidate:
         }
 
 
+Stated = tuple[Callable[[Comparison], Candidate], np.ndarray]
+"""A candidate without its comparison, and its weight at the measured log-SNRs, (P,)."""
+
+
 def same_as(weight: Weight, path: str | None = None) -> list[Candidate]:
     """The objectives whose weight is the measured one's where 96 % of the draws lie; the closest in the range first.
 
     Of equally close ones those on this path come first.
     """
-    found = [*_from_published(weight), *_from_registered(weight)]
-    close = [each for each in found if each.comparison.error_bulk <= weight.same]
+    stated = [*_from_published(weight), *_from_registered(weight)]
+    near = may_be_same(weight, np.stack([value for _, value in stated]))
+    compared = [(named, compare(weight, value)) for (named, value), use in zip(stated, near, strict=True) if use]
+    close = [named(found) for named, found in compared if found is not None and found.error_bulk <= weight.same]
     # Of equals a published objective is the better name.
     close.sort(key=lambda each: (_rank(each.comparison.error_range), not each.published, each.path != path))
     first: dict[str, Candidate] = {}
@@ -82,21 +90,17 @@ def _rank(error: float) -> float:
     return round(float(np.log10(max(error, 1e-12))), 1) if np.isfinite(error) else np.inf
 
 
-def _from_published(weight: Weight) -> Iterator[Candidate]:
-    lam, times = torch.from_numpy(weight.lam), {}
+def _from_published(weight: Weight) -> Iterator[Stated]:
     for entry in published_objectives.entries():
         if entry.process != weight.process:
             continue
         objective = _published(entry)
-        if entry.path not in times:
-            times[entry.path] = invert_lam(objective.path, lam)
-        t = times[entry.path]
+        t = torch.from_numpy(times_on(entry.path_spec, weight.lam, entry.process))
         reached = t.isfinite()
         value = torch.where(reached, objective.weight(torch.where(reached, t, 0.5)), torch.nan)
-        found = compare(weight, value.detach().numpy())
-        if found is not None:
-            on = entry.on or objective.prediction
-            yield Candidate(entry.key, entry.weighting, entry.path, entry.time, on, found, True, entry.process)
+        on = entry.on or objective.prediction
+        parts = (entry.key, entry.weighting, entry.path, entry.time, on, True, entry.process)
+        yield functools.partial(Candidate, *parts), value.detach().numpy()
 
 
 def _published(entry: published_objectives.Entry) -> Objective:
@@ -105,7 +109,7 @@ def _published(entry: published_objectives.Entry) -> Objective:
     return Objective(path, law, get_weighting(entry.weighting, entry.process, entry.on))
 
 
-def _from_registered(weight: Weight) -> Iterator[Candidate]:
+def _from_registered(weight: Weight) -> Iterator[Stated]:
     """Every registered path, law and weighting at their defaults; a canonical weighting once."""
     lam = torch.from_numpy(weight.lam)
     process = weight.process
@@ -114,20 +118,21 @@ def _from_registered(weight: Weight) -> Iterator[Candidate]:
     t = torch.sigmoid(0.5 * lam)
     for each in weightings:
         if each.on == "canonical":
-            found = compare(weight, each.function(t, lam).detach().numpy())
-            if found is not None:
-                yield Candidate(each.name, each.name, ANY, ANY, each.on, found, False, process)
-    for path in (get_path(entry.name, process) for entry in registry.entries("path", process)):
-        t = invert_lam(path, lam)
-        reached = t.isfinite()
-        c = path.at(torch.where(reached, t, 0.5))
-        densities = [torch.where(reached, law.density(c.t), torch.nan).detach().numpy() for law in laws]
+            parts = (each.name, each.name, ANY, ANY, each.on, False, process)
+            yield functools.partial(Candidate, *parts), each.function(t, lam).detach().numpy()
+    paths = [get_path(entry.name, process) for entry in registry.entries("path", process)]
+    times = torch.stack([torch.from_numpy(times_on(path.name, weight.lam, process)) for path in paths])
+    reached = times.isfinite()
+    times = torch.where(reached, times, 0.5)
+    # The laws at the times of all paths, (laws, paths, P): one bisection each.
+    densities = [torch.where(reached, law.density(times), torch.nan).detach().numpy() for law in laws]
+    for place, path in enumerate(paths):
+        c = path.at(times[place])
         for each in weightings:
             if each.on == "canonical":
                 continue
             shape = (each.at(c) * error_factor(each, c) / elbo_coefficient(c)).detach().numpy()
             for law, density in zip(laws, densities, strict=True):
-                found = compare(weight, density * shape)
-                if found is not None:
-                    name = f"{each.name} ({path.name} path, {law.name} time)"
-                    yield Candidate(name, each.name, path.name, law.name, each.on, found, False, process)
+                name = f"{each.name} ({path.name} path, {law.name} time)"
+                parts = (name, each.name, path.name, law.name, each.on, False, process)
+                yield functools.partial(Candidate, *parts), density[place] * shape

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from reproflow.auditing.naming.inverses import times_on
 from reproflow.auditing.naming.numbers import text
 from reproflow.auditing.naming.paths import PathName, Relation
 from reproflow.foundation.specs import Spec
 from reproflow.numerics.derivatives import Mode
-from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.paths import Path, get_path
 
 PRESERVING = ("cosine", "vp", "scaled_linear", "shifted_cosine", "vp_sigma_t", "ve", "edm")
@@ -40,7 +39,7 @@ class Carrier:
 
     def time(self, lam: np.ndarray) -> np.ndarray:
         """t at log-SNRs (P,); NaN out of the path's reach."""
-        return invert_lam(self.path, torch.from_numpy(np.ascontiguousarray(lam))).numpy()
+        return times_on(self.spec, lam)
 
 
 def of(path: PathName) -> Iterator[Carrier]:

@@ -56,3 +56,24 @@ def compare(weight: Weight, other: np.ndarray) -> Comparison | None:
         float(distance.max()),
         float(excess.max()),
     )
+
+
+def may_be_same(weight: Weight, others: np.ndarray) -> np.ndarray:
+    """Which of other weights (N, P) may have an `error_bulk` up to `weight.same`, (N,): all that have, and few else.
+
+    Of the bulk's ratios all but a share of 1 - `SHARE` then lie within (1 + same)² of each other: where no window of so
+    many in their order is that narrow, `compare` need not be asked. Weights with zeros or gaps are left to it.
+    """
+    bulk = weight.bulk
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.sort(np.log(weight.w[bulk] / others[:, bulk]), axis=1)
+    count = int(bulk.sum())
+    inside = count - int((1 - SHARE) * count) - 2
+    if inside < 2:
+        return np.ones(len(others), dtype=bool)
+    plain = np.isfinite(ratio).all(axis=1)
+    # A share of the window more, so that rounding leaves none out.
+    width = 2.001 * np.log1p(weight.same) + 1e-12
+    with np.errstate(invalid="ignore"):
+        narrow = (ratio[:, inside - 1 :] - ratio[:, : count - inside + 1]).min(axis=1) <= width
+    return narrow | ~plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -172,18 +172,40 @@ def normal_law(z: np.ndarray) -> np.ndarray:
 def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPath]:
     """The laws as command lines say them, carrier by carrier."""
     limit = _limit(levels)
-    for carrier in itertools.chain(carriers.of(path), carriers.fitted(path, levels.lam, u)):
+    timed = []
+    for carrier in (*carriers.of(path), *carriers.fitted(path, levels.lam, u)):
         t = carrier.time(levels.lam)
         reached = np.isfinite(t) & (t > 0) & (t < 1)
-        if reached.mean() < 0.9 or reached.sum() < 8:
-            continue
-        for found in _specs(carrier, t[reached], u[reached], DIGITS if limit > EXACT else 0.0):
+        if reached.mean() >= 0.9 and reached.sum() >= 8:
+            timed.append((carrier, t[reached], u[reached]))
+    cumulative = _Cumulative([t for _, t, _ in timed])
+    for place, (carrier, t, mass) in enumerate(timed):
+        at = functools.partial(cumulative.at, place)
+        for found in _specs(carrier, t, mass, DIGITS if limit > EXACT else 0.0, at):
             if found.error <= limit:
                 yield found
 
 
-def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iterator[LawOnPath]:
-    """`loose` is how far off parameters may be, of draws and of rounded times."""
+class _Cumulative:
+    """P(T <= t) of a law at the times of all carriers in one bisection, when it is first asked for."""
+
+    def __init__(self, times: list[np.ndarray]) -> None:
+        self._times = times
+        self._known: dict[str, list[np.ndarray]] = {}
+
+    def at(self, place: int, spec: str) -> np.ndarray:
+        """At the times of a carrier by its place, of their shape."""
+        if spec not in self._known:
+            t = torch.from_numpy(np.concatenate(self._times))
+            ends = np.cumsum([len(each) for each in self._times])[:-1]
+            self._known[spec] = np.split(get_time_law(spec, fine=True).cdf(t).numpy(), ends)
+        return self._known[spec][place]
+
+
+def _specs(
+    carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float, cumulative: Callable[[str], np.ndarray]
+) -> Iterator[LawOnPath]:
+    """`loose` is how far off parameters may be, of draws and of rounded times; `cumulative` is a law's mass at t."""
     whole = float(np.abs(t - u).max())
     low, width, error = line(u, t)
     if loose or whole <= 3 * error:  # else the times stop short of an end
@@ -196,11 +218,11 @@ def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float) -> Iter
         yield from _normals(carrier, t, u, loose)
     at = torch.from_numpy(t)
     entries = {entry.name: get_time_law(entry.name, fine=True) for entry in registry.entries("time", "gaussian")}
-    for name, law in entries.items():
+    for name in entries:
         if name != "uniform":
-            yield LawOnPath(carrier, name, float(np.abs(law.cdf(at).numpy() - u).max()))
+            yield LawOnPath(carrier, name, float(np.abs(cumulative(name) - u).max()))
     for spec in _published():
-        yield LawOnPath(carrier, spec, float(np.abs(get_time_law(spec, fine=True).cdf(at).numpy() - u).max()))
+        yield LawOnPath(carrier, spec, float(np.abs(cumulative(spec) - u).max()))
     middle = float(np.interp(0.5, u, np.log(t / (1 - t)))) if u[0] < 0.5 < u[-1] else np.nan
     for name, expression in SHIFTED.items():
         own = float(torch.logit(entries[name].quantile(torch.tensor([0.5], dtype=torch.float64)))[0])

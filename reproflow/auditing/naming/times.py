@@ -11,16 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming import carriers
+from reproflow.auditing.naming.inverses import times_on
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.numbers import text
 from reproflow.auditing.naming.paths import PathName, Relation
 from reproflow.numerics import splines
-from reproflow.theory.log_snr import invert_lam
-from reproflow.theory.paths import get_path
 
 CONSTANT = 1e-9
 ROUNDING = 3.0
@@ -67,14 +65,9 @@ def functions(levels: Levels, path: PathName) -> Iterator[tuple[str, np.ndarray]
     first = [cosine, linear] if path.relation is Relation.VP else [linear, cosine]
     yield from [*own, *first, *rest]
     if path.relation is Relation.SUB_VP:
-        yield "t (sub-VP)", time_on(carriers.SUB_VP, levels.lam)
+        yield "t (sub-VP)", times_on(carriers.SUB_VP, levels.lam)
     for name in PATHS:
-        yield f"t ({name})", time_on(name, levels.lam)
-
-
-def time_on(path: str, lam: np.ndarray) -> np.ndarray:
-    """The time of a path's spec at log-SNRs (P,), NaN out of its reach."""
-    return invert_lam(get_path(path), torch.from_numpy(np.ascontiguousarray(lam))).numpy()
+        yield f"t ({name})", times_on(name, levels.lam)
 
 
 def name_time(levels: Levels, path: PathName) -> TimeName:

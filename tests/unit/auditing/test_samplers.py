@@ -64,7 +64,25 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("case", RIGHT)
+SLOW = {
+    "flow without steps",
+    "time times 999 in both",
+    "ddpm",
+    "v on cosine steps",
+    "without steps",
+    "time not scaled",
+    "given the shifted time",
+    "v sampled as data",
+    "another sigma_data",
+}
+"""Cases that have a like one by default."""
+
+
+def cases(catalogue: dict[str, tuple]) -> list:
+    return [pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in catalogue]
+
+
+@pytest.mark.parametrize("case", cases(RIGHT))
 def test_known_data_come_out_of_a_right_sampler(case: str) -> None:
     of, sample = RIGHT[case]
     found = run.check(subject(), reading(of), sample)
@@ -74,7 +92,7 @@ def test_known_data_come_out_of_a_right_sampler(case: str) -> None:
     assert [len(row["statistics"]) for row in found["laws"]] == [2, 2, 2]
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("case", cases(WRONG))
 def test_they_do_not_out_of_a_wrong_one_and_what_would_mend_it_is_said(case: str) -> None:
     of, sample, mended = WRONG[case]
     found = run.check(subject(), reading(of), sample)

@@ -16,13 +16,9 @@ NOT_REGISTERED = {"discrete_flow_cubic"}
 """Losses whose path has no registered name."""
 BY_DEFAULT = {
     "mdlm_stratified",
-    "maskgit",
-    "causal_shift_kept",
     "divided_by_the_count",
-    "frequent_words_masked_more",
     "loss_on_all_tokens",
     "logarithm_of_the_rate",
-    "mask_is_a_word",
     "rate_not_told",
     "weights_of_another_sentence",
 }
