@@ -36,6 +36,7 @@ for module in ("flows", "diffusion", "karras", "chains"):
 REAL = {key: each for key, each in CATALOGUE.items() if each.state is not None}
 DAILY = (
     "optimal_transport_path",
+    "sit_vp",
     "variational_bound",
     "v_prediction",
     "edm_inner",
