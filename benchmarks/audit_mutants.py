@@ -19,40 +19,45 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "unit" / "auditing"))
 
 
-def found(case, told: bool, double: bool) -> tuple[list[str], float]:
-    """Ids of the findings, and seconds."""
+def found(case, told: bool, double: bool) -> tuple[list[str], int, float]:
+    """Ids of the findings, the exit code, and seconds."""
     from losses import run
 
     started = time.process_time()
     audited = run.of(case, told, float64=double)
-    return [each.id for each in audited.findings], time.process_time() - started
+    return [each.id for each in audited.findings], audited.exit_code, time.process_time() - started
 
 
 def mutants(double: bool) -> list[str]:
     """The table of losses with a bug, and how many are found with nothing restated."""
     from losses.run import FAULTY
 
-    rows, alone, by_more, largest = [], 0, [], 0.0
+    rows, alone, by_note, by_more, largest = [], 0, [], [], 0.0
     for key, case in FAULTY.items():
-        ids, seconds = found(case, False, double)
+        ids, code, seconds = found(case, False, double)
         more = ""
         if case.expect is not None or case.sampler is not None:
-            again, second = found(case, True, double)
+            again, _, second = found(case, True, double)
             by = "--expect" if case.expect is not None else "--sampler"
             more = f"{by}: {', '.join(again)}"
             seconds = max(seconds, second)
             if not set(ids) & {case.finding, *case.others} and case.finding in again:
                 by_more.append(f"`{key}` ({by})")
-        alone += bool(set(ids) & ({case.finding} | (set(case.others) if case.sampler else set())))
+        seen = bool(set(ids) & ({case.finding} | (set(case.others) if case.sampler else set())))
+        alone += seen and code != 0
+        if seen and code == 0:
+            by_note.append(f"`{key}`")
         kind = "tokens" if case.tokens else ""
-        rows.append(f"| `{key}` | {kind} | {case.finding} | {', '.join(ids)} | {more} | {seconds:.1f} |")
+        must = case.finding + (f" (or {', '.join(case.others)})" if case.sampler and case.others else "")
+        rows.append(f"| `{key}` | {kind} | {must} | {', '.join(ids)} | {code} | {more} | {seconds:.1f} |")
         largest = max(largest, seconds)
     count = len(rows)
     return [
-        f"{alone} of {count} are found with nothing restated ({alone / count:.1%}), {len(by_more)} more by what is "
-        f"told: {', '.join(by_more)}. The longest takes {largest:.1f} s.\n",
-        "| loss | process | must be found | found with nothing told | found with what is told | seconds |",
-        "|---|---|---|---|---|---|",
+        f"{alone} of {count} are found with nothing restated, by a defect or a question ({alone / count:.1%}); "
+        f"{len(by_note)} more by a note alone, exit 0: {', '.join(by_note)}; {len(by_more)} more by what is told: "
+        f"{', '.join(by_more)}. The longest takes {largest:.1f} s.\n",
+        "| loss | process | must be found | found with nothing told | exit | found with what is told | seconds |",
+        "|---|---|---|---|---|---|---|",
         *rows,
     ]
 

@@ -1,4 +1,4 @@
-"""What a child process imports before its limits begin: torch and the judgement, or what admits a configuration.
+"""What a child imports before its limits begin: torch and the judgement, the audit, or what admits a configuration.
 
 Imports take seconds of processor time, and minutes by the clock on a busy machine. None of it is the doing of a user's
 file, which is opened afterwards.
@@ -21,7 +21,7 @@ def import_ahead(arguments: Sequence[str]) -> None:
             if "--train" in more:
                 from reproflow.judge.training import experiment  # noqa: F401
         case ["audit", *_]:
-            _import_audit("--vocab" in " ".join(arguments))
+            _import_audit(any(each.partition("=")[0] == "--vocab" for each in arguments))
             return
         case ["resolve", *_]:
             from reproflow.learning import preflight  # noqa: F401

@@ -35,7 +35,7 @@ class Measured:
 
     @property
     def words(self) -> str:
-        """The answer to: is it as published?"""
+        """The answer to: is it as the catalogue states it?"""
         return WORDS[self.verdict]
 
 

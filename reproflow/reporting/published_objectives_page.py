@@ -41,15 +41,17 @@ None of this is a judgement on samples. A verdict is on the objective as stated 
 truncation where the note does not say so, and without what is learned besides.
 
 *Measured in code*: a package's own loss was audited against the objective ([audit.md](audit.md)); *restated from a
-script* where the wheel has its parts and its examples the rest. `make field-code` does it again
+script* where the wheel has its parts and its examples the rest. The three numbers are its weight over the stated one
+at the noise end, at λ = 0 and at the data end. Steps are judged on their own levels: their ends differ by the
+discretisation, or by an offset of the schedule that the statement leaves out. `make field-code` does it again
 ([benchmarks/results/field_code.md](../benchmarks/results/field_code.md)).
 
 `reproflow check field` judges all of it again and compares; `--refresh` writes this page. The objectives stand in
 `reproflow/judge/published_objectives.toml`, the reasons of every verdict in `reproflow/judge/published_objectives.csv`.
 """
 IN_CODE = {
-    "same": "as published",
-    "different": "{ratio} times the published weight at the noise end, at λ = 0 and at the data end",
+    "same": "as stated ({ratio})",
+    "different": "{ratio} times the stated weight at the noise end, at λ = 0 and at the data end",
     "cannot": "no weight that could be compared",
     "error": "cannot be called",
 }
@@ -116,7 +118,7 @@ def _agrees(each: Measured) -> str:
 
 
 def _in_code(found: Sequence[Measured]) -> str:
-    """` *Measured in code*: torchcfm 1.0.7, as published.`, what was restated from a script apart."""
+    """` *Measured in code*: torchcfm 1.0.7, as stated (1, 1, 1).`, what was restated from a script apart."""
     said = ""
     for how, words in (("library", "Measured in code"), ("script", "Restated from a script")):
         own = [f"{each.package} {each.version}, {_agrees(each)}" for each in found if each.how == how]

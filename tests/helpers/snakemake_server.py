@@ -1,8 +1,9 @@
 """Snakemake loaded once, for calls that run no job: each is a fork of one process, as loading costs more than planning.
 
 Run as a program it answers requests, a line of JSON each: a folder, arguments and variables; exit status and what was
-printed come back. It has one thread, so forking is safe, and a fork leaves nothing behind for the next. The package's
-sources are read before the first fork: they do not change while tests run.
+printed come back. It has one thread, numpy's libraries being told so, and that is looked at: forking is safe then. A
+fork leaves nothing behind for the next, and is ended after five minutes. The package's sources are read before the
+first fork: they do not change while tests run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import atexit
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 300
 
 
 def plan(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -39,12 +42,15 @@ def forked(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
     call = {"folder": str(folder), "arguments": arguments, "environment": environment}
     server.stdin.write(json.dumps(call) + "\n")
     server.stdin.flush()
-    return subprocess.CompletedProcess(arguments, **json.loads(server.stdout.readline()))
+    answer = server.stdout.readline()
+    assert answer, f"the server of plans has ended: {server.poll()}"
+    return subprocess.CompletedProcess(arguments, **json.loads(answer))
 
 
 @functools.cache
 def _server() -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment = os.environ | one | {"PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
         [sys.executable, __file__], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -61,6 +67,8 @@ def _serve() -> None:
     assert Path(fingerprint.__file__).is_relative_to(ROOT)
     fingerprint.claims()
     fingerprint.source("reproflow.reporting.html")
+    threads = Path("/proc/self/task")
+    assert not threads.exists() or len(list(threads.iterdir())) == 1
     for line in sys.stdin:
         call = json.loads(line)
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -79,6 +87,7 @@ def _serve() -> None:
 def _call(main: Callable[[list[str]], object], folder: str, arguments: list[str], environment: dict[str, str]) -> None:
     """In the child: as `python -m snakemake` in that folder."""
     code: object = 1
+    signal.alarm(SECONDS)
     try:
         os.chdir(folder)
         os.environ.clear()

@@ -15,6 +15,7 @@ child_imports.import_ahead(json.loads(sys.argv[1]))
 print(json.dumps([name for name in json.loads(sys.argv[2]) if name in sys.modules]))
 """
 WATCHED = ["torch", "reproflow.judge.training.experiment", "reproflow.learning.preflight"]
+AUDITS = ["reproflow.auditing.continuous.instrument", "reproflow.auditing.tokens.instrument"]
 
 
 @pytest.mark.parametrize(
@@ -23,14 +24,16 @@ WATCHED = ["torch", "reproflow.judge.training.experiment", "reproflow.learning.p
         (["check", "time", "own.py:f"], ["torch"]),
         (["check", "weighting", "--train", "--", "own.py:f"], WATCHED[:2]),
         (["resolve", "--config", "a.yaml"], [WATCHED[0], WATCHED[2]]),
+        (["audit", "--shape", "8", "--", "own--vocab.py:loss"], [WATCHED[0], AUDITS[0]]),
+        (["audit", "--shape=8", "--vocab=9", "--mask=9", "--", "own.py:loss"], [WATCHED[0], AUDITS[1]]),
         (["list"], []),
         (["check", "field"], []),
     ],
 )
 def test_what_is_imported_ahead(arguments: list[str], imported: list[str]) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", CODE, json.dumps(arguments), json.dumps(WATCHED)]
+    command = [sys.executable, "-W", "ignore", "-c", CODE, json.dumps(arguments), json.dumps([*WATCHED, *AUDITS])]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(answer.stdout)
     assert set(imported) <= set(found)
-    assert WATCHED[1] not in found or WATCHED[1] in imported
+    assert {WATCHED[1], *AUDITS} & set(found) <= set(imported)
     assert bool(found) == bool(imported)

@@ -14,4 +14,4 @@ def test_one_example_has_the_curves_of_the_table(process: str, row: int) -> None
     _, parameters = family.examples()[row]
     for alone, table in zip(family.at(parameters, witness.LAM), family.curves(), strict=True):
         assert np.ptp(alone) > 0.1
-        assert alone == pytest.approx(table[row], abs=1e-3)
+        assert alone == pytest.approx(table[row], abs=1e-12)

@@ -11,6 +11,7 @@ from reproflow.learning.processes.gaussian import GaussianLoss
 from reproflow.theory.divergences import get_divergence
 from reproflow.theory.objective import get_objective
 from reproflow.theory.processes import gaussian, masked
+from reproflow.theory.processes.base import with_prediction
 from reproflow.theory.targets import get_target
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -19,6 +20,14 @@ T_RANGE = (1e-3, 1 - 1e-3)
 
 def normal(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "served"),
+    [("canonical", ("gaussian", "masked", "uniform_tokens")), ("velocity", ("gaussian",)), ("ce", ("masked",))],
+)
+def test_a_weighting_serves_the_processes_that_have_its_prediction(prediction: str, served: tuple[str, ...]) -> None:
+    assert with_prediction(prediction) == served
 
 
 def test_the_ends_of_a_blend_are_noise_and_data() -> None:
