@@ -29,12 +29,15 @@ def found(case, told: bool, double: bool) -> tuple[list[str], int, float]:
 
 
 def mutants(double: bool) -> list[str]:
-    """The table of losses with a bug, and how many are found with nothing restated."""
+    """The table of losses with a bug, and how many are found with nothing restated; legal designs are counted apart."""
     from losses.run import FAULTY
 
-    rows, alone, by_note, by_more, largest = [], 0, [], [], 0.0
+    from reproflow.auditing.findings import LEVELS, Level
+
+    rows, bugs, alone, noted, designs, by_more, largest = [], 0, 0, 0, [], [], 0.0
     for key, case in FAULTY.items():
         ids, code, seconds = found(case, False, double)
+        seen = bool(set(ids) & ({case.finding} | (set(case.others) if case.sampler else set())))
         more = ""
         if case.expect is not None or case.sampler is not None:
             again, _, second = found(case, True, double)
@@ -43,19 +46,20 @@ def mutants(double: bool) -> list[str]:
             seconds = max(seconds, second)
             if not set(ids) & {case.finding, *case.others} and case.finding in again:
                 by_more.append(f"`{key}` ({by})")
-        seen = bool(set(ids) & ({case.finding} | (set(case.others) if case.sampler else set())))
-        alone += seen and code != 0
-        if seen and code == 0:
-            by_note.append(f"`{key}`")
+        if LEVELS[case.finding] is Level.NOTE:
+            designs.append(f"`{key}`")
+            noted += seen
+        else:
+            bugs += 1
+            alone += seen and code != 0
         kind = "tokens" if case.tokens else ""
         must = case.finding + (f" (or {', '.join(case.others)})" if case.sampler and case.others else "")
         rows.append(f"| `{key}` | {kind} | {must} | {', '.join(ids)} | {code} | {more} | {seconds:.1f} |")
         largest = max(largest, seconds)
-    count = len(rows)
     return [
-        f"{alone} of {count} are found with nothing restated, by a defect or a question ({alone / count:.1%}); "
-        f"{len(by_note)} more by a note alone, exit 0: {', '.join(by_note)}; {len(by_more)} more by what is told: "
-        f"{', '.join(by_more)}. The longest takes {largest:.1f} s.\n",
+        f"{alone} of {bugs} bugs are found with nothing restated, by a defect or a question ({alone / bugs:.1%}), "
+        f"{len(by_more)} more by what is told: {', '.join(by_more)}. Of {len(designs)} designs that are legal and "
+        f"called by a note, exit 0, {noted} have it: {', '.join(designs)}. The longest takes {largest:.1f} s.\n",
         "| loss | process | must be found | found with nothing told | exit | found with what is told | seconds |",
         "|---|---|---|---|---|---|---|",
         *rows,

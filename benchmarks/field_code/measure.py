@@ -35,9 +35,9 @@ each) and audited against the objective of the catalogue ([docs/field.md](../../
 *Library*: the loss itself stands in the wheel. *Script*: the wheel has its parts, and the few lines between them are
 restated from the package's examples. **As stated**: is the canonical weight the catalogue's, up to a constant
 (`--expect`)? Of continuous times that is asked as far as the weight could be measured. Steps are compared on their own
-levels: the coefficient to 0.2 %, the law of the levels to 0.015 in probability; what the discretisation, or a schedule's
-offset that the catalogue leaves out, does to the ends is in the ratio. That is measured over stated at the noise end,
-at λ = 0 and at the data end. Findings are those of [docs/audit_findings.md](../../docs/audit_findings.md).
+levels: the coefficient to 0.2 %, the law of the levels to 0.015 in probability; what the discretisation, or an offset
+of the schedule that the catalogue leaves out, does to the ends is in the ratio. That is measured over stated at the
+noise end, at λ = 0 and at the data end. Findings are those of [docs/audit_findings.md](../../docs/audit_findings.md).
 
 Not in the list for what they import (transformers, open-clip, rdkit, lightning): muse-maskgit-pytorch, imagen-pytorch,
 dalle2-pytorch, lerobot, alphafold3-pytorch, boltz.
