@@ -46,8 +46,8 @@ def test_the_page_tells_library_from_script_and_agreement_from_difference() -> N
     library = Measured("edm", "a", "1.0", "library", "same", "1 1 1", "")
     script = Measured("edm", "b", "2.0", "script", "different", "2 1 0.5", "")
     said = page._in_code([library, script])
-    assert "*Measured in code*: a 1.0, as published." in said
-    assert "*Restated from a script*: b 2.0, 2, 1, 0.5 times the published weight at the noise end" in said
+    assert "*Measured in code*: a 1.0, as stated (1, 1, 1)." in said
+    assert "*Restated from a script*: b 2.0, 2, 1, 0.5 times the stated weight at the noise end" in said
     assert page._in_code([]) == ""
 
 
