@@ -72,6 +72,7 @@ def _degrade() -> None:
 def _leave(arguments: list[str]) -> NoReturn:
     """Runs in a child, and leaves at once: a thread that user code has left would keep it, and its exit hooks, too."""
     code = 1
+    child_process.end_with_parent()
     try:
         child_imports.import_ahead(arguments)
         child_process.begin()

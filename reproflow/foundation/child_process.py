@@ -4,6 +4,9 @@ Whatever user code does there (loop for ever, sleep, exit, crash the interpreter
 and says so. The child reports over a pipe that it reached its end, so that code that calls `os._exit(0)` is not taken
 for success. Its limits begin when its imports are done; work that is long by nature reports between its steps that it
 goes on, and they then hold for each step.
+
+The limit by the clock is the parent's to keep. So the child ends with its parent, however that ends: the parent holds
+the other end of a second pipe, which the system closes with it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +25,7 @@ from reproflow.foundation import code_limits
 from reproflow.foundation.errors import UsageError
 
 PIPE = "REPROFLOW_CHILD_PIPE"
+PARENT = "REPROFLOW_PARENT_PIPE"
 BEAT = 1.0
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -28,6 +33,21 @@ PACKAGE = Path(__file__).resolve().parents[2]
 def inside() -> bool:
     """Whether this process is such a child."""
     return PIPE in os.environ
+
+
+def end_with_parent() -> None:
+    """Called by the child at its start: it is killed, with all that it starts, as soon as its parent is gone.
+
+    The variable is taken away, so that what the child starts does not take the number of a pipe for its own.
+    """
+    if reading := os.environ.pop(PARENT, ""):
+        threading.Thread(target=_die_at_the_end_of, args=(int(reading),), daemon=True).start()
+
+
+def _die_at_the_end_of(reading: int) -> None:
+    """Nothing is ever written to the pipe: it ends when the parent does. The group is that which this process leads."""
+    os.read(reading, 1)
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def finished() -> None:
@@ -62,14 +82,17 @@ def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> in
     """
     seconds = seconds or code_limits.seconds()
     reading, writing = os.pipe()
+    of_parent, held = os.pipe()
+    pipes = {PIPE: str(writing), PARENT: str(of_parent)}
     path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH", "")]))
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "reproflow", *arguments],
-        env={**os.environ, PIPE: str(writing), "PYTHONPATH": path, code_limits.TIME: str(seconds)},
-        pass_fds=(writing,),
+        env=os.environ | pipes | {"PYTHONPATH": path, code_limits.TIME: str(seconds)},
+        pass_fds=(writing, of_parent),
         start_new_session=True,
     )
     os.close(writing)
+    os.close(of_parent)
     os.set_blocking(reading, False)
     said = b""
     try:
@@ -81,6 +104,7 @@ def run(arguments: Sequence[str], what: str, seconds: float | None = None) -> in
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         os.close(reading)
+        os.close(held)
     if code == -code_limits.EXPIRED:
         raise UsageError(code_limits.out_of_time(what, seconds))
     if not said.endswith(b"."):
