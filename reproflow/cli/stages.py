@@ -80,7 +80,7 @@ def features(
 def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = None) -> None:
     """Train the cells of a shard that are missing from the store; exit 75 when interrupted, to be run again.
 
-    Functions of the user's own are tried first, unless `resolve` has done that since they were changed.
+    Functions of the user's own are tried first, unless they were already as they are now.
     Example: reproflow train --config configs/demo.yaml --shard toy-000
     """
     # Before the slow imports, so that a signal that comes early is answered too.
@@ -90,7 +90,7 @@ def train(config: ConfigOption, shard: ShardOption, results: ResultsOption = Non
 
         opened = common.open_run(config, results)
         experiment, cells = opened.shard(shard)
-        if opened.config.user_functions and not trying.are_tried(opened, config):
+        if opened.config.user_functions and not trying.are_tried(opened):
             trying.try_user_functions(opened, config, results)
         work = [(cell, opened.slot("train", cell)) for cell in cells]
         loaded = data.load(opened.data_file(experiment.dataset_spec.name))

@@ -115,8 +115,6 @@ def begin():
         command = [sys.executable, "-m", "reproflow", "resolve", "--config", str(RESOLVED)]
         outcome = subprocess.run(command, env=os.environ | {"PYTHONPATH": SEARCH}, capture_output=True, text=True)
         if outcome.returncode:
-            # Older than every function, so that `reproflow train` by hand does not take them for tried.
-            os.utime(RESOLVED, (0, 0))
             raise WorkflowError(outcome.stderr.strip())
 
 
