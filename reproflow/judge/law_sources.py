@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reproflow.foundation import law_forms, specs
+from reproflow.foundation import law_forms
 from reproflow.foundation.verdicts import INCONCLUSIVE, REFUTED, SUPPORTED
 from reproflow.judge import drawn_laws
 from reproflow.judge.drawn_laws import DRAWS, UNSEEN, Draws
@@ -21,18 +21,11 @@ UNRESOLVED: dict[str, Any] = {"resolution": None, "below_resolution": None}
 
 def without_map(text: str, turned: bool) -> dict[str, Any] | None:
     """The parts of a judgement on a law of draws, and on a density that is none; None where there is a quantile map."""
-    kind, function = law_forms.split(text)
+    kind = law_forms.split(text)[0]
     if kind == law_forms.SAMPLER:
         return of_draws(text, turned)
-    if kind != law_forms.DENSITY:
-        return None
-    spec = specs.parse(function, law_forms.DENSITY)
-    density_laws.check_pointwise(spec)
-    density = density_laws.density_of(spec)
-    if wrong := density_laws.fault(density):
-        return void(wrong.reason, wrong.verdict)
-    found = density_laws.tabulated(density)
-    return void(density_laws.coarse(found), INCONCLUSIVE) if found.accuracy > density_laws.LEAST_ACCURATE else None
+    found = density_laws.law_or_fault(text, turned) if kind == law_forms.DENSITY else None
+    return void(found.reason, found.verdict) if isinstance(found, density_laws.Fault) else None
 
 
 def of_density(law: TimeLaw) -> dict[str, Any] | None:

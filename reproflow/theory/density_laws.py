@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -149,18 +150,36 @@ def density_law(text: str, turned: bool = False) -> TimeLaw:
 
     Its entry's `meta` holds, beside density and cdf, the mass of f, the accuracy, and where f is zero or too small.
 
-    Raises `UsageError` where the function is no density, or cannot be told to be one, and `UserFunctionError` where its
-    value at a time depends on anything but that time.
+    Raises as `law_or_fault`, and `UsageError` where that gives a fault.
+    """
+    found = law_or_fault(text, turned)
+    if isinstance(found, Fault):
+        raise UsageError(f"time law {text!r}: {found.reason}.")
+    return found
+
+
+def law_or_fault(text: str, turned: bool = False) -> TimeLaw | Fault:
+    """As `density_law`, or why the function is no density, or cannot be told to be one.
+
+    A check asks for its law again and again, and it is tabulated once: a user's file is run once in a process, so that
+    its function stays the same. Raises `UsageError` for a function that cannot be used, and `UserFunctionError` where
+    its value at a time depends on anything but that time.
     """
     spec = specs.parse(law_forms.split(text)[1], law_forms.DENSITY)
-    check_pointwise(spec)
+    return _law_or_fault(text, spec, str(Path(spec.file).resolve()), turned)
+
+
+@functools.lru_cache(maxsize=8)
+def _law_or_fault(text: str, spec: Spec, file: str, turned: bool) -> TimeLaw | Fault:
+    """`file` is where the spec's file lies; the spec alone would name another one in another folder."""
+    _check_pointwise(spec)
     given = density_of(spec)
     if wrong := fault(given):
-        raise UsageError(f"time law {text!r}: {wrong.reason}.")
+        return wrong
     density: Density = (lambda t: given(1 - t)) if turned else given
     found = tabulated(density)
     if found.accuracy > LEAST_ACCURATE:
-        raise UsageError(f"time law {text!r}: {coarse(found)}.")
+        return Fault(INCONCLUSIVE, coarse(found))
     sets = zero_sets(lambda t: _numbers(density)(t) / found.mass, TIMES)
     lost = _to_the_ends(sets.lost)
 
@@ -180,7 +199,7 @@ def density_law(text: str, turned: bool = False) -> TimeLaw:
     return TimeLaw(text, "gaussian", entry, quantile, fine=True)
 
 
-def check_pointwise(spec: Spec) -> None:
+def _check_pointwise(spec: Spec) -> None:
     """Raises `UserFunctionError` where a density of a file depends on anything but the time it is asked for."""
     from reproflow.theory import pointwise  # which asks laws for their stated densities, too
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+from reproflow import judge
 from reproflow.foundation.errors import UsageError
+from reproflow.reporting.figures import style
+from reproflow.reporting.figures.judgement import draw
+from reproflow.theory import density_laws
 from reproflow.theory.density_laws import ACCURACY, MASS, density_law
 
 T = torch.linspace(0.0005, 0.9995, 1999, dtype=torch.float64)
@@ -41,3 +46,28 @@ def test_a_pole_beside_which_no_digits_are_left_is_refused() -> None:
     """|t - 0.3|^-0.9: three hundredths of the mass lie closer to the pole than float64 tells apart."""
     with pytest.raises(UsageError, match=r"is known to 0\.03 only"):
         density_law("density:expr:abs(t - 0.3)**-0.9")
+
+
+def test_a_check_tabulates_a_density_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judgement on a law, its figure, and one on an objective that is compared with another under the same law."""
+    tabulated, asked = density_laws.tabulated, []
+    monkeypatch.setattr(density_laws, "tabulated", lambda density: asked.append(density) or tabulated(density))
+    found = judge.time("density:expr:1 + t**3")
+    with style.styled():
+        draw(found)
+    judge.weighting("uniform", time="density:expr:1 + t**3", against=judge.Against("elbo"))
+    assert len(asked) == 1
+    assert found.source["mass"] == pytest.approx(5 / 4)
+    assert judge.time("density:expr:1 + t**3", time_runs="data-to-noise").density_at["pi"] == pytest.approx(
+        found.density_at["pi"][::-1]
+    )
+    assert len(asked) == 2, "turned round it is another law"
+
+
+def test_two_files_of_one_name_are_two_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, density, mass in (("a", "1 + t", 3 / 2), ("b", "1 + t**3", 5 / 4)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(f"def f(t, a=1): return {density} + 0 * a\n")
+        monkeypatch.chdir(tmp_path / folder)
+        assert density_law("density:own.py:f").entry.meta[MASS] == pytest.approx(mass)
+        assert density_law("density:own.py:f:a=2") is not density_law("density:own.py:f")
