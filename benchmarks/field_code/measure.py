@@ -1,7 +1,7 @@
 """Audits each loss of list.toml against the catalogue's objective, and writes what came out.
 
 `python -m benchmarks.field_code.measure`, in the environment that `environment.py` makes, writes
-benchmarks/results/field_code.md and reproflow/judge/measured_in_code.csv, which the catalogue's page reads. What is
+benchmarks/results/field_code.md and reproflow/reporting/measured_in_code.csv, which the catalogue's page reads. What is
 measured is kept in build/field_code under a digest of what it depends on, so that it goes on where it was stopped.
 """
 
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import reproflow
-from reproflow.judge import measured_in_code, published_objectives
-from reproflow.judge.measured_in_code import Measured
+from reproflow.judge import published_objectives
+from reproflow.reporting import measured_in_code
+from reproflow.reporting.measured_in_code import Measured
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "results" / "field_code.md"
@@ -92,7 +93,7 @@ def line(row: dict[str, Any], found: dict[str, Any], says: Measured) -> str:
     part = {key: (found.get(key) or {}).get("name") or "–" for key in ("path", "target")}
     cells = [
         f"{name} (`{row['key']}`)", f"{row['package']} {says.version}", row["stands"], row["how"], part["path"],
-        part["target"], says.words, says.ratio.replace(" ", ", ") or "–", says.findings.replace(" ", ", ") or "–",
+        part["target"], *says.cells,
     ]  # fmt: skip
     return "| " + " | ".join(cell.replace("|", "&#124;") for cell in cells) + " |\n"
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reproflow.foundation import files, processes
-from reproflow.judge import measured_in_code
-from reproflow.judge.measured_in_code import Measured
 from reproflow.judge.published_objectives_table import HYPOTHESES, Field
+from reproflow.reporting import measured_in_code
+from reproflow.reporting.measured_in_code import Measured
 from reproflow.reporting.published_objectives import curve, said, summary
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -49,12 +49,6 @@ discretisation, or by an offset of the schedule that the statement leaves out. `
 `reproflow check field` judges all of it again and compares; `--refresh` writes this page. The objectives stand in
 `reproflow/judge/published_objectives.toml`, the reasons of every verdict in `reproflow/judge/published_objectives.csv`.
 """
-IN_CODE = {
-    "same": "as stated ({ratio})",
-    "different": "{ratio} times the stated weight at the noise end, at λ = 0 and at the data end",
-    "cannot": "no weight that could be compared",
-    "error": "cannot be called",
-}
 TABLE = """
 | objective | w(λ) | bound | rises in λ | keeps | admissible | E[w] | identified | same as |
 |---|---|---|---|---|---|---|---|---|
@@ -113,15 +107,11 @@ def _sources(rows: list[dict[str, str]]) -> str:
     return "".join(lines) + "\n"
 
 
-def _agrees(each: Measured) -> str:
-    return IN_CODE[each.verdict].format(ratio=each.ratio.replace(" ", ", "))
-
-
 def _in_code(found: Sequence[Measured]) -> str:
     """` *Measured in code*: torchcfm 1.0.7, as stated (1, 1, 1).`, what was restated from a script apart."""
     said = ""
     for how, words in (("library", "Measured in code"), ("script", "Restated from a script")):
-        own = [f"{each.package} {each.version}, {_agrees(each)}" for each in found if each.how == how]
+        own = [f"{each.package} {each.version}, {each.sentence}" for each in found if each.how == how]
         said += f" *{words}*: {'; '.join(own)}." if own else ""
     return said
 

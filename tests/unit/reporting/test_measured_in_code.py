@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-from reproflow.judge import measured_in_code, published_objectives
-from reproflow.judge.measured_in_code import Measured
+from reproflow.judge import published_objectives
+from reproflow.reporting import measured_in_code
 from reproflow.reporting import published_objectives_page as page
+from reproflow.reporting.measured_in_code import Measured
 
 FOLDER = ROOT / "benchmarks" / "field_code"
+PAGE = ROOT / "benchmarks" / "results" / "field_code.md"
 LISTED = tomllib.loads((FOLDER / "list.toml").read_text())["measured"]
 PINS = dict(line.split("==") for line in (FOLDER / "requirements.txt").read_text().split())
 LINES = 10
@@ -26,7 +28,19 @@ def test_the_committed_table_is_that_of_the_list() -> None:
     )
     for each in rows:
         assert each.version == PINS[each.package.replace("flow-matching", "flow_matching")]
-        assert each.words
+        assert all(each.cells)
+        assert each.sentence
+
+
+def test_the_benchmarks_page_and_the_table_are_of_one_run() -> None:
+    """Row by row: objective, package and version, how it is called, the answer, the ratio and the findings."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("|")]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    told = [each for found in measured_in_code.read().values() for each in found]
+    keys = [row[0].rpartition("(`")[2].removesuffix("`)") for row in shown]
+    assert sorted((key, row[1], row[3], *row[6:]) for key, row in zip(keys, shown, strict=True)) == sorted(
+        (each.key, f"{each.package} {each.version}", each.how, *each.cells) for each in told
+    )
 
 
 def test_the_list_names_objectives_of_the_catalogue_and_functions_that_exist() -> None:
@@ -47,7 +61,7 @@ def test_the_page_tells_library_from_script_and_agreement_from_difference() -> N
     script = Measured("edm", "b", "2.0", "script", "different", "2 1 0.5", "")
     said = page._in_code([library, script])
     assert "*Measured in code*: a 1.0, as stated (1, 1, 1)." in said
-    assert "*Restated from a script*: b 2.0, 2, 1, 0.5 times the stated weight at the noise end" in said
+    assert "*Restated from a script*: b 2.0, not as stated, but 2, 1, 0.5 times that at the noise end" in said
     assert page._in_code([]) == ""
 
 

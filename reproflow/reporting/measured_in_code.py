@@ -1,7 +1,7 @@
 """Which published objectives were measured in an installable package's own code, and what came out.
 
-`make field-code` audits the losses of benchmarks/field_code and writes measured_in_code.csv; the catalogue's page reads
-it.
+`make field-code` audits the losses of benchmarks/field_code and writes measured_in_code.csv beside its own page; the
+catalogue's page reads it. Both say what came out in the words that stand here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from pathlib import Path
 from reproflow.foundation import files
 
 FILE = Path(__file__).with_name("measured_in_code.csv")
-WORDS = {"same": "yes", "different": "**no**", "cannot": "not told", "error": "not called"}
+ANSWERS = {
+    "same": ("yes", "as stated ({ratio})"),
+    "different": ("**no**", "not as stated, but {ratio} times that at the noise end, at λ = 0 and at the data end"),
+    "cannot": ("not told", "not told: no weight that could be compared"),
+    "error": ("not called", "not called"),
+}
+"""Is it as the catalogue states it? By verdict, in a word for a table, and in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +40,18 @@ class Measured:
     findings: str
 
     @property
-    def words(self) -> str:
-        """The answer to: is it as the catalogue states it?"""
-        return WORDS[self.verdict]
+    def cells(self) -> tuple[str, str, str]:
+        """What a table says: is it as stated, the ratio, and the findings."""
+        return ANSWERS[self.verdict][0], _listed(self.ratio), _listed(self.findings)
+
+    @property
+    def sentence(self) -> str:
+        """What a sentence about the package says: is it as stated?"""
+        return ANSWERS[self.verdict][1].format(ratio=_listed(self.ratio))
+
+
+def _listed(words: str) -> str:
+    return ", ".join(words.split()) or "–"
 
 
 def read(path: Path = FILE) -> dict[str, list[Measured]]:
