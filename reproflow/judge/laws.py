@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reproflow.foundation import law_forms
 from reproflow.foundation.specs import Spec
-from reproflow.theory import parameter_values, time_direction
+from reproflow.theory import time_direction
 from reproflow.theory.times import TimeLaw, get_time_law
 
 
@@ -23,5 +23,4 @@ def time_law(spec: str | Spec, fine: bool = False, turned: bool = False) -> Time
 
         return drawn_law(str(spec), turned)
     law = get_time_law(spec, fine=fine)
-    parameter_values.check(law)
     return time_direction.turned_law(law) if turned and not law.is_registered else law

@@ -13,7 +13,7 @@ from reproflow.learning.data import get_dataset
 from reproflow.learning.data.user_points import admit_points, user_points
 from reproflow.learning.networks.builders import not_trained_yet
 from reproflow.learning.networks.user_network import admit_network
-from reproflow.theory import parameter_values, pointwise, time_law_densities
+from reproflow.theory import pointwise, time_law_densities
 from reproflow.theory.admission import POINTS, admit, admit_target, admit_time_law, midpoints
 from reproflow.theory.couplings import admit_coupling
 from reproflow.theory.divergences import admit_divergence
@@ -50,11 +50,9 @@ def _admit_path_and_law(cells: Collection[Cell]) -> None:
     inside = (torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS
     for path, process in dict.fromkeys((cell.path, cell.process) for cell in cells):
         own_path = get_path(path, process)
-        parameter_values.check(own_path)
         pointwise.check_path(own_path, inside)
     for law in dict.fromkeys(cell.time for cell in cells):
         own = get_time_law(law)
-        parameter_values.check(own)
         pointwise.check_time_law(own, inside)
         admit_time_law(own)
         time_law_densities.check(own)
@@ -63,7 +61,6 @@ def _admit_path_and_law(cells: Collection[Cell]) -> None:
 def _admit_cell(cell: Cell, experiment: Experiment) -> None:
     """A cell's objective, and the weighting, targets and divergence at the times that training draws."""
     objective, t_range = _objective(cell), experiment.training.t_range
-    parameter_values.check(objective.weighting)
     admit(objective, t_range)
     pointwise.check_weighting(objective.weighting, objective.path, midpoints(objective.time, t_range).unique())
     regular = torch.linspace(*t_range, POINTS, dtype=torch.float64)

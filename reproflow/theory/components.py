@@ -9,6 +9,7 @@ from typing import Any
 
 from reproflow.foundation import registry, specs, user_files
 from reproflow.foundation.specs import Spec
+from reproflow.theory import parameter_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,17 @@ class Component:
 def resolve(kind: str, spec: str | Spec, process: str = "gaussian") -> Component:
     """The noun a spec names.
 
-    Raises `UsageError` for an unknown name or parameter, a value outside its range, an expression that is not allowed,
-    and a user's file that cannot be used.
+    Raises `UsageError` for an unknown name or parameter, a value outside its range, parameters that make a number that
+    float64 does not hold, an expression that is not allowed, and a user's file that cannot be used.
     """
     parsed = specs.parse(spec, kind)
     if parsed.registered:
         entry = registry.get(kind, parsed.name, process)
         params = specs.bind(parsed, entry.params, entry.meta.get("ranges", {}), kind)
-        return Component(str(parsed), process, entry, functools.partial(entry.function, **params))
+        bound = functools.partial(entry.function, **params)
+        if parsed.params:
+            parameter_values.check(kind, str(parsed), bound)
+        return Component(str(parsed), process, entry, bound)
     user_files.check(kind, parsed, process)
     function, params, meta = _expression(kind, parsed, process) if parsed.is_expression else _function(kind, parsed)
     meta |= {"on": parsed.on} if parsed.on else {}

@@ -11,7 +11,7 @@ from reproflow.judge.objectives.numeric_objective import NumericObjective
 from reproflow.judge.time_budget import limited
 from reproflow.numerics.derivatives import Mode
 from reproflow.numerics.intervals import Interval
-from reproflow.theory import parameter_values, pointwise, time_direction
+from reproflow.theory import pointwise, time_direction
 from reproflow.theory.objective import Objective
 from reproflow.theory.paths import get_path
 from reproflow.theory.weightings import get_weighting
@@ -41,8 +41,6 @@ def of_specs(
     turn = time_direction.is_turned(time_runs)
     law = time_law(time, turned=turn)
     found = Objective(get_path(path or DEFAULT_PATH, process), law, get_weighting(weighting, process, target or ""))
-    for component in (found.path, found.time, found.weighting):
-        parameter_values.check(component)
     return replace(time_direction.turned(found), time=law) if turn else found
 
 

@@ -19,7 +19,7 @@ from reproflow.judge.paths import derivatives, snr_formula, values
 from reproflow.judge.paths.discontinuities import NONE, breaks
 from reproflow.judge.paths.path_values import Course
 from reproflow.judge.time_budget import limited
-from reproflow.theory import parameter_values, pointwise, time_direction
+from reproflow.theory import pointwise, time_direction
 from reproflow.theory.paths import get_path
 
 ASKED = ("boundary", "positive", "monotone_snr", "velocity", "continuity", "integrable")
@@ -71,7 +71,6 @@ def path(
     """
     started = clock.monotonic()
     given, turn = get_path(spec, process), time_direction.is_turned(time_runs)
-    parameter_values.check(given)
     judged = time_direction.turned_path(given) if turn and not given.is_registered else given
     course = Course(limited(judged, Budget()))
     pointwise.check_path(course.path)
