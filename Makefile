@@ -5,8 +5,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What the demo needs; a checkout that has tests and documentation too keeps them up to date.
 DEMO := $(if $(wildcard .venv/ready),.venv/ready,.venv/demo)
-# Where Python is told to keep nothing, every job compiles anew what it imports: half of a short job's time.
+# Where Python is told to keep nothing, every job compiles anew what it imports: half of a short job's time. It keeps that
+# under build/ then, and nothing beside the sources.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
 unexport PYTHONDONTWRITEBYTECODE
+PYTHONPYCACHEPREFIX ?= $(CURDIR)/build/bytecode
+export PYTHONPYCACHEPREFIX
+endif
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test lint docs smoke bench baseline mutants names field-code test-browser test-slow test-slurm clean

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 from collections.abc import Generator
 
 import pytest
 import torch
+from compiled_modules import keep_apart
+from repository import ROOT
 
-# What a command costs is half that what it imports is compiled anew, where Python is told to keep nothing: here it may.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
+keep_apart(ROOT / "build" / "bytecode")
 # While modules are imported, too: some compute at their top level.
 torch.set_num_threads(1)
 

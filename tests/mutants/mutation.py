@@ -170,6 +170,9 @@ def _try(send: Connection, copy: Path, checks: Checks, longest: float) -> None:
     sys.path.insert(0, str(copy))
     # What a test starts as a command is the broken copy too.
     os.environ["PYTHONPATH"] = str(copy)
+    # What is compiled goes with the copies.
+    os.environ.pop("PYTHONPYCACHEPREFIX", None)
+    sys.pycache_prefix = None
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         send.send(_claims(checks.claims) or _tests(checks.tests))
 
