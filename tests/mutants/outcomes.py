@@ -61,15 +61,17 @@ def newest(mutant: Mutant) -> Outcome | None:
 
 
 def committed(mutants: Sequence[Mutant]) -> dict[str, Outcome]:
-    """Outcomes from the committed page, of faults that stand as in the committed tables: what ran elsewhere stays.
+    """Outcomes from the committed page, of faults that are what they were when it was written: what ran elsewhere stays.
 
-    A page does not say how long one took: their `seconds` are NaN.
+    Those stand in the tables of the commit that last changed the page; later ones may hold another fault under the same
+    words. A page does not say how long one took: their `seconds` are NaN.
     """
     folder, page = FOLDER.relative_to(ROOT).as_posix(), PAGE.relative_to(ROOT).as_posix()
+    written = _git("log", "-1", "--format=%H", "--", page)
     with tempfile.TemporaryDirectory() as before:
-        for name in _git("ls-tree", "--name-only", "HEAD", f"{folder}/").splitlines():
-            (Path(before) / Path(name).name).write_text(_git("show", f"HEAD:{name}"), encoding="utf-8")
-        return shown(_git("show", f"HEAD:{page}"), faults.read(Path(before)).mutants, mutants)
+        for name in _git("ls-tree", "--name-only", written, f"{folder}/").splitlines():
+            (Path(before) / Path(name).name).write_text(_git("show", f"{written}:{name}"), encoding="utf-8")
+        return shown(_git("show", f"{written}:{page}"), faults.read(Path(before)).mutants, mutants)
 
 
 def shown(page: str, before: Sequence[Mutant], mutants: Sequence[Mutant]) -> dict[str, Outcome]:

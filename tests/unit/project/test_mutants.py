@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import fnmatch
+import subprocess
 from pathlib import Path
 
 import faults
@@ -116,6 +117,28 @@ def test_what_ran_elsewhere_stays_on_the_page() -> None:
     others = [dataclasses.replace(FAULTS[0], put="z"), dataclasses.replace(FAULTS[1], breaks="the same in other words")]
     assert set(outcomes.shown(made, FAULTS, others)) == {"b"}
     assert outcomes.shown("| `f.py` | breaks it | not run |  |", FAULTS, FAULTS) == {}
+
+
+def test_what_a_page_says_is_of_the_tables_that_it_was_written_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that was changed since, under the same words, was not run."""
+    table = tmp_path / "faults" / "one.toml"
+    table.parent.mkdir()
+    for name, value in (("ROOT", tmp_path), ("FOLDER", table.parent), ("PAGE", tmp_path / "page.md")):
+        monkeypatch.setattr(outcomes, name, value)
+
+    def committed(put: str) -> list[Mutant]:
+        stated = f'file = "f.py"\nbreaks = "b"\nfind = "x"\nput = "{put}"\n'
+        table.write_text(f'[files."f.py"]\ntests = ["t.py"]\n\n[mutants.a]\n{stated}')
+        for words in (["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "one"]):
+            subprocess.run(["git", *words], cwd=tmp_path, check=True)
+        return faults.read(table.parent).mutants
+
+    subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
+    outcomes.PAGE.write_text("| `f.py` | b | `test t.py` | abc, 2026-01-01 |\n")
+    assert outcomes.committed(committed("y"))["a"].caught == "test t.py"
+    assert outcomes.committed(committed("z")) == {}
 
 
 def test_outcomes_are_kept_for_the_fault_and_the_tree_that_they_are_of(kept: Path, monkeypatch) -> None:
