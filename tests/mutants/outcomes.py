@@ -61,7 +61,7 @@ def newest(mutant: Mutant) -> Outcome | None:
 
 
 def committed(mutants: Sequence[Mutant]) -> dict[str, Outcome]:
-    """Outcomes from the committed page, of faults that are what they were when it was written: what ran elsewhere stays.
+    """Outcomes from the committed page, of faults that are what they were when it was written.
 
     Those stand in the tables of the commit that last changed the page; later ones may hold another fault under the same
     words. A page does not say how long one took: their `seconds` are NaN.
