@@ -26,6 +26,23 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with `default_cases(n)`, n cases spread evenly are in the default suite; the others are marked slow."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("default_cases"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for all_of_one in cases.values():
+        marker = all_of_one[0].get_closest_marker("default_cases")
+        assert marker is not None
+        (count,) = marker.args
+        kept = {i * len(all_of_one) // count for i in range(count)}
+        for i, item in enumerate(all_of_one):
+            if i not in kept:
+                item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """One thread again, whatever the test before has set."""

@@ -87,7 +87,7 @@ def call(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any) -
     Raises `UserFunctionError` where it raises anything, or draws from a global random generator; a generator that it is
     called with it may draw from.
     """
-    before, process = _random_state(), os.getpid()
+    before, process = _RandomState(), os.getpid()
     try:
         value = function(*map(_copy, arguments))
     except InterruptedRun:
@@ -103,7 +103,7 @@ def call(function: Callable[..., Any], kind: str, spec: Spec, *arguments: Any) -
         raise UserFunctionError(_because(kind, spec, error)) from error
     finally:
         _end_copies(process)
-    if _random_state() != before:
+    if before.has_moved():
         raise UserFunctionError(
             f"{kind} {spec.name!r} draws from the global random generator; it must be a function of its arguments."
         )
@@ -142,12 +142,20 @@ def _because(kind: str, spec: Spec, error: BaseException) -> str:
     return f"{kind} {spec.name!r} raised {type(error).__name__} in {spec.file}{line}: {words}{cure}"
 
 
-def _random_state() -> tuple[int, int, bytes]:
-    """A digest of the states of the global generators of random, numpy and torch."""
-    legacy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (it is the global one that is watched)
-    # As a list: within jvp a new tensor is a wrapper whose memory cannot be read.
-    state = legacy[1].tobytes() + bytes(torch.get_rng_state().tolist())
-    return hash(random.getstate()), legacy[2], hashlib.blake2b(state).digest()
+class _RandomState:
+    """The states of the global generators of random, numpy and torch."""
+
+    def __init__(self) -> None:
+        self.python = random.getstate()
+        self.numpy: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (it is the global one that is watched)
+        self.torch = torch.get_rng_state()
+
+    def has_moved(self) -> bool:
+        """Has anything been drawn since?"""
+        now = _RandomState()
+        # Compared as tensors: within jvp a new tensor is a wrapper whose memory cannot be read.
+        same = torch.equal(self.torch, now.torch) and self.python == now.python
+        return not (same and self.numpy[2] == now.numpy[2] and np.array_equal(self.numpy[1], now.numpy[1]))
 
 
 @functools.cache

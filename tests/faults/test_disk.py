@@ -22,6 +22,8 @@ from reproflow.foundation.run import Run
 from reproflow.learning import data
 from reproflow.learning.training import shard
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 NOBODY = 65534
 

@@ -200,6 +200,7 @@ def test_training_accepts_none_of_them(tiny_config: dict, axis: str, kind: str, 
 
 
 @pytest.mark.parametrize("name", GOOD)
+@pytest.mark.default_cases(4)
 def test_honest_ones_are_trained(tiny_config: dict, name: str) -> None:
     admitted(tiny_config, weightings=f"weight_{name}")
     admitted(tiny_config, divergence=f"loss_{name}")
@@ -213,6 +214,7 @@ def test_honest_ones_are_judged(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32", "pieces", "table"])
+@pytest.mark.default_cases(1)
 def test_honest_laws(tiny_config: dict, name: str) -> None:
     judge.time(f"own.py:law_{name}")
     if name != "table":  # numpy cannot be differentiated, which is another matter

@@ -106,6 +106,7 @@ def test_one_name_is_one_data_set(tiny_config: dict) -> None:
 
 
 @pytest.mark.parametrize(("key", "function"), [("targets", "singular"), ("coupling", "duplicates"), ("dataset", "nan")])
+@pytest.mark.default_cases(1)
 def test_resolve_refuses_with_exit_2(
     tiny_config: dict, key: str, function: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

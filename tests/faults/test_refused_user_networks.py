@@ -167,6 +167,7 @@ def test_a_masked_process_takes_no_network_of_a_users(tiny_config: dict) -> None
 
 
 @pytest.mark.parametrize(("function", "message"), [("sound", "cannot be trained yet"), ("wide", "must map x")])
+@pytest.mark.default_cases(1)
 def test_resolve_refuses_with_exit_2(
     tiny_config: dict, function: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +177,7 @@ def test_resolve_refuses_with_exit_2(
     assert not Path("results/config.json").exists()
 
 
+@pytest.mark.slow
 def test_a_network_without_an_end_is_stopped(
     tiny_config: dict, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_an_edited_record_is_rejected(results: Run) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]", "null"])
+@pytest.mark.default_cases(2)
 def test_a_broken_record_is_named_and_the_rest_stands(results: Run, text: str) -> None:
     cell = grid.expand(results.config)[1]
     results.slot("train", cell).record_path.write_text(text)

@@ -69,6 +69,7 @@ def kill_after(arguments: list[str], folder: Path, seconds: float, number: int) 
     return process.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_75(tiny_config: dict, tmp_path: Path) -> None:
     raw = wide(tiny_config, 600)
     raw["experiments"][0]["training"]["save_every"] = 50

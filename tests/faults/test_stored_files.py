@@ -105,6 +105,7 @@ SEEN = {"cut short": cut, "missing": Path.unlink, "edited": edit, "of an older v
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("damage", SEEN)
+@pytest.mark.default_cases(3)
 def test_a_record_does_not_vouch_for_a_damaged_file(results: Run, damage: str, stage: str) -> None:
     """The stage counts as not finished, is done again by the same call, and ends in the same bytes."""
     before, cell = payloads(results), grid.expand(results.config)[1]
@@ -133,6 +134,7 @@ def test_a_stage_reads_its_files_before_it_counts_them_as_finished(results: Run,
     ("stage", "verb"),
     [("train", "sample"), ("train", "evaluate"), ("sample", "evaluate"), ("train", "collect"), ("evaluate", "collect")],
 )
+@pytest.mark.default_cases(2)
 def test_who_reads_a_changed_file_withdraws_its_record(
     results: Run, stage: str, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ def test_results_do_not_depend_on_sharding(tiny_config: dict, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("process", "target"), [("masked", "ce"), ("gaussian", "x1"), ("gaussian", "velocity")])
+@pytest.mark.default_cases(1)
 def test_image_cells_do_not_depend_on_sharding(process: str, target: str, tmp_path: Path) -> None:
     experiment = {
         "name": "digits",

@@ -24,6 +24,7 @@ def test_a_second_run_trains_nothing(undisturbed: dict, tiny_config: dict, tmp_p
 
 
 @pytest.mark.parametrize("at", [1, 10, 17, 39])
+@pytest.mark.default_cases(2)
 def test_a_stop_is_resumed_to_the_same_bits(undisturbed: dict, tiny_config: dict, tmp_path: Path, at: int) -> None:
     results, calls = open_run(tiny_config, tmp_path / "stopped"), iter(range(10**6))
     with pytest.raises(InterruptedRun, match=f"stopped at step {at} of 40"):
@@ -67,6 +68,7 @@ def flip(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("both", [False, True])
+@pytest.mark.slow
 def test_damaged_states_are_passed_over(
     undisturbed: dict, tiny_config: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, both: bool
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_function_that_leaves_is_no_success(
 @pytest.mark.parametrize(
     "body", ["threading.Thread(target=time.sleep, args=(600,)).start()", "os.fork()"], ids=["thread", "fork"]
 )
+@pytest.mark.slow
 def test_what_a_function_leaves_running_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], body: str
 ) -> None:

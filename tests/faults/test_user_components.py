@@ -47,6 +47,7 @@ def run_stages(run: Run) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("dataset", ["ring", "sampler:shift=0.5", "known"])
+@pytest.mark.default_cases(1)
 def test_all_of_them_run_through_the_stages(tiny_config: dict, dataset: str) -> None:
     opened = checked(
         tiny_config,

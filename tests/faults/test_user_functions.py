@@ -104,6 +104,7 @@ def cell_of(run: Run, word: str) -> grid.Cell:
         ("leaves", "'leaves' raised SystemExit in my.py, line 19: 0"),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_the_others_train_on_to_the_same_bits(
     tiny_config: dict, step: int, failed_at: int, name: str, words: str
 ) -> None:

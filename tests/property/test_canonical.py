@@ -86,6 +86,7 @@ def close(found: Tensor, wanted: Tensor, rtol: float = 1e-8) -> None:
 
 @pytest.mark.parametrize(("process", "name"), PATHS)
 class TestEveryCombination:
+    @pytest.mark.default_cases(3)
     def test_agrees_with_finite_differences(self, process: str, name: str) -> None:
         """w = pi c / (ELBO coefficient), or the value itself if canonical; every derivative by differences."""
         path = get_path(name, process)
@@ -99,6 +100,7 @@ class TestEveryCombination:
                 # What training puts on the loss, where the law has to cancel for a canonical weighting.
                 close(Objective(path, law, noun).coefficient(T) * DENSITIES[time] / elbo, wanted)
 
+    @pytest.mark.default_cases(3)
     def test_is_the_same_on_every_target(self, process: str, name: str) -> None:
         """The loss's coefficient, carried to another prediction, is another weighting with the same w."""
         path = get_path(name, process)
@@ -110,6 +112,7 @@ class TestEveryCombination:
                 moved = Weighting("moved", process, noun.entry, lambda t, lam, v=on_eps / factor: v, target)
                 close(Objective(path, law, moved).weight(T), w)
 
+    @pytest.mark.default_cases(3)
     def test_derivative_agrees_with_finite_differences(self, process: str, name: str) -> None:
         """Where two step sizes agree to 1e-8 of the scale w + |dw/dlam|, so that the function is smooth there."""
         path = get_path(name, process)
@@ -132,6 +135,7 @@ class TestEveryCombination:
         assert ((found - narrow).abs() <= 1e-7 * scale)[smooth].all(), (law.name, noun.name)
         assert found.isfinite().all()
 
+    @pytest.mark.default_cases(3)
     def test_by_log_snr_is_by_time(self, process: str, name: str) -> None:
         path = get_path(name, process)
         for weighting in names("weighting", process):
@@ -151,6 +155,7 @@ def test_reverse_mode_gives_the_same_densities() -> None:
 
 
 @pytest.mark.parametrize(("process", "name"), PATHS)
+@pytest.mark.default_cases(3)
 def test_expectation_is_the_integral_over_log_snr(process: str, name: str) -> None:
     """E_{t~D}[c f] over quantiles, which needs no density, equals the integral of w f against the ELBO's integrand."""
     path = get_path(name, process)

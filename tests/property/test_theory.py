@@ -37,6 +37,7 @@ def central(function, t: torch.Tensor, h: float = 1e-6) -> torch.Tensor:
 
 @pytest.mark.parametrize(("process", "name"), PATHS)
 class TestPaths:
+    @pytest.mark.default_cases(3)
     def test_derivatives_agree_with_finite_differences(self, process: str, name: str) -> None:
         path = get_path(name, process)
         c = path.at(T)
@@ -73,6 +74,7 @@ def test_paths_that_preserve_variance_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("time", "gaussian"))
 class TestTimeLaws:
+    @pytest.mark.default_cases(2)
     def test_density_integrates_to_one(self, name: str) -> None:
         law = get_time_law(name)
 
@@ -110,6 +112,7 @@ class TestTargets:
     @pytest.mark.parametrize("path", names("path", "gaussian"))
     @pytest.mark.parametrize("source", names("target", "gaussian"))
     @pytest.mark.parametrize("wanted", names("target", "gaussian"))
+    @pytest.mark.default_cases(44)
     def test_conversion_is_exact(self, path: str, source: str, wanted: str) -> None:
         generator = torch.Generator().manual_seed(0)
         x1, eps = torch.randn(2, 49, 3, generator=generator, dtype=torch.float64)
@@ -140,6 +143,7 @@ def own_elbo(path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("process", processes.known())
+@pytest.mark.default_cases(1)
 def test_a_canonical_weighting_is_its_canonical_form_under_every_law(process: str) -> None:
     for path, time in itertools.product(names("path", process), names("time", process)):
         p, law, weighting = get_path(path, process), get_time_law(time), get_weighting("sigmoid:k=1", process)

@@ -106,6 +106,7 @@ def test_claims_in_natural_order_with_their_outcome(ten_seeds: Path) -> None:
         ("claims.csv", None, "not there"),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_a_broken_input_is_named_and_the_rest_is_written(
     tmp_path: Path, name: str, content: str | None, said: str
 ) -> None:

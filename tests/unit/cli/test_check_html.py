@@ -20,6 +20,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "arguments"), CASES, ids=lambda value: value if isinstance(value, str) else value[0])
+@pytest.mark.default_cases(2)
 def test_every_kind_has_a_page(kind: str, arguments: list[str], tmp_path: Path) -> None:
     page, answer = tmp_path / "page.html", tmp_path / "answer.json"
     code = cli.run(["check", kind, *arguments, "--html", str(page), "--json", str(answer)])

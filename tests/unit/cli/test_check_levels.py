@@ -84,6 +84,7 @@ SCHEDULE = ["--schedule", "betas.npy", "--schedule-of", "betas"]
         ["user.py:kept", "--table-of", "alphas_cumprod", "--target", "v"],
     ],
 )
+@pytest.mark.default_cases(2)
 def test_one_objective_in_every_form(arguments: list[str], capfd: pytest.CaptureFixture, folder: Path) -> None:
     """All are 1 on v, up to a factor: certified, and known as such."""
     found = answer(capfd, *arguments)

@@ -40,6 +40,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         "arguments", [["expr:0"], ["uniform", "--path", "expr:t, 1 - 2*t"], ["expr:1/abs(t - 0.3)"]]
     )
+    @pytest.mark.default_cases(1)
     def test_the_schema_holds_for_strange_answers(self, arguments: list[str], capsys: pytest.CaptureFixture) -> None:
         self.answer(capsys, *arguments, code=3)
 

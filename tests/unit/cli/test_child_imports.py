@@ -30,6 +30,7 @@ AUDITS = ["reproflow.auditing.continuous.instrument", "reproflow.auditing.tokens
         (["check", "field"], []),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_what_is_imported_ahead(arguments: list[str], imported: list[str]) -> None:
     command = [sys.executable, "-W", "ignore", "-c", CODE, json.dumps(arguments), json.dumps([*WATCHED, *AUDITS])]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)

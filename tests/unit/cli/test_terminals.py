@@ -47,6 +47,7 @@ def called(monkeypatch: pytest.MonkeyPatch, command: str, encoding: str) -> tupl
 
 
 @pytest.mark.parametrize(("command", "code"), COMMANDS)
+@pytest.mark.default_cases(3)
 def test_the_exit_code_is_that_of_utf8(monkeypatch: pytest.MonkeyPatch, command: str, code: int) -> None:
     codes, said = zip(*(called(monkeypatch, command, each) for each in ("utf-8", "ascii", "latin-1")), strict=True)
     assert codes == (code, code, code)

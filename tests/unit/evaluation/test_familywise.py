@@ -21,6 +21,7 @@ from reproflow.numerics.simultaneous import compare_pairs, compare_samples
     ],
     ids=str,
 )
+@pytest.mark.default_cases(2)
 def test_what_is_counted_is_what_the_comparison_says(design: Design) -> None:
     for run in range(4):
         drawn, null = draw(np.random.default_rng(run), design)

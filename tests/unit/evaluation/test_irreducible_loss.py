@@ -134,6 +134,7 @@ def test_floor_of_a_mixture_and_its_error_are_calibrated(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("path", ["cosine", "vp", "ve"])
+@pytest.mark.default_cases(1)
 def test_the_elbo_of_a_mixture_is_its_integral_over_log_snr(path: str) -> None:
     def half_slope(t: Tensor) -> Tensor:
         ends = torch.stack([t - 1e-6, t + 1e-6])

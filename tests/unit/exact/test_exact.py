@@ -41,6 +41,7 @@ def data_density(mixture: Mixture, z: float) -> float:
 
 @pytest.mark.parametrize("path", ["linear", "cosine", "vp"])
 @pytest.mark.parametrize("t", [0.2, 0.7])
+@pytest.mark.default_cases(2)
 def test_mixture_moments_equal_quadrature_over_the_data(path: str, t: float) -> None:
     c, mixture, x = get_path(path).at(tensor(t)), line(), 0.37
     alpha, sigma, a, b = (float(value) for value in (c.alpha, c.sigma, c.dalpha, c.dsigma))

@@ -72,6 +72,7 @@ def test_mixture_rates_are_the_hazard_times_the_token_posterior() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("given", [None, 4])
+@pytest.mark.default_cases(2)
 def test_rates_carry_the_law_by_the_forward_equation(kind: str, given: int | None) -> None:
     """Solved from 0.1 to 0.9: the marginal rates carry p_t, the conditional ones p_t(.|x_1)."""
     tokens = example()

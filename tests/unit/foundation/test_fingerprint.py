@@ -141,6 +141,7 @@ def test_a_new_weighting_changes_nothing(package: Path) -> None:
         ("foundation/errors.py", "exit_code = 5", "exit_code = 6", [False, False, False]),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_engine_files_change_their_stage_and_later_ones(
     package: Path, file: str, old: str, new: str, stages: list[bool]
 ) -> None:
@@ -161,6 +162,7 @@ def test_engine_files_change_their_stage_and_later_ones(
         ("exact/mixture.py", "self.weights", "self.masses"),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_claims_depend_on_their_source_and_on_what_they_judge(package: Path, file: str, old: str, new: str) -> None:
     fingerprint.forget()
     before = fingerprint.claims()
@@ -233,6 +235,7 @@ def test_the_modules_that_are_left_out_change_no_fingerprint(package: Path) -> N
         ("evaluation/likelihood/masked_bound.py", ".floor()", ".ceil()", {"masked"}),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_what_is_looked_up_by_name_counts(package: Path, file: str, old: str, new: str, processes: set[str]) -> None:
     before = fingerprints()
     edit(package, file, old, new)
@@ -266,6 +269,7 @@ MEASURED = [False, False, True]
         ("evaluation/processes/masked.py", "DRAWS = 256", "DRAWS = 128", "masked", MEASURED),
     ],
 )
+@pytest.mark.default_cases(3)
 def test_what_is_entered_for_a_process_counts_for_its_cells(
     package: Path, file: str, old: str, new: str, process: str, stages: list[bool]
 ) -> None:

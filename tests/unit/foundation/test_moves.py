@@ -142,11 +142,13 @@ def texts(package: Path) -> dict[Path, str]:
 
 
 @pytest.mark.parametrize("batch", MOVES)
+@pytest.mark.default_cases(1)
 def test_moves_change_no_fingerprint(package: Path, before: dict[str, str], batch: str) -> None:
     make(package, batch)
     assert fingerprints(package.parent) == before
 
 
+@pytest.mark.slow
 def test_several_moves_at_once(package: Path, before: dict[str, str]) -> None:
     """A package is taken apart, its readers follow, and remarks change as well."""
     move_definitions(
@@ -188,6 +190,7 @@ def changed(before: dict[str, str], now: dict[str, str]) -> set[str]:
         ("claims/printed.py", "expected={PRINTED: REFUTED}", "expected={}", {"claims"}),
     ],
 )
+@pytest.mark.slow
 def test_a_change_in_what_was_moved_changes_what_reaches_it(
     moved: Path, before: dict[str, str], file: str, old: str, new: str, expected: set[str]
 ) -> None:
@@ -210,6 +213,7 @@ def test_two_definitions_of_one_name_are_not_confused(package: Path, before: dic
     assert changed(before, fingerprints(package.parent)) >= STAGES
 
 
+@pytest.mark.slow
 def test_what_is_two_calls_away_counts(package: Path, before: dict[str, str]) -> None:
     """shard -> stack -> schedule."""
     edit(package, "learning/training/schedule.py", "0.5 * training.lr", "0.4 * training.lr")

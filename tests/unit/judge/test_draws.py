@@ -111,6 +111,7 @@ class TestMeans:
     @pytest.mark.parametrize(
         ("name", "verdict"), [("flat", "supported"), ("hole", "inconclusive"), ("logit_normal", "inconclusive")]
     )
+    @pytest.mark.default_cases(1)
     def test_what_no_draw_met_may_not_be_trained(self, name: str, verdict: str) -> None:
         found = judge.weighting("uniform", time=f"sampler:own.py:{name}")
         assert found.identified["verdict"] == verdict

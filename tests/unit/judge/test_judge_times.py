@@ -216,6 +216,7 @@ class TestFiles:
             ("decorated", ("supported", "supported")),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_verdicts(self, function: str, expected: tuple[str, str]) -> None:
         assert verdicts(judged(f"law.py:{function}")) == expected
 
@@ -283,6 +284,7 @@ class TestCommand:
         assert "Example: reproflow check time" in capsys.readouterr().out
 
     @pytest.mark.usefixtures("user")
+    @pytest.mark.slow
     def test_a_function_that_never_comes_back(
         self, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:

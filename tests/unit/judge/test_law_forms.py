@@ -83,6 +83,7 @@ class TestDensity:
             ("expr:3", stats.uniform()),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_closed_forms(self, text: str, law: stats.rv_continuous) -> None:
         """Quantile map, density and P(T <= t) are those of scipy, or of the registered law."""
         found = time_law(f"density:{text}")
@@ -147,6 +148,7 @@ class TestDraws:
             ("steps", "refuted", 3),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_what_draws_can_tell(self, name: str, verdict: str, code: int) -> None:
         found = judge.time(f"sampler:own.py:{name}")
         SCHEMA.validate(found.as_dict())

@@ -79,6 +79,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("number", 7.0),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_sound_ones(name: str, mass: float) -> None:
     """Peaks down to 1e-6, jumps, zeros at single times and swings; their mass is that of the formula."""
     found = judge.time(f"density:own.py:{name}")
@@ -99,6 +100,7 @@ def test_sound_ones(name: str, mass: float) -> None:
         ("expr:-log(t)", None),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_infinite_at_an_end_or_of_any_scale(text: str, law: stats.rv_continuous | None) -> None:
     found = time_law(f"density:{text}")
     t = np.array([1e-6, 0.1, 0.5, 0.99])
@@ -165,6 +167,7 @@ def test_zero_sets_are_gaps(name: str, gaps: list[list[float]]) -> None:
         pytest.param("expr:exp(-1/t)", "supported", 0, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.default_cases(1)
 def test_too_small_a_number_is_no_gap(text: str, verdict: str, code: int) -> None:
     """Positive throughout, and zero in float64 on 7 %, 94 %, nowhere, and 0.1 %."""
     found = judge.time(f"density:{text}")

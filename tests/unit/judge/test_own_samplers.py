@@ -98,6 +98,7 @@ def judged(name: str) -> judge.TimeJudgement:
         "nearly_all",
     ],
 )
+@pytest.mark.default_cases(3)
 def test_sound_ones(name: str) -> None:
     """However they are drawn; that the last 1/2000 is never drawn lies below the resolution, which is stated."""
     found = judged(name)
@@ -125,6 +126,7 @@ def test_what_draws_cannot_tell(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "atoms"), [("constant", 1), ("two", 2), ("levels", 1000), ("bfloat", None)])
+@pytest.mark.default_cases(2)
 def test_atoms_alone(name: str, atoms: int | None) -> None:
     found = judged(name)
     assert (found.dominates_lebesgue["verdict"], found.exit_code) == ("refuted", 3)
@@ -177,6 +179,7 @@ def test_an_atom_beside_the_rest(name: str, place: float, mass: float, verdict: 
         ("common_scale", "draws another law from another generator"),
     ],
 )
+@pytest.mark.default_cases(4)
 def test_what_is_no_law_of_its_generator_alone(name: str, words: str) -> None:
     with pytest.raises(UserFunctionError, match=words):
         judge.time(f"sampler:own.py:{name}")

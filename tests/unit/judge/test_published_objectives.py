@@ -56,6 +56,7 @@ class TestFreshness:
             }
 
     @pytest.mark.parametrize("key", SAMPLE)
+    @pytest.mark.default_cases(2)
     def test_a_sample_judged_again_comes_out_the_same(
         self, key: str, published_table: published_objectives_table.Field
     ) -> None:

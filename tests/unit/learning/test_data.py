@@ -51,6 +51,7 @@ def histogram_p_value(name: str, points: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", TOYS)
+@pytest.mark.default_cases(2)
 def test_density_integrates_to_one(name: str) -> None:
     assert bin_probabilities(name).sum() == pytest.approx(1, abs=1e-6)
 

@@ -121,6 +121,7 @@ REAL = [entry.name for entry in registry.entries("divergence") if get_divergence
 
 
 @pytest.mark.parametrize("spec", [name for name in REAL if name != "squared"])
+@pytest.mark.default_cases(2)
 def test_cells_learn_and_do_not_depend_on_sharding(spec: str, tiny_config: dict, tmp_path: Path) -> None:
     raw = experiment(tiny_config, divergence=spec, seeds=[0, 1, 2], paths=["linear"])
     raw["experiments"][0]["training"] = raw["experiments"][0]["training"] | {"steps": 100, "lr": 5e-3}

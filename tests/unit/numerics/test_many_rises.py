@@ -86,6 +86,7 @@ def test_pieces_below_the_threshold_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("frequency", "more"), [(3e5, True), (2.5e5, True), (3e4, False), (200.0, False), (3.0, False)]
 )
+@pytest.mark.default_cases(2)
 def test_whether_there_may_be_more_than_the_times_show(frequency: float, more: bool) -> None:
     lam = lambda t: 2 * (np.log(t) - np.log1p(-t))  # noqa: E731
     found = bounds.analyse(lambda t: 2 + np.sin(frequency * t), lam)
@@ -113,6 +114,7 @@ def test_stairs_that_step_up_are_all_counted() -> None:
         (np.ones_like, True),
     ],
 )
+@pytest.mark.default_cases(9)
 def test_a_small_weight_is_judged_like_a_large_one(scale: float, w: Function, certified: bool) -> None:
     lam = lambda t: 2 * (np.log(t) - np.log1p(-t))  # noqa: E731
     found = bounds.analyse(lambda t: scale * w(t), lam, points=4001)

@@ -92,6 +92,7 @@ def test_what_swings_and_is_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DIVERGES)
+@pytest.mark.default_cases(2)
 def test_a_divergent_one_is_never_finite(name: str) -> None:
     with np.errstate(all="ignore"):
         found = integral(DIVERGES[name], times=GRID)
@@ -129,6 +130,7 @@ def test_a_value_comes_with_what_is_unresolved_of_it() -> None:
         lambda t: np.abs(np.log(t / 2)) ** -0.5,
     ],
 )
+@pytest.mark.default_cases(9)
 def test_powers_with_a_factor_are_never_taken_for_the_other_kind(p: float, factor: Function) -> None:
     """Whatever slow or bounded factor: finite above -1, infinite at -1 and below; near -1 it may be left open."""
     found = integral(lambda t: factor(t) * t**p).verdict

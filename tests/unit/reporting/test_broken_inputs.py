@@ -15,6 +15,7 @@ INPUTS = ("cells.csv", "claims.csv", "curves.csv", "timings.csv", "provenance.js
 
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut"])
+@pytest.mark.default_cases(4)
 def test_page_renders_and_names_what_is_broken(reported_copy: Path, name: str, damage: str) -> None:
     path = reported_copy / name
     content = path.read_bytes()

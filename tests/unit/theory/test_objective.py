@@ -120,6 +120,7 @@ class TestJudgement:
             ("simple", "masked", "linear", "u_squared", ""),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_is_that_of_the_weighting(self, spec: str, process: str, path: str, time: str, target: str) -> None:
         by_spec = judge.weighting(spec, process, path, time, target or None).as_dict()
         components = get_path(path, process), get_time_law(time), get_weighting(spec, process)

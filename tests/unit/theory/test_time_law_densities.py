@@ -131,11 +131,13 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.default_cases(3)
 def test_right_ones(name: str) -> None:
     assert time_law_densities.contradiction(get_time_law(f"laws.py:{name}", fine=True)) == ""
 
 
 @pytest.mark.parametrize("name", WRONG)
+@pytest.mark.default_cases(5)
 def test_wrong_ones(name: str) -> None:
     found = time_law_densities.contradiction(get_time_law(f"laws.py:{name}", fine=True))
     assert found.startswith("the stated cdf" if "cdf" in name else "the stated density")
@@ -176,6 +178,7 @@ def test_a_density_that_cannot_be_asked(name: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "refused"), [("root_pole", False), ("twice", True), ("wrong_cdf", True)])
+@pytest.mark.default_cases(1)
 def test_what_training_accepts(tiny_config: dict, name: str, refused: bool) -> None:
     experiment = tiny_config["experiments"][0]
     experiment |= {"weightings": ["elbo"], "times": [{"name": "mine", "spec": f"laws.py:{name}"}]}

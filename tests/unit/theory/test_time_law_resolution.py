@@ -128,6 +128,7 @@ HONEST: dict[str, Map] = {
 
 
 @pytest.mark.parametrize("name", NOT_DOMINATING)
+@pytest.mark.default_cases(4)
 def test_what_does_not_dominate_is_not_said_to(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = law(NOT_DOMINATING[name])
     monkeypatch.setattr(time_law_resolution, "gaps", lambda _: ())  # whatever else is found
@@ -137,6 +138,7 @@ def test_what_does_not_dominate_is_not_said_to(name: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", HONEST)
+@pytest.mark.default_cases(4)
 def test_an_honest_law_is_seen_to_dominate(name: str) -> None:
     """Callables all of them, without a stated density."""
     subject = law(HONEST[name])

@@ -20,6 +20,7 @@ def trained(tmp_path_factory):
     return path, digits_network.train_features(data.get_dataset("digits8"), path)
 
 
+@pytest.mark.slow
 def test_the_shipped_network_is_what_training_made(trained, tmp_path) -> None:
     """Bit for bit on the processor that it was made on; elsewhere as good, and the same file all the same."""
     digits = data.get_dataset("digits8")

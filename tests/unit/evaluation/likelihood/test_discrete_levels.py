@@ -43,6 +43,7 @@ P = torch.tensor([0.1, 0.4, 0.3, 0.15, 0.05], dtype=DOUBLE)
 
 
 @pytest.mark.parametrize(("path", "unit"), [*((path, 1.0) for path in PATHS), ("linear", 3.0)])
+@pytest.mark.default_cases(2)
 def test_the_bound_of_an_exact_model_is_minus_log_p_whatever_the_unit(path: str, unit: float) -> None:
     """With the exact posterior as decoder log q(z|x) - log q(z) - log P(x|z) = -log P(x), draw by draw.
 

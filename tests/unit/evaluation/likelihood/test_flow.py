@@ -35,6 +35,7 @@ def test_flow_nll_of_a_gaussian_is_its_density() -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("t_range", [(1e-3, 1 - 1e-3), (0.1, 0.8)])
+@pytest.mark.default_cases(4)
 def test_every_path_and_range_has_the_density_of_its_own_model(path: str, t_range: tuple[float, float]) -> None:
     """The reported integration error is an upper bound of the true one, and small."""
     model, x = GaussianFlow(path), gaussian_points(20)

@@ -186,6 +186,7 @@ RANGES = [(0.2, 0.9), (0.4, 0.6), (0.01, 0.995)]
 @pytest.mark.parametrize(
     ("path", "t_range"), [*(("linear", each) for each in RANGES), *((path, (1e-3, 0.999)) for path in PATHS)]
 )
+@pytest.mark.default_cases(2)
 def test_gaussian_bound_is_entropy_plus_prior_mismatch(path: str, t_range: tuple[float, float]) -> None:
     """Whatever the path and its range: also where data is left at t = 0, or noise at t = 1."""
     p = torch.tensor([0.1, 0.4, 0.3, 0.15, 0.05], dtype=DOUBLE)

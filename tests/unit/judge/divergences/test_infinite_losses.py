@@ -60,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", INFINITE)
+@pytest.mark.default_cases(2)
 def test_an_infinite_loss_has_no_minimum(name: str) -> None:
     found = judged(f"own.py:{name}")
     assert found.exit_code == 3
@@ -75,6 +76,7 @@ def test_near_an_end_it_is_not_looked_at_and_that_is_told() -> None:
     ("name", "largest"),
     [("steep", 0.1), ("steeper", 0.1), ("pole", None), ("both_ends", None), ("cosh", 334), ("inverse", None)],
 )
+@pytest.mark.default_cases(2)
 def test_overflow_and_single_times_are_no_infinity(name: str, largest: float | None) -> None:
     """Bregman divergences all, judged for numbers at which they are finite; the reason says how far."""
     found = judged(f"own.py:{name}")

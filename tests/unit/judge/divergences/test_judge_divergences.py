@@ -23,6 +23,7 @@ TARGETS = {
 
 class TestRegistered:
     @pytest.mark.parametrize("name", [entry.name for entry in registry.entries("divergence")])
+    @pytest.mark.default_cases(4)
     def test_every_divergence(self, name: str) -> None:
         """Those that say they are Bregman are; the others target what the catalogue says (BIL-4)."""
         found = judged(name)
@@ -34,6 +35,7 @@ class TestRegistered:
         assert next(iter(found.domains)) == get_divergence(name).domain
 
     @pytest.mark.parametrize("name", ["kl_rates", "itakura_saito", "log_squared"])
+    @pytest.mark.default_cases(1)
     def test_for_positive_numbers_alone(self, name: str) -> None:
         found = judged(name)
         assert found.domains["real"] is None
@@ -97,6 +99,7 @@ DEGENERATE = [
 
 class TestExpressions:
     @pytest.mark.parametrize("expression", BREGMAN)
+    @pytest.mark.default_cases(3)
     def test_bregman(self, expression: str) -> None:
         found = judged(f"expr:{expression}")
         assert verdicts(found) == ("supported", "supported")
@@ -104,6 +107,7 @@ class TestExpressions:
         assert found.identified["functional"] == "mean"
 
     @pytest.mark.parametrize(("expression", "target"), OTHERS)
+    @pytest.mark.default_cases(4)
     def test_no_bregman(self, expression: str, target: str) -> None:
         found = judged(f"expr:{expression}")
         assert verdicts(found) == ("refuted", "refuted")
@@ -112,6 +116,7 @@ class TestExpressions:
         assert found.identified["functional"] == target
 
     @pytest.mark.parametrize(("expression", "target", "word"), DEGENERATE)
+    @pytest.mark.default_cases(2)
     def test_equal_gradients_are_not_enough(self, expression: str, target: str | None, word: str) -> None:
         found = judged(f"expr:{expression}")
         assert verdicts(found) == ("supported", "refuted")
@@ -129,6 +134,7 @@ class TestExpressions:
         assert "beyond which" in found.reason
 
     @pytest.mark.parametrize("scale", ["1e-200", "1e-6", "1e6"])
+    @pytest.mark.default_cases(1)
     def test_a_constant_factor_changes_nothing(self, scale: str) -> None:
         found = judged(f"expr:{scale}*abs(a - b)")
         assert verdicts(found) == ("refuted", "refuted")

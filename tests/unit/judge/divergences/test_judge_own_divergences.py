@@ -38,6 +38,7 @@ class TestFiles:
             ("decorated", ("refuted", "refuted"), "median", "for real numbers and for positive numbers"),
         ],
     )
+    @pytest.mark.default_cases(4)
     def test_verdicts(self, function: str, expected: tuple[str, str], target: str | None, word: str) -> None:
         found = judged(f"loss.py:{function}")
         assert verdicts(found) == expected

@@ -57,6 +57,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("function", WRONG)
+@pytest.mark.default_cases(4)
 def test_a_window_is_seen(function: str) -> None:
     found = judge.divergence(f"windows.py:{function}")
     assert found.exit_code == 3
@@ -79,6 +80,7 @@ def test_a_window_among_negative_numbers_is_seen() -> None:
 
 
 @pytest.mark.parametrize("function", SOUND)
+@pytest.mark.default_cases(2)
 def test_what_is_sound_stays_sound_and_the_resolution_is_stated(function: str) -> None:
     found = judge.divergence(f"windows.py:{function}")
     assert found.exit_code == 0, (found.gradient, found.identified)

@@ -53,6 +53,7 @@ def test_the_loss_moves_with_the_data_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("weighting", "time"), [("snr", "uniform"), ("elbo", "uniform"), ("snr", "logit_normal"), ("edm", "uniform")]
 )
+@pytest.mark.default_cases(3)
 def test_it_is_unit_data_on_a_path_of_another_scale(weighting: str, time: str, scale: float) -> None:
     """x1 = s z: alpha is s times as large for z, lam is 2 log s more, and so are the quartiles of the loss.
 
@@ -84,6 +85,7 @@ def test_unit_data_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", ["linear", "edm"])
+@pytest.mark.default_cases(1)
 def test_the_weight_of_edm_is_one_on_its_network(path: str) -> None:
     """lambda(r) = (r² + s²)/(r s)² on the error of x1, r = sigma/alpha, is 1 on F (Karras et al. 2022, table 1)."""
     weight = f"expr:(sigma**2/alpha**2 + {S**2})/(sigma/alpha*{S})**2"

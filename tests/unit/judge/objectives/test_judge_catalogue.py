@@ -84,6 +84,7 @@ UNTIL = [
 
 class TestCatalogue:
     @pytest.mark.parametrize(("spec", "given"), CERTIFIED)
+    @pytest.mark.default_cases(6)
     def test_certified(self, spec: str, given: dict[str, str]) -> None:
         assert found_bound(spec, **given).verdict == "certified"
 

@@ -48,6 +48,7 @@ SOUND = [
 
 class TestGradient:
     @pytest.mark.parametrize("given", SOUND)
+    @pytest.mark.default_cases(8)
     def test_every_weight_of_time_is_supported(self, given: tuple[str, ...]) -> None:
         found = gradient_identity.judge(quick_objective(*given))
         assert found["verdict"] == "supported", found["reason"]
@@ -149,6 +150,7 @@ def sampled(
 
 class TestVariance:
     @pytest.mark.parametrize("law", ["uniform", "logit_normal", "u_squared"])
+    @pytest.mark.default_cases(1)
     def test_moments_by_sampling(self, law: str) -> None:
         """The flow-matching objective with weight 1 + t; 40 000 draws tell its second moment to a few per cent."""
         found = quick_objective("expr:1 + t", time=law)
@@ -201,6 +203,7 @@ class TestVariance:
             ("elbo", "masked"), ("elbo", "masked", "linear", "u_squared"), ("fm", "masked"),
         ],
     )  # fmt: skip
+    @pytest.mark.default_cases(3)
     def test_no_law_does_better_than_the_best(self, given: tuple[str, ...]) -> None:
         found = gradient_variance.measure(quick_objective(*given))
         assert found["optimal"] <= min(found["this"], found["uniform"]) * (1 + 1e-12)

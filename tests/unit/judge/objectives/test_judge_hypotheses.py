@@ -44,6 +44,7 @@ class TestHypotheses:
             ("expr:t**-0.995", None, "inconclusive"),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_mass(self, spec: str, mass: float | str | None, verdict: str) -> None:
         found = judge.weighting(spec)
         assert found.admissible["verdict"] == verdict
@@ -133,6 +134,7 @@ class TestHypotheses:
 
     @pytest.mark.parametrize("width", [1e-6, 3e-5])
     @pytest.mark.parametrize("place", [0.0171, 0.3123, 0.7123, 0.9871])
+    @pytest.mark.default_cases(2)
     def test_a_thin_peak_is_in_the_constant(self, place: float, width: float) -> None:
         """Of 1 + exp(-((t - p)/d)²)/d the integral of w dalpha is 1 + sqrt(pi); of (1 - t)² times it, w dlam."""
         peak = f"exp(-((t - {place})/{width})**2)/{width}"

@@ -58,6 +58,7 @@ RATES = {
 
 @pytest.mark.parametrize("law", RATES)
 @pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.default_cases(12)
 def test_the_means_of_uniform_rates_in_closed_form(law: str, tokens: int) -> None:
     k, y, m_range = time_agnostic.means(objective("simple", "masked", time=law), tokens, WHOLE)
     assert m_range == (0.0, 1.0)
@@ -111,6 +112,7 @@ def of_three(y: np.ndarray) -> bool:
         *((f"expr:{end}*u", tokens, True) for end in (0.7, 0.5, 0.3) for tokens in (3, 8)),
     ],
 )
+@pytest.mark.default_cases(9)
 def test_verdicts_of_uniform_rates(law: str, tokens: int, certified: bool) -> None:
     k, y, m_range = time_agnostic.means(objective("simple", "masked", time=law), tokens, WHOLE)
     fit = time_agnostic.nearest(k, y, tokens, m_range)

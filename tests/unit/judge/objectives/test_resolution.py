@@ -70,6 +70,7 @@ def judged(spec: str, **given: str) -> Judgement:
         pytest.param("uniform", {"time": "own.py:devil"}, "inconclusive", "not spread evenly", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.default_cases(2)
 def test_almost_everywhere_as_far_as_it_was_seen(spec: str, given: dict[str, str], verdict: str, word: str) -> None:
     found = judged(spec, **given)
     assert (found.identified["verdict"], found.admissible["verdict"]) == (verdict, verdict)

@@ -19,6 +19,7 @@ from reproflow.theory import bounds
 class TestMoments:
     @pytest.mark.parametrize("path", ["linear", "cosine"])
     @pytest.mark.parametrize("tokens", [1, 3, 8, 64, 400])
+    @pytest.mark.default_cases(2)
     def test_the_means_of_iddpm_in_closed_form(self, path: str, tokens: int) -> None:
         """w = 2 sqrt(m (1 - m))."""
         k, y, _ = time_agnostic.means(objective("iddpm", "masked", path), tokens, (0.0, 1.0))
@@ -51,6 +52,7 @@ class TestMoments:
             ("p2", 64, "not_representable"),
         ],
     )
+    @pytest.mark.default_cases(3)
     def test_which_lengths_do_with_less(self, spec: str, tokens: int, verdict: str) -> None:
         """EDM is representable up to eight tokens, and not at nine; IDDPM up to two."""
         k, y, m_range = time_agnostic.means(objective(spec, "masked", "cosine"), tokens, (0.0, 1.0))

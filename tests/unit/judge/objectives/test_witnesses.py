@@ -99,6 +99,7 @@ CERTIFIED = [
 
 class TestWitness:
     @pytest.mark.parametrize(("spec", "given", "w"), FALSIFIED)
+    @pytest.mark.default_cases(4)
     def test_falsified_with_both_sides_as_another_computation_has_them(self, spec: str, given: dict, w: Weight) -> None:
         found = found_bound(spec, **given)
         assert found["verdict"] == "falsified"

@@ -90,6 +90,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str
 
 class TestUser:
     @pytest.mark.parametrize("function", ["sound", "sound:power=2", "root", "table", "open_interval", "short"])
+    @pytest.mark.default_cases(2)
     def test_sound(self, function: str, user: Callable[[str], str]) -> None:
         found = judged(user(function))
         assert refuted(found) == set()
@@ -109,6 +110,7 @@ class TestUser:
         assert refuted(judged("expr:t, 1 - 0.9*t")) == {"boundary"}
 
     @pytest.mark.parametrize("function", ["detached", "partly", "rounded"])
+    @pytest.mark.default_cases(1)
     def test_derivatives_that_are_not_its_own(self, function: str, user: Callable[[str], str]) -> None:
         found = judged(user(function))
         assert found.velocity["verdict"] == found.continuity["verdict"] == "refuted"

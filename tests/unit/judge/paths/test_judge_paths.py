@@ -25,6 +25,7 @@ REGISTERED = [(entry.name, process) for process in processes.known() for entry i
 
 class TestRegistered:
     @pytest.mark.parametrize(("name", "process"), REGISTERED)
+    @pytest.mark.default_cases(3)
     def test_every_path(self, name: str, process: str) -> None:
         """All is well but for the two variance-preserving paths whose coefficients move at infinite speed (LOSS-7)."""
         found = judged(name, process)
@@ -71,6 +72,7 @@ class TestRegistered:
             ("polynomial:n=0.25", "masked", 1.0),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_integral(self, spec: str, process: str, value: float | str) -> None:
         """n²/(2n - 1) for each of alpha = t^n and sigma = 1 - t^n."""
         found = judged(spec, process).integrable
@@ -121,6 +123,7 @@ BROKEN = {
 
 class TestBroken:
     @pytest.mark.parametrize("name", BROKEN)
+    @pytest.mark.default_cases(5)
     def test_what_is_refuted(self, name: str) -> None:
         spec, wanted = BROKEN[name]
         found = judged(spec)
@@ -143,6 +146,7 @@ class TestBroken:
             ("expr:exp(1 - 1/t)", set()),
         ],
     )
+    @pytest.mark.default_cases(3)
     def test_masked(self, spec: str, wanted: set[str]) -> None:
         assert refuted(judged(spec, "masked")) == wanted
 
@@ -198,6 +202,7 @@ class TestBreaks:
             ("expr:t + 0.01*sin(200*t), 1 - t", [], []),
         ],
     )
+    @pytest.mark.default_cases(2)
     def test_located(self, spec: str, kinks: list[float], jumps: list[float]) -> None:
         found = judged(spec).velocity
         assert found["kinks"] == pytest.approx(kinks, abs=1e-6)

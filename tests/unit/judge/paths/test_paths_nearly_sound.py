@@ -64,6 +64,7 @@ def test_the_largest_violation_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("speed", [1e3, 1e5, 1e6, 1e7])
+@pytest.mark.default_cases(2)
 def test_what_oscillates_within_a_step_is_not_refuted(speed: float) -> None:
     """alpha = t + sin(k t)/(2k) rises smoothly, and its derivative is its own: too coarse a step tells nothing."""
     found = judged(f"expr:t + {0.5 / speed}*sin({speed}*t)*(1 - t), 1 - t")

@@ -41,6 +41,7 @@ def test_right_ones(path: str, process: str, formula: str) -> None:
         ("cosine", "expr:(t/(1 - t))**2", None),
     ],
 )  # fmt: skip
+@pytest.mark.default_cases(2)
 def test_wrong_ones_and_what_they_are(path: str, formula: str, words: str | None) -> None:
     found = judge.path(path, snr=formula)
     assert (found.snr["verdict"], found.snr["is"], found.exit_code) == ("refuted", words, 3)
@@ -58,6 +59,7 @@ def test_wrong_ones_and_what_they_are(path: str, formula: str, words: str | None
         "where(abs(t - 0.5) < 0.001, 1.01, 1)",
     ],
 )
+@pytest.mark.default_cases(2)
 def test_what_is_nearly_right_is_wrong(factor: str) -> None:
     """By a little, near an end, on a stretch, or no number there: all are computed in double precision."""
     found = judge.path("linear", snr=f"expr:{factor}*(t/(1 - t))**2")

@@ -60,6 +60,7 @@ def p_values(found: Tensor, labels: Tensor) -> list[float]:
     ("solver", "target", "evaluations"),
     [("euler", "velocity", 1), ("sde", "velocity", 1), ("euler", "x1", 1), ("heun", "x1", 2), ("rk4", "x1", 4)],
 )
+@pytest.mark.default_cases(2)
 def test_images_of_each_class_are_those_of_its_law(solver: str, target: str, evaluations: int) -> None:
     """Heun and RK4 on the velocity itself are too coarse for points: near t = 1 it is as stiff as 1/(1 - t)."""
     steps = 60 if evaluations == 1 else 30
@@ -126,6 +127,7 @@ def token_p_values(denoiser: TokenTable, steps: int, n: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("path", "steps"), [("cosine", 1), ("cosine", 3), ("cosine", 32), ("geometric", 3)])
+@pytest.mark.default_cases(2)
 def test_tokens_of_each_class_are_those_of_its_law(path: str, steps: int) -> None:
     """The geometric path ends before every token is shown: the last step shows the rest."""
     assert min(token_p_values(TokenTable(joint(), path=path), steps, 100_000)) > SOUND

@@ -39,6 +39,7 @@ class Table:
 
 @pytest.mark.parametrize("path", ["linear", "cosine"])
 @pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.default_cases(2)
 def test_ancestral_sampling_has_the_enumerated_law(path: str, steps: int) -> None:
     """Both tokens unmasked in one step are independent; in different steps they follow the joint."""
     joint = torch.tensor([[0.30, 0.02, 0.05], [0.03, 0.20, 0.05], [0.01, 0.04, 0.30]])

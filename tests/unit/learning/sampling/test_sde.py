@@ -35,6 +35,7 @@ def moments(path: str, steps: int, eta: float) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.default_cases(5)
 def test_the_sde_has_the_moments_of_the_data(path: str, eta: float) -> None:
     """At first order in the step, for any share of noise (vp starts with alpha = 0.0066: its base has another mean)."""
     errors = [moments(path, steps, eta) for steps in (60, 120)]
@@ -70,6 +71,7 @@ def p_value(denoiser: GaussianDenoiser, mixture: Mixture, eta: float, steps: int
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.default_cases(1)
 def test_the_sde_has_the_law_of_a_mixture(eta: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """And with the same noise but without the score's correction it has not."""
     mixture = one_dimension((0.3, -1.2, 0.2), (0.7, 0.6, 0.4))

@@ -161,6 +161,7 @@ def test_total_weight_on_the_cross_entropy(drawn: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ST)
+@pytest.mark.default_cases(1)
 def test_every_curve_is_in_the_csv_and_has_its_name(drawn: Path, name: str) -> None:
     shown = table(drawn, name)
     column = {"st_masked_weightings": ["w", "normalised"], "st_cross_entropy_weight": ["weight"]}.get(name, ["w"])
