@@ -30,6 +30,7 @@ experiments:
     training: {steps: STEPS, batch: 64, lr: 2e-3, warmup: 10, ema: 0.9, save_every: 500}
 """
 STEPS = 48000
+PATIENCE = 5
 SHARD = "results/long/shards/toy-000.train"
 
 
@@ -104,7 +105,8 @@ def by_hand(clone: Clone, *verb: str) -> None:
 
 
 def until(done: Callable[[], Any], seconds: float, clone: Clone) -> Any:
-    """What `done` gives once it is true."""
+    """What `done` gives once it is true. The seconds are ample for an idle machine; a busy one is given `PATIENCE` times."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (found := done()):
         assert time.monotonic() < end, f"waited {seconds:g} s in vain\n{clone.log}\n{clone.said[-4000:]}"
@@ -130,7 +132,7 @@ def resumed(clone: Clone) -> set[int]:
     return {int(step) for step in re.findall(r"resumes at step (\d+)", clone.log)}
 
 
-def finished(run: subprocess.Popen[str], clone: Clone, seconds: float = 240) -> None:
+def finished(run: subprocess.Popen[str], clone: Clone, seconds: float = 240 * PATIENCE) -> None:
     try:
         code = run.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -110,7 +110,7 @@ def test_what_a_user_starts_beside_the_work_of_a_job_leaves_that_job_alone(prepa
     assert "stopped at step" not in prepared.log
     os.kill(process, signal.SIGCONT)
     run.send_signal(signal.SIGINT)
-    run.wait(120)
+    run.wait(600)
 
 
 def test_the_control_the_same_signal_in_the_work_of_a_job_of_the_profile_puts_it_back(prepared: Clone) -> None:
@@ -119,4 +119,4 @@ def test_the_control_the_same_signal_in_the_work_of_a_job_of_the_profile_puts_it
     os.kill(prepared.trainer(), signal.SIGTERM)
     until(lambda: about(prepared, job)["Restarts"] == "1", 120, prepared)
     run.send_signal(signal.SIGINT)
-    run.wait(120)
+    run.wait(600)

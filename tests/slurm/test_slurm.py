@@ -176,7 +176,7 @@ def test_after_a_kill_of_snakemake_no_cell_is_trained_twice(clone: Clone, undist
     until(lambda: "is locked by pid" in clone.log, 120, clone)
     assert second.poll() is None or second.returncode != 0
     second.send_signal(signal.SIGINT)
-    second.wait(120)
+    second.wait(600)
     clone.cluster.run("scontrol", "resume", orphan)
     until(lambda: not clone.cluster.jobs("%i|%Z", f"--jobs={orphan}", "--states=RUNNING"), 120, clone)
     finished(clone.snakemake("--configfile", "long.yaml", "--unlock"), clone)
