@@ -105,7 +105,7 @@ def by_hand(clone: Clone, *verb: str) -> None:
 
 
 def until(done: Callable[[], Any], seconds: float, clone: Clone) -> Any:
-    """What `done` gives once it is true. The seconds are ample for an idle machine; a busy one is given `PATIENCE` times."""
+    """What `done` gives once it is true. The seconds do for an idle machine; a busy one has `PATIENCE` times that."""
     seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (found := done()):
