@@ -49,7 +49,7 @@ def test_a_right_loss_is_the_stated_objective_with_the_verdict_of_check(each: St
     assert parts.expected["verdict"] == "same"
     same = judge.weighting(each.weighting, "masked", each.path, each.time, each.on)
     assert parts.judged is not None
-    assert parts.judged["bound"]["verdict"] == same.bound["verdict"]
+    assert parts.judged["bound"]["verdict"] == same.bound["verdict"] == each.verdict
 
 
 @pytest.mark.parametrize("each", cases(WRONG))
