@@ -32,7 +32,8 @@ def cases(catalogue):
 
 
 def audited(each: Stated | Faulty, expect: Expected | None):
-    return audit(each.loss, (LENGTH,), vocab=VOCABULARY, mask=MASK, expect=expect)
+    sampler = each.sampler if isinstance(each, Faulty) else None
+    return audit(each.loss, (LENGTH,), vocab=VOCABULARY, mask=MASK, expect=expect, sampler=sampler)
 
 
 @pytest.mark.parametrize("each", cases(RIGHT))
