@@ -78,17 +78,19 @@ class Evaluator:
         answers: Mapping[int, Tensor] | None = None,
         replaced: Mapping[int, Tensor] | None = None,
         seed: int | None = None,
+        graded: bool = True,
     ) -> Evaluation:
         """`base` again with the draws of its tape; batch, answers, single draws (standard form) or seed changed.
 
-        Draws that are not torch's follow the seed. Raises `Diverged` where another sequence of draws is asked for, or
-        the network is called more or less often.
+        Draws that are not torch's follow the seed. Gradients are left out (None) unless `graded`. Raises `Diverged`
+        where another sequence of draws is asked for, or the network is called more or less often.
         """
         found = self._run(
             base.x1 if x1 is None else x1,
             base.seed if seed is None else seed,
             base.answers if answers is None else answers,
             Tape(base.draws, replaced),
+            graded,
         )
         if len(found.calls) != len(base.calls):
             raise Diverged(f"{len(found.calls)} calls of the network instead of {len(base.calls)}")

@@ -75,9 +75,12 @@ class LossForm:
 class MeasuredTokens:
     """A masked loss by the rate of masking m, float64 of shape (P,), m descending (alpha = 1 - m ascends).
 
-    `c` is the coefficient on the cross-entropy of one masked token; `law` the mass of the rates at or above m, for
-    steps the probability of each. `read` says how the rates were set: quantiles, steps, one a batch, ranks, drawn,
-    constant.
+    `c` is the coefficient on the cross-entropy of one masked token; `error` is that of m. `law` is the mass of the
+    rates at or above m, for steps the probability of each (sums to 1 where `complete`); `draws` is the number of draws
+    behind it, 0 where it is exact. `count` is the number of steps of the law, `places` (P,) are those read among them,
+    counted from the noise; None for numbers of positions, whose law is that of the rows. `ends` are the least and the
+    largest rate that the law draws, NaN where they are not known. `read` says how the rates were set: quantiles, steps,
+    one a batch, ranks, drawn, constant.
     """
 
     m: np.ndarray
@@ -88,6 +91,10 @@ class MeasuredTokens:
     draws: int = 0
     steps: bool = False
     read: str = "quantiles"
+    count: int = 0
+    complete: bool = True
+    places: np.ndarray | None = None
+    ends: tuple[float, float] = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)

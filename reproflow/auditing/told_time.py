@@ -11,14 +11,19 @@ FEWEST = 40
 UNRELATED = 0.3
 
 
+def relation(given: np.ndarray, level: np.ndarray) -> float:
+    """The correlation of the ranks of finite numbers (P,) and (P,); NaN where either are all equal."""
+    usable = np.isfinite(given) & np.isfinite(level)
+    if not usable.any() or np.ptp(given[usable]) == 0 or np.ptp(level[usable]) == 0:
+        return float("nan")
+    ranks = np.array([np.argsort(np.argsort(values[usable])) for values in (given, level)], dtype=float)
+    return float(np.corrcoef(ranks)[0, 1])
+
+
 def finding(given: np.ndarray, lam: np.ndarray) -> list[Finding]:
     """`time-not-level` where the given times (P,) vary and their ranks say nothing of those of the log-SNRs (P,)."""
-    usable = np.isfinite(given) & np.isfinite(lam)
-    if usable.sum() < FEWEST or np.ptp(given[usable]) == 0 or np.ptp(lam[usable]) == 0:
-        return []
-    ranks = np.array([np.argsort(np.argsort(values[usable])) for values in (given, lam)], dtype=float)
-    relation = float(np.corrcoef(ranks)[0, 1])
-    if abs(relation) > UNRELATED:
+    found = relation(given, lam)
+    if np.sum(np.isfinite(given) & np.isfinite(lam)) < FEWEST or np.isnan(found) or abs(found) > UNRELATED:
         return []
     text = "the time that the network is given says nothing of the level of its input."
-    return [Finding("time-not-level", text, f"rank correlation {relation:.2f}")]
+    return [Finding("time-not-level", text, f"rank correlation {found:.2f}")]

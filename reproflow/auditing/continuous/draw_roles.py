@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.auditing.arguments import given, moved_arguments
 from reproflow.auditing.continuous import noise_rows
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
-from reproflow.auditing.evaluation import Evaluation
+from reproflow.auditing.draws import fresh
 from reproflow.auditing.tape import Diverged, Draw, Kind
 
 
@@ -37,71 +38,6 @@ class Roles:
     def of(self, role: str) -> list[int]:
         """Indices of the draws with a role."""
         return [index for index, name in enumerate(self.roles) if name == role]
-
-
-def fresh(draw: Draw, generator: torch.Generator) -> Tensor:
-    """Other standard values for a draw, by its kind."""
-    like = draw.standard
-    if draw.kind is Kind.UNIFORM:
-        made = torch.rand(like.shape, generator=generator, dtype=torch.float64)
-        return made.to(like.dtype).clamp(max=1 - torch.finfo(like.dtype).eps)
-    if draw.kind is Kind.NORMAL:
-        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like.dtype)
-    if draw.kind is Kind.INTEGER:
-        return torch.randint(draw.low, draw.high, like.shape, generator=generator).to(like.dtype)
-    if draw.kind is Kind.PERMUTATION:
-        return torch.randperm(len(like), generator=generator).to(like.dtype)
-    if draw.kind is Kind.CHOICE and draw.weights is not None:
-        return torch.multinomial(
-            draw.weights.float(), like.shape[-1], like.shape[-1] > 1 and _repeats(draw), generator=generator
-        )
-    return like.flip(0) if like.ndim else like
-
-
-def _repeats(draw: Draw) -> bool:
-    flat = draw.standard.flatten()
-    return len(torch.unique(flat)) < len(flat) or len(flat) > draw.high
-
-
-def numbers(value: object, batch: int) -> np.ndarray | None:
-    """An argument that is one number a sample, as float64 of shape (B,); None for any other."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return np.full(batch, float(value))
-    if not isinstance(value, Tensor) or value.dtype == torch.bool or value.is_complex():
-        return None
-    if value.numel() == 1:
-        return np.full(batch, float(value))
-    if value.numel() % batch or value.numel() == 0:
-        return None
-    rows = value.detach().double().cpu().reshape(batch, -1).numpy()
-    return rows[:, 0] if value.shape[0] == batch and np.all(rows == rows[:, :1]) else None
-
-
-def given(evaluation: Evaluation, graded: int) -> dict[str, np.ndarray]:
-    """All arguments of the graded call that are one number a sample, by name."""
-    call = evaluation.calls[graded]
-    batch = len(evaluation.x1)
-    found = {name: numbers(value, batch) for name, value in call.arguments().items() if name != call.state_name}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _others(evaluation: Evaluation, graded: int) -> dict[str, Tensor]:
-    call = evaluation.calls[graded]
-    return {
-        name: value for name, value in call.arguments().items() if name != call.state_name and isinstance(value, Tensor)
-    }
-
-
-def moved_arguments(before: Evaluation, after: Evaluation, graded: int) -> set[str]:
-    """Names of the graded call's arguments, the state apart, that differ between two evaluations."""
-    first, second = _others(before, graded), _others(after, graded)
-    numbers_first, numbers_second = given(before, graded), given(after, graded)
-    moved = {name for name in first if name not in second or not torch.equal(first[name], second[name])}
-    return moved | {
-        name
-        for name in numbers_first
-        if name not in numbers_second or not np.array_equal(numbers_first[name], numbers_second[name])
-    }
 
 
 @dataclass

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from reproflow.auditing.continuous.draw_roles import given
+from reproflow.auditing.arguments import given
 from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.table import LevelTable, pooled
-from reproflow.auditing.evaluation import Evaluation
+from reproflow.auditing.draws import alike, share
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Diverged
 
@@ -45,7 +45,7 @@ def read(reader: Reader) -> LevelTable:
     parts = []
     for turn in chosen:
         base = bench.evaluator.record(bench.base.x1, first_seed + int(turn), answers)
-        if not _alike(base, bench.base):
+        if not alike(base, bench.base):
             continue
         try:
             read_now = reader.levels({}, base, base.seed)
@@ -73,12 +73,6 @@ def _chosen(drawn: np.ndarray, count: int, shared: bool) -> np.ndarray:
     return np.array([low, high, *rest[: count - 2]])
 
 
-def _alike(evaluation: Evaluation, base: Evaluation) -> bool:
-    """Whether two evaluations made the same sequence of draws, and as many calls of the network."""
-    facts = [[(draw.operator, draw.shape) for draw in each.draws] for each in (evaluation, base)]
-    return facts[0] == facts[1] and len(evaluation.calls) == len(base.calls)
-
-
 def _law(told: np.ndarray, lam: np.ndarray, every: np.ndarray) -> tuple[np.ndarray, int]:
     """Mass of levels up to each in lam, and the number of draws behind it."""
     order = np.argsort(lam)
@@ -90,7 +84,5 @@ def _law(told: np.ndarray, lam: np.ndarray, every: np.ndarray) -> tuple[np.ndarr
     relation = np.corrcoef(np.argsort(np.argsort(told[finite])), np.argsort(np.argsort(lam[finite])))[0, 1]
     if not abs(relation) > 0.99:
         return ranks, 0
-    everyone = np.sort(every)
-    below = (np.searchsorted(everyone, told, "left") + np.searchsorted(everyone, told, "right")) / 2
-    share = (below + 0.5) / (len(everyone) + 1)
-    return (share if relation > 0 else 1 - share), len(everyone)
+    mass = share(told, every)
+    return (mass if relation > 0 else 1 - mass), len(every)

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.auditing.arguments import given
 from reproflow.auditing.continuous import unseen
-from reproflow.auditing.continuous.draw_roles import Roles, fresh, given
+from reproflow.auditing.continuous.draw_roles import Roles
 from reproflow.auditing.continuous.frames import Bench, Frame
 from reproflow.auditing.continuous.layout import Layout
 from reproflow.auditing.continuous.noise_rows import as_rows
 from reproflow.auditing.continuous.solving import Levels, columns, graded_target, joined, solve
+from reproflow.auditing.draws import fresh
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.tape import Kind
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from reproflow.auditing.continuous.draw_roles import fresh
 from reproflow.auditing.continuous.frames import Bench, changed
 from reproflow.auditing.continuous.noise_rows import as_rows
+from reproflow.auditing.draws import fresh
 
 LEVEL = 0.05
 """Relative spread of a sample's slopes above which they are no single level."""

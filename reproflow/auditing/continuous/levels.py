@@ -15,7 +15,8 @@ from torch import Tensor
 from reproflow.auditing.continuous import drawn, rounded
 from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.solving import Levels
-from reproflow.auditing.continuous.table import LevelTable, filled, grid, pooled, standard
+from reproflow.auditing.continuous.table import LevelTable, grid, pooled
+from reproflow.auditing.draws import filled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw, Kind
 

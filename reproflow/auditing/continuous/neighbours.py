@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reproflow.auditing.continuous.draw_roles import Roles, fresh
+from reproflow.auditing.continuous.draw_roles import Roles
 from reproflow.auditing.continuous.frames import Bench, Frame, changed
 from reproflow.auditing.continuous.noise_rows import as_rows
+from reproflow.auditing.draws import fresh
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.tape import Diverged
 

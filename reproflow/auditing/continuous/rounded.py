@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from reproflow.auditing.continuous.draw_roles import given
+from reproflow.auditing.arguments import given
 from reproflow.auditing.continuous.fit import Reader
-from reproflow.auditing.continuous.table import LevelTable, filled, standard
+from reproflow.auditing.continuous.table import LevelTable
+from reproflow.auditing.draws import filled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw
 

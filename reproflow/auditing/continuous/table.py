@@ -1,16 +1,13 @@
-"""Levels and their law, and draws filled with quantiles."""
+"""Levels and their law."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from reproflow.auditing.continuous.solving import Levels
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
-from reproflow.auditing.tape import Draw, Kind
 
 REACH = 6.5
 
@@ -32,19 +29,6 @@ class LevelTable:
 def grid(points: int) -> np.ndarray:
     """u even in its logit."""
     return 1 / (1 + np.exp(-np.linspace(-REACH, REACH, points)))
-
-
-def standard(draw: Draw, u: np.ndarray) -> Tensor:
-    """Quantiles u as standard values of a draw."""
-    values = torch.from_numpy(np.asarray(u, dtype=float))
-    return (torch.special.ndtri(values) if draw.kind is Kind.NORMAL else values).to(draw.standard.dtype)
-
-
-def filled(draw: Draw, values: Tensor) -> Tensor:
-    """One value an entry of a draw, the last repeated where there are more entries."""
-    count = draw.standard.numel()
-    padded = torch.cat([values, values[-1:].expand(max(count - len(values), 0))]) if len(values) < count else values
-    return padded[:count].reshape(draw.shape).to(draw.standard.dtype)
 
 
 def pooled(levels: Levels) -> Levels:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.auditing.continuous.draw_roles import fresh, moved_arguments
+from reproflow.auditing.arguments import moved_arguments
 from reproflow.auditing.continuous.fit import Reader
 from reproflow.auditing.continuous.frames import Frame
 from reproflow.auditing.continuous.solving import Levels
-from reproflow.auditing.continuous.table import filled, standard
+from reproflow.auditing.draws import filled, fresh, standard
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.tape import ORDERS, Diverged, Draw, Kind
 

@@ -22,7 +22,7 @@ def data_decides(reader: Reader) -> None:
     """Whether other tokens, under the same draws, are masked at other positions."""
     other = opening.tokens(reader.subject, len(reader.base.x1), 1)
     try:
-        seen = reader.evaluator.replay(reader.base, x1=other)
+        seen = reader.evaluator.replay(reader.base, x1=other, graded=False)
     except Diverged:
         return
     compared = (other != reader.masking.id) & (reader.base.x1 != reader.masking.id)
@@ -48,7 +48,7 @@ def counted(reader: Reader) -> bool:
 
 def neighbours(reader: Reader, found: times.Times) -> bool:
     """Whether the rates of half of the samples move the coefficients of the others."""
-    moving = [index for index, role in found.roles.items() if role == "time"]
+    moving = found.moving
     batch = len(reader.base.x1)
     if len(moving) != 1 or reader.base.draws[moving[0]].standard.numel() != batch or batch < 2:
         return False

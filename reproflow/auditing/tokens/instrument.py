@@ -6,7 +6,7 @@ import torch
 
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.reading import LossForm, Reading, Subject
-from reproflow.auditing.tokens import checks, labels, masks, opening, times
+from reproflow.auditing.tokens import checks, drawn, labels, masks, opening, times, told
 from reproflow.auditing.tokens.reader import Reader
 
 
@@ -41,16 +41,23 @@ def _examined(reader: Reader) -> Reading:
     coupled = checks.counted(reader) | checks.neighbours(reader, found)
     checks.random_weight(reader, roles)
     form = LossForm(fit.form, opening.reduction(reader.base))
-    per_batch = {"ranks": "stratified", "one a batch": "one a batch"}.get(found.how, "")
-    if per_batch == "one a batch":
+    per_batch = "stratified" if found.how == "ranks" else "one a batch" * found.shared
+    if found.shared:
         reader.findings.append(Finding("one-time-a-batch", "All samples of a batch share one time: it is legal."))
-    measured = None
+    measured, limits = None, ()
     if fit.form == "other":
         text = "The gradient is that of no cross-entropy, score entropy or generalised KL."
         reader.findings.append(Finding("not-affine", text, f"off by {fit.residual:.1g}"))
+        reader.time = next(iter(told.candidates(reader, found).names), "")
     else:
         measured = reader.measured(found)
-    return opening.reading(reader.graded, form, measured, reader.findings, roles, (), coupled, per_batch)
+        limits = (_LAW_OF_DRAWS.format(measured.draws, drawn.error(measured.draws)),) if measured.draws else ()
+    return opening.reading(
+        reader.graded, form, measured, reader.findings, roles, limits, coupled, per_batch, reader.time
+    )
+
+
+_LAW_OF_DRAWS = "the draws of the rates cannot be set: their law is that of {} draws, known to {:.2g}"
 
 
 def _without_gradient(reader: Reader) -> Reading:

@@ -79,7 +79,8 @@ def find(evaluator: Evaluator, base: Evaluation, call: int) -> Masking | None:
 
 def _set(evaluator: Evaluator, base: Evaluation, index: int, value: float | Tensor) -> Evaluation:
     standard = base.draws[index].standard
-    return evaluator.replay(base, replaced={index: torch.as_tensor(value, dtype=standard.dtype).expand(standard.shape)})
+    values = torch.as_tensor(value, dtype=standard.dtype).expand(standard.shape)
+    return evaluator.replay(base, replaced={index: values}, graded=False)
 
 
 def _id(base: Evaluation, call: int) -> int:
@@ -90,15 +91,20 @@ def _id(base: Evaluation, call: int) -> int:
 
 
 def rates(
-    evaluator: Evaluator, base: Evaluation, call: int, masking: Masking, times: Mapping[int, Tensor] | None = None
+    evaluator: Evaluator,
+    base: Evaluation,
+    call: int,
+    masking: Masking,
+    times: Mapping[int, Tensor] | None = None,
+    narrow: float = NARROW,
 ) -> Tensor:
-    """m of each sample, float64 (B,), to 1e-8, the times' draws set to `times`; for ranks K / L.
+    """m of each sample, float64 (B,), to `narrow`, the times' draws set to `times`; for ranks K / L.
 
     Raises `Diverged` where the times set change which draws follow.
     """
     set_times = dict(times or {})
     if masking.ranks:
-        seen = evaluator.replay(base, replaced=set_times)
+        seen = evaluator.replay(base, replaced=set_times, graded=False)
         return replaced(seen, call).double().mean(1)
     batch, length = base.x1.shape
     low, high = torch.zeros(batch, 1, dtype=torch.float64), torch.ones(batch, 1, dtype=torch.float64)
@@ -106,13 +112,14 @@ def rates(
     for _ in range(ROUNDS):
         ladder = (low + (high - low) * steps).clamp(max=LAST)
         values = ladder.reshape(base.draws[masking.draw].shape)
-        hidden = replaced(evaluator.replay(base, replaced={**set_times, masking.draw: values}), call)
+        seen = evaluator.replay(base, replaced={**set_times, masking.draw: values}, graded=False)
+        hidden = replaced(seen, call)
         below = hidden if masking.low else ~hidden
         told = ladder.to(base.draws[masking.draw].standard.dtype).double()
         low = torch.where(below & masking.where, told, low).amax(1, keepdim=True)
         high = torch.where(~below & masking.where, told, high).amin(1, keepdim=True)
         high = torch.maximum(high, low)
-        if float((high - low).max()) < NARROW:
+        if float((high - low).max()) < narrow:
             break
     threshold = (0.5 * (low + high)).squeeze(1)
     return threshold if masking.low else 1 - threshold

@@ -10,7 +10,8 @@ whatever path and time law its rates came from; of steps, counted from the data,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,21 +21,24 @@ from reproflow.auditing import told_time
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.identification import Identification
 from reproflow.auditing.naming import candidates, expectation, verdict
+from reproflow.auditing.naming.candidates import Candidate
 from reproflow.auditing.naming.comparison import compare
 from reproflow.auditing.naming.density import Weight
 from reproflow.auditing.naming.laws import line
 from reproflow.auditing.naming.level_findings import SIGNIFICANT
 from reproflow.auditing.naming.numbers import plain, text, thinned
 from reproflow.auditing.reading import MeasuredTokens
-from reproflow.auditing.tokens.rates import PROCESS, Rates, canonical_weight
-from reproflow.auditing.tokens.schedules import Schedule, of_rates
+from reproflow.auditing.tokens.rates import PROCESS, Rates, canonical_weight, log_snr
+from reproflow.auditing.tokens.schedules import Schedule, of_rates, reached
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.tables import Table
+from reproflow.foundation.verdicts import INCONCLUSIVE
 from reproflow.judge.levels import judgement as chains
 from reproflow.judge.levels import schedule
-from reproflow.judge.objectives.judgement import objective
+from reproflow.judge.objectives.judgement import Judgement, objective
 from reproflow.numerics.derivatives import Mode
-from reproflow.theory.paths import get_path
+from reproflow.theory import bounds
+from reproflow.theory.paths import Path, get_path
 
 if TYPE_CHECKING:
     from reproflow.auditing.expected import Expected
@@ -69,7 +73,7 @@ def identify(
     weight = canonical_weight(rates)
     same = candidates.same_as(weight)
     expected, unlike = expectation.compared(weight, expect, process=PROCESS) if expect is not None else (None, ())
-    judged = _by_parts(weight, schedules, named) or verdict.by_candidate(weight, same) or _by_table(rates, weight)
+    judged = _by_parts(weight, schedules, named) or _by_candidate(rates, weight, same) or _by_table(rates, weight)
     at = thinned(len(weight.lam))
     return Identification(
         **names,
@@ -135,9 +139,9 @@ def _names(
     words = f"m ~ uniform({text(ends[0], 1e-4, 1e-6)}, {text(ends[1], 1e-4, 1e-6)})" if uniform else None
     if rates.table.steps:
         even = np.ptp(rates.table.law) <= 1e-9
-        words = f"{'uniform on ' if even else ''}{len(rates.table.m)} values{'' if even else ', not equally likely'}"
+        words = f"{'uniform on ' if even else ''}{rates.table.count} values{'' if even else ', not equally likely'}"
     elif words is None and first is not None:
-        words = f"{first.time} in t of the {first.path} path"
+        words = f"{first.widest} in t of the {first.path} path"
     draws = rates.table.draws
     law_error = distance if uniform or first is None else first.error
     law = {
@@ -191,19 +195,58 @@ def _affine(x: np.ndarray, z: np.ndarray) -> float:
 def _by_parts(weight: Weight, schedules: tuple[Schedule, ...], named: str | None) -> dict[str, Any] | None:
     """The judgement of path, law and coefficient put together, where that has the measured weight."""
     for each in schedules if named is not None else ():
-        spec = {"weighting": named, "on": "ce", "path": each.path, "time": each.time}
-        subject = verdict.objective_of(spec, PROCESS)
-        found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
-        if found is not None and found.excess <= weight.same:
-            return verdict.facts(objective(subject, mode=Mode.REVERSE), "parts", spec, found.error_range)
+        times = dict.fromkeys((each.widest, each.narrowest))
+        specs = [{"weighting": named, "on": "ce", "path": each.path, "time": time} for time in times]
+        subjects = [verdict.objective_of(spec, PROCESS) for spec in specs]
+        found = compare(weight, subjects[0].signature(torch.from_numpy(weight.lam)).numpy())
+        if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
+            judged = agreed([objective(subject, mode=Mode.REVERSE) for subject in subjects])
+            return verdict.facts(judged, "parts", specs[0], found.error_range)
     return None
+
+
+def agreed(found: Sequence[Judgement]) -> Judgement:
+    """The first judgement; a verdict that the others do not share is inconclusive."""
+    changed = {}
+    for part in ("admissible", "identified", "bound"):
+        verdicts = {each.time: getattr(each, part)["verdict"] for each in found}
+        if len(set(verdicts.values())) > 1:
+            words = ", ".join(f"{said} with times {time}" for time, said in verdicts.items())
+            reason = f"where the law of the rates ends was not measured closely enough: {words}"
+            changed[part] = getattr(found[0], part) | {"verdict": INCONCLUSIVE, "reason": reason}
+    return replace(found[0], **changed)
+
+
+def _by_candidate(rates: Rates, weight: Weight, same: Sequence[Candidate]) -> dict[str, Any] | None:
+    """The judgement of an objective that has the measured weight, and draws rates from 0 to 1 as the loss does."""
+    near = [each for each in same if each.comparison.excess <= weight.same]
+    return verdict.by_candidate(weight, [each for each in near if _whole(rates, each.objective().path)])
+
+
+def _whole(rates: Rates, path: Path) -> bool:
+    """Whether the rates are known to reach both ends of a path, as near as its bound is looked at; steps need not."""
+    ends, (low, high) = rates.table.ends, bounds.DEFAULT_RANGE
+    if rates.table.steps or not np.isfinite(ends).all():
+        return rates.table.steps
+    return reached(path, ends[1], 0.0)[0] <= low and reached(path, ends[0], 1.0)[1] >= high
+
+
+def _to_the_end(rates: Rates, weight: Weight) -> Weight:
+    """The weight, with the zero where the largest rate is known to leave some of the noise out."""
+    largest = rates.table.ends[1]
+    end = log_snr(np.array([largest]))
+    if not largest < 1 - bounds.DEFAULT_RANGE[0] or end[0] >= weight.lam[0]:
+        return weight
+    zero = np.zeros(1)
+    lam, w, precision = (np.append(*each) for each in ((end, weight.lam), (zero, weight.w), (zero, weight.precision)))
+    return replace(weight, lam=lam, w=w, precision=precision, bulk=np.append(False, weight.bulk))
 
 
 def _by_table(rates: Rates, weight: Weight) -> dict[str, Any] | None:
     """The measured weight's own judgement: of steps as a chain, of quantiles as a function of lam."""
     table = rates.table
-    if not table.steps:
-        return verdict.by_values(weight)
+    if not table.steps or not table.complete:
+        return verdict.by_values(_to_the_end(rates, weight))
     levels = schedule.from_table(
         Table("the measured levels", np.clip(1 - table.m, 0.0, 1.0)), "alphas_cumprod", PROCESS
     )

@@ -135,13 +135,15 @@ def reading(
     limits: tuple[str, ...],
     coupled: bool = False,
     per_batch: str = "",
+    time: str = "",
 ) -> Reading:
     base = graded.base
     call = base.calls[graded.call]
+    roles_by_name = {time: "time", call.state_name: "state"}
     arguments = tuple(
-        Argument(name, _argument_role(name, value, call.state_name, len(base.x1)), tuple(value.shape))
+        Argument(name, roles_by_name.get(name, "other"), tuple(value.shape) if isinstance(value, Tensor) else ())
         for name, value in call.arguments().items()
-        if isinstance(value, Tensor)
+        if isinstance(value, Tensor) or name == time
     )
     draws = tuple(
         DrawFacts(draw.operator, str(draw.kind), draw.shape, draw.file, draw.line, roles.get(index, "nothing"))
@@ -151,9 +153,3 @@ def reading(
         len(base.calls), graded.call, arguments, draws, form, 0.0, graded.evaluator.count, measured, coupled, per_batch,
         tuple(findings), limits,
     )  # fmt: skip
-
-
-def _argument_role(name: str, value: Tensor, state: str, batch: int) -> str:
-    if name == state:
-        return "state"
-    return "time" if value.numel() == batch and value.is_floating_point() else "other"

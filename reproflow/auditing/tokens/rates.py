@@ -9,37 +9,45 @@ import numpy as np
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.density import Weight
 from reproflow.auditing.reading import MeasuredTokens
+from reproflow.auditing.tokens import drawn
 from reproflow.numerics import splines
 
 PROCESS = "masked"
 LAW = 1e-5
 """The distance in u up to which a law of exact quantiles has a name; of ranks half of one, of draws Kolmogorov's."""
-KOLMOGOROV = 1.2
 EDGE = 2
 """Steps at either end whose density is not known."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The measured table without its ends 0 and 1, alpha ascending; `u` is the mass of the rates at or above m."""
+    """The measured table without its ends 0 and 1, alpha ascending.
+
+    `u` is the mass of the rates at or above m, `law` the table's; `place` is that of a step, counted from the noise.
+    """
 
     table: MeasuredTokens
     m: np.ndarray
     c: np.ndarray
     u: np.ndarray
     given: np.ndarray
+    law: np.ndarray
+    place: np.ndarray
 
     @classmethod
     def of(cls, table: MeasuredTokens) -> Rates:
-        u = np.cumsum(table.law) - 0.5 * table.law if table.steps else table.law
+        place = np.arange(len(table.m), dtype=float) if table.places is None else table.places
+        u = table.law
+        if table.steps:
+            u = np.cumsum(table.law) - 0.5 * table.law if table.places is None else (place + 0.5) / table.count
         kept = (table.m > 0) & (table.m < 1) & np.isfinite(table.c) & (u > 0) & (u < 1)
         kept &= np.append(True, np.diff(table.m) < 0)  # ties are one level
-        return cls(table, table.m[kept], table.c[kept], u[kept], table.given[kept])
+        return cls(table, table.m[kept], table.c[kept], u[kept], table.given[kept], table.law[kept], place[kept])
 
     @property
     def lam(self) -> np.ndarray:
         """log(alpha / (1 - alpha))."""
-        return np.log1p(-self.m) - np.log(self.m)
+        return log_snr(self.m)
 
     @property
     def certain(self) -> np.ndarray:
@@ -50,9 +58,16 @@ class Rates:
     def law_error(self) -> float:
         """The distance in u that is none."""
         if self.table.draws:
-            return KOLMOGOROV * self.table.draws**-0.5
-        ranks = self.table.read in ("ranks", "one a batch") or self.table.steps
-        return max(LAW, 0.75 / len(self.m)) if ranks else LAW
+            return drawn.error(self.table.draws)
+        if self.table.steps:
+            return max(LAW, 0.75 / self.table.count)
+        return max(LAW, 0.75 / len(self.table.m)) if self.table.read == "ranks" else LAW
+
+
+def log_snr(m: np.ndarray) -> np.ndarray:
+    """lam of rates m in [0, 1]; infinite at the ends."""
+    with np.errstate(divide="ignore"):
+        return np.log1p(-m) - np.log(m)
 
 
 def canonical_weight(rates: Rates) -> Weight:
@@ -60,10 +75,9 @@ def canonical_weight(rates: Rates) -> Weight:
     table = rates.table
     alpha, u = 1 - rates.m, rates.u
     if table.steps:
-        place = np.arange(len(alpha), dtype=float)
-        slope = splines.through(place, alpha).slope(place)
-        density = table.law[(table.m > 0) & (table.m < 1)][: len(alpha)] / slope
-        error = np.abs(np.gradient(alpha, place) / slope - 1) / 2
+        slope = splines.through(rates.place, alpha).slope(rates.place)
+        density = rates.law / slope
+        error = np.abs(np.gradient(alpha, rates.place) / slope - 1) / 2
         use = np.ones(len(alpha), dtype=bool)
         use[:EDGE] = use[-EDGE:] = False
     elif table.draws or table.read in ("ranks", "one a batch"):
@@ -82,7 +96,7 @@ def canonical_weight(rates: Rates) -> Weight:
         error = np.abs(half / slope - 1) / 4
         use = slope > 0
     w = density * rates.c * rates.m
-    precision = np.hypot(error, 1e-7 / np.minimum(alpha, rates.m) + table.error * (table.draws > 0))
+    precision = np.hypot(error, 1e-7 / np.minimum(alpha, rates.m))
     bulk = (u > 0.02) & (u < 0.98)
     use &= np.isfinite(w) & np.isfinite(precision)
     return Weight(rates.lam[use], w[use], precision[use], bulk[use], _times(table), process=PROCESS)

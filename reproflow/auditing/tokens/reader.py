@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.auditing import arguments
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.reading import MeasuredTokens, Subject
-from reproflow.auditing.tokens import gradients, masks, table, times
+from reproflow.auditing.tape import Diverged
+from reproflow.auditing.tokens import drawn, gradients, masks, table, times, told
 from reproflow.auditing.tokens.gradients import Fit
 from reproflow.auditing.tokens.masks import Masking
 from reproflow.auditing.tokens.opening import Graded
@@ -29,15 +32,17 @@ class Reader:
         self.evaluator, self.base, self.call = graded.evaluator, graded.base, graded.call
         self.masking = masking
         self.findings: list[Finding] = []
+        self.time = ""
+        """The argument that tells the level, once the table is read."""
         self.shift = 0
         """The answer at position j is graded against the token at j + shift, as causal networks do."""
         generator = torch.Generator().manual_seed(7)
         shape = (len(self.base.x1), *self.evaluator.answer)
         self.answers = [torch.randn(shape, generator=generator) for _ in range(3)]
 
-    def rates(self, base: Evaluation, replaced: dict[int, Tensor]) -> Tensor:
+    def rates(self, base: Evaluation, replaced: dict[int, Tensor], narrow: float = masks.NARROW) -> Tensor:
         """The rate of every sample, float64 (B,)."""
-        return masks.rates(self.evaluator, base, self.call, self.masking, replaced)
+        return masks.rates(self.evaluator, base, self.call, self.masking, replaced, narrow)
 
     def gradients_at(
         self, base: Evaluation, replaced: Mapping[int, Tensor], share: float, x1: Tensor | None = None
@@ -97,15 +102,29 @@ class Reader:
 
     def measured(self, found: times.Times) -> MeasuredTokens:
         """The table by rate: m descending."""
-        m, given, c, mass, index = [], [], [], [], []
-        for setting in found.settings:
-            m.append(self.rates(setting.base, setting.replaced).numpy())
-            c.append(self.coefficients(setting.base, setting.replaced, 0.5).numpy())
-            given.append(table.given(self.last, self.call))
-            mass.append(setting.mass)
-            index.append(np.full(len(m[-1]), np.nan) if setting.index is None else setting.index)
-        columns = {"m": m, "given": given, "c": c, "mass": mass, "index": index}
-        rows = {
-            key: np.concatenate([np.asarray(each, dtype=float) for each in parts]) for key, parts in columns.items()
-        }
-        return table.by_rate(rows, found, self.masking.ranks)
+        candidates = told.candidates(self, found)
+        rows = table.joined([self._rows(each, candidates.names) for each in found.settings])
+        self.time = candidates.chosen(rows.told, rows.m)
+        draws = 0
+        if found.how == "drawn" and self.masking.ranks:
+            draws = len(found.settings) if found.shared else len(rows.m)
+        elif found.how == "drawn":
+            mass, draws = drawn.mass(self, found, rows, self.time)
+            rows = replace(rows, mass=mass)
+        return table.by_rate(rows, self.time, found, self.masking.ranks, draws, self._ends(found))
+
+    def _rows(self, setting: times.Setting, names: Sequence[str]) -> table.Rows:
+        m = self.rates(setting.base, setting.replaced).numpy()
+        c = self.coefficients(setting.base, setting.replaced, 0.5).numpy()
+        unknown = np.full(len(m), np.nan)
+        given = arguments.given(self.last, self.call)
+        numbers = {name: given.get(name, unknown) for name in names}
+        return table.Rows(m, c, numbers, setting.mass, unknown if setting.index is None else setting.index)
+
+    def _ends(self, found: times.Times) -> tuple[float, float]:
+        """The least and the largest rate that the law can draw, NaN where they are not known."""
+        try:
+            m = [self.rates(each.base, each.replaced) for each in found.ends]
+        except Diverged:
+            return table.UNKNOWN
+        return (float(torch.cat(m).min()), float(torch.cat(m).max())) if m else table.UNKNOWN

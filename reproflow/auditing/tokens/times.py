@@ -6,22 +6,24 @@ A setting replaces draws; each comes with the mass of its law, so that the law o
 quantiles      one draw a sample: 64 quantiles, evenly spread in the logit of u
 steps          integers: all of them, or 192 with both ends
 one a batch    a single draw: its midpoints, one an evaluation
-ranks          samples that share the draw in another way (strata, antithetic pairs): midpoints for all of them; the
-               ranks over batch and midpoints are quantiles
+ranks          samples that share the draw in another way (strata, antithetic pairs): values such that all samples of
+               all settings together are even in the law; their ranks are quantiles
 drawn          anything else: fresh draws
 =============  ======================================================================================================
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
 
+from reproflow.auditing.draws import alike, fresh, standard
 from reproflow.auditing.evaluation import Evaluation, Evaluator
 from reproflow.auditing.tape import Diverged, Draw, Kind
 
@@ -33,9 +35,13 @@ MIDPOINTS = 24
 """Of a draw that all samples share; each costs a handful of evaluations."""
 RANKED = 256
 FEWEST = 8
-"""Of strata there are as many quantiles as midpoints times samples; that many are enough, from so many midpoints."""
+"""Of strata there are as many quantiles as values times samples; that many are enough, from so many values."""
 FRESH = 12
 SAME = 1e-6
+ENDS = (0.0, 1e-5, 1 - 1e-5, 1 - 2.0**-24)
+"""Where the ends of the law are looked for; beside the last one, as strata modulo 1 turn over there by rounding."""
+FARTHEST = 40.0
+"""The ends of a normal draw: the logistic function and the normal law are 0 and 1 there, and nothing overflows."""
 
 Rates = Callable[[Evaluation, dict[int, Tensor]], Tensor]
 """The rates (B,) under replaced draws. Raises `Diverged` as a replay does."""
@@ -44,7 +50,7 @@ Rates = Callable[[Evaluation, dict[int, Tensor]], Tensor]
 @dataclass(frozen=True)
 class Setting:
     """An evaluation to replay, with these draws replaced; `mass` (B,) is the position of each sample in the law's draw,
-    NaN where ranks decide; `index` (B,) the step drawn."""
+    NaN where ranks decide; `index` (B,) the step drawn, counted from the first."""
 
     base: Evaluation
     replaced: dict[int, Tensor]
@@ -54,12 +60,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Times:
-    """`how` is a row of the table above; `roles` name every draw that was tried, by index."""
+    """`how` is a row of the table above; `roles` name every draw that was tried, by index.
+
+    `ends` are settings in which some sample is at either end of the law; `steps` is the number of all steps. `shared`
+    says that the samples of a batch have one rate.
+    """
 
     how: str
     settings: tuple[Setting, ...]
     roles: dict[int, str] = field(default_factory=dict)
+    ends: tuple[Setting, ...] = ()
     steps: int = 0
+    shared: bool = False
+
+    @property
+    def moving(self) -> list[int]:
+        """Indices of the draws that move the rate."""
+        return [index for index, role in self.roles.items() if role == "time"]
 
 
 def find(evaluator: Evaluator, base: Evaluation, rates: Rates, mask: int, even: bool = False) -> Times:
@@ -73,34 +90,36 @@ def find(evaluator: Evaluator, base: Evaluation, rates: Rates, mask: int, even: 
     if len(moving) == 1:
         made = _set(base, moving[0], rates, even)
         if made is not None:
-            how, settings = made
-            draw = base.draws[moving[0]]
-            return Times(how, settings, roles, draw.high - draw.low if how == "steps" else 0)
-    if not moving and float(before.max() - before.min()) < SAME:
-        again = rates(evaluator.record(base.x1, base.seed + 1), {})
-        if float((again - before).abs().max()) < SAME:
-            return Times("constant", (Setting(base, {}, np.full(len(before), np.nan)),), roles)
-    fresh = tuple(
-        Setting(evaluator.record(base.x1, base.seed + place + 1), {}, np.full(len(before), np.nan))
-        for place in range(FRESH)
-    )
-    return Times("drawn", tuple(each for each in fresh if _alike(each.base, base)), roles)
+            return replace(made, roles=roles)
+    shared = len(before) > 1 and float(before.max() - before.min()) < SAME
+    count = MIDPOINTS if shared else FRESH
+    drawn = tuple(Setting(each, {}, _unknown(base)) for each in again(evaluator, base, range(count)))
+    if not moving and shared:
+        moved = [float((rates(each.base, {}) - before).abs().max()) for each in drawn[:1]]
+        if max(moved, default=0.0) < SAME:
+            return Times("constant", (Setting(base, {}, _unknown(base)),), roles)
+    return Times("drawn", drawn, roles, shared=shared)
 
 
-def _alike(one: Evaluation, other: Evaluation) -> bool:
-    return [draw.shape for draw in one.draws] == [draw.shape for draw in other.draws]
+def again(evaluator: Evaluator, base: Evaluation, turns: Sequence[int], graded: bool = True) -> list[Evaluation]:
+    """The loss under the fresh draws of these turns; those that make another sequence of draws are left out."""
+    made = (evaluator.record(base.x1, base.seed + turn + 1, graded=graded) for turn in turns)
+    return [each for each in made if alike(each, base)]
+
+
+def _unknown(base: Evaluation) -> np.ndarray:
+    return np.full(len(base.x1), np.nan)
 
 
 def _role(base: Evaluation, index: int, draw: Draw, rates: Rates, before: Tensor) -> str:
     """time, control, or nothing as far as the mask goes."""
-    generator = torch.Generator().manual_seed(1)
-    tried = [draw.standard.flip(0), _again(draw, generator)]
+    tried = [draw.standard.flip(0), fresh(draw, torch.Generator().manual_seed(1))]
     tried += [torch.full_like(draw.standard, value) for value in _extremes(draw)]
-    for standard in tried:
-        if torch.equal(standard, draw.standard):
+    for values in tried:
+        if torch.equal(values, draw.standard):
             continue
         try:
-            if float((rates(base, {index: standard}) - before).abs().max()) > SAME:
+            if float((rates(base, {index: values}) - before).abs().max()) > SAME:
                 return "time"
         except Diverged:
             return "control"
@@ -113,66 +132,78 @@ def _extremes(draw: Draw) -> tuple[float, ...]:
     return (-2.0, 0.0, 2.0) if draw.kind is Kind.NORMAL else (float(draw.low), float(max(draw.high - 1, draw.low)))
 
 
-def _again(draw: Draw, generator: torch.Generator) -> Tensor:
-    if draw.kind is Kind.UNIFORM:
-        return torch.rand(draw.shape, generator=generator).to(draw.standard.dtype)
-    if draw.kind is Kind.NORMAL:
-        return torch.randn(draw.shape, generator=generator).to(draw.standard.dtype)
-    return draw.standard.flatten()[torch.randperm(draw.standard.numel(), generator=generator)].reshape(draw.shape)
-
-
-def _set(base: Evaluation, index: int, rates: Rates, even: bool) -> tuple[str, tuple[Setting, ...]] | None:
+def _set(base: Evaluation, index: int, rates: Rates, even: bool) -> Times | None:
     draw, batch = base.draws[index], len(base.x1)
     size = draw.standard.numel()
-    if draw.kind not in (Kind.UNIFORM, Kind.NORMAL, Kind.INTEGER) or size not in (1, batch):
+    if draw.kind not in (Kind.UNIFORM, Kind.NORMAL, Kind.INTEGER) or not 1 <= size <= batch:
         return None
     try:
         if draw.kind is Kind.INTEGER:
-            return _steps(base, index, draw, batch) if size == batch else None
+            return _steps(base, index, draw) if size == batch else None
         level = rates(base, {index: _values(draw, np.full(size, 0.37))})
-        if float(level.max() - level.min()) > SAME:
-            count = int(np.clip(RANKED // batch, FEWEST, MIDPOINTS))
-            middles = (np.arange(count) + 0.5) / count
-            return "ranks", _settings(base, index, draw, [np.full(size, u) for u in middles], ranked=True)
+        ends = _settings(base, index, draw, [np.full(size, u) for u in ENDS], ranked=True)
+        if float(level.max() - level.min()) > SAME or 1 < size < batch:
+            return Times("ranks", _settings(base, index, draw, _even(size, batch), ranked=True), ends=ends)
         if size == 1:
             middles = (np.arange(MIDPOINTS) + 0.5) / MIDPOINTS
-            return "one a batch", _settings(base, index, draw, [np.full(1, u) for u in middles])
+            settings = _settings(base, index, draw, [np.full(1, u) for u in middles])
+            return Times("one a batch", settings, ends=ends, shared=batch > 1)
         count = MIDPOINTS * batch
         u = (np.arange(count) + 0.5) / count if even else special.expit(np.linspace(-FAR, FAR, QUANTILES))
         forth, back = (rates(base, {index: _values(draw, np.resize(part, batch))}) for part in (u, u[:batch][::-1]))
         if batch <= len(u) and float((forth - back.flip(0)).abs().max()) > SAME:
             return None
-        return "quantiles", _settings(base, index, draw, _rows(u, batch))
+        ends = _settings(base, index, draw, _rows(np.array(ENDS), batch), ranked=True)
+        return Times("quantiles", _settings(base, index, draw, _rows(u, batch)), ends=ends)
     except Diverged:
         return None
 
 
+def _even(size: int, batch: int) -> list[np.ndarray]:
+    """Values of a draw of `size` entries, in as many settings as are wanted, such that the law is evenly met.
+
+    One entry a sample: midpoints, which are those of strata. Fewer, from which samples are made by turning u round or
+    repeating it: all entries of all settings are midpoints of (0, 1). One, that is moved on by 1/B from sample to
+    sample modulo 1: midpoints too where the number of settings has no factor in common with B.
+    """
+    count = int(np.clip(RANKED // batch, FEWEST, MIDPOINTS))
+    while size == 1 and math.gcd(count, batch) > 1:
+        count += 1
+    inside = np.full(size, 0.5 / batch if size == 1 else 0.5)
+    if 1 < size < batch:
+        inside = (np.arange(size) + 0.5) / size
+    return [(turn + inside) / count for turn in range(count)]
+
+
 def _rows(u: np.ndarray, batch: int) -> list[np.ndarray]:
-    """The points in rows of a batch; the last row is filled up from the start."""
+    """The points in rows of a batch, the last filled up from the start; not in order, as a shift would not show."""
     count = -(-len(u) // batch)
-    return list(np.resize(u, (count, batch)))
+    return list(np.resize(np.random.default_rng(5).permutation(u), (count, batch)))
 
 
-def _steps(base: Evaluation, index: int, draw: Draw, batch: int) -> tuple[str, tuple[Setting, ...]]:
-    chosen = np.unique(np.linspace(draw.low, draw.high - 1, min(STEPS, draw.high - draw.low)).round())
+def _steps(base: Evaluation, index: int, draw: Draw) -> Times:
+    count, batch = draw.high - draw.low, len(base.x1)
+    chosen = np.unique(np.linspace(0, count - 1, min(STEPS, count)).round())
     settings = []
     for row in _rows(chosen, batch):
-        values = torch.as_tensor(row).to(draw.standard.dtype).reshape(draw.shape)
-        settings.append(Setting(base, {index: values}, np.full(batch, np.nan), row))
-    return "steps", tuple(settings)
+        values = torch.as_tensor(draw.low + row).to(draw.standard.dtype).reshape(draw.shape)
+        settings.append(Setting(base, {index: values}, _unknown(base), row))
+    return Times("steps", tuple(settings), steps=count)
 
 
 def _settings(
     base: Evaluation, index: int, draw: Draw, rows: Sequence[np.ndarray], ranked: bool = False
 ) -> tuple[Setting, ...]:
-    batch = len(base.x1)
-    mass = [np.full(batch, np.nan) if ranked else np.broadcast_to(row, (batch,)) for row in rows]
+    mass = [_unknown(base) if ranked else np.broadcast_to(row, (len(base.x1),)) for row in rows]
     return tuple(
         Setting(base, {index: _values(draw, row)}, np.array(part)) for row, part in zip(rows, mass, strict=True)
     )
 
 
 def _values(draw: Draw, u: np.ndarray) -> Tensor:
-    """Quantiles as the draw's standard values."""
-    values = special.ndtri(u) if draw.kind is Kind.NORMAL else u
-    return torch.as_tensor(values).to(draw.standard.dtype).reshape(draw.shape)
+    """Quantiles as the draw's standard values, those of a normal draw's ends far out."""
+    values = standard(draw, u)
+    if draw.kind is Kind.NORMAL:
+        outside = torch.from_numpy((u == ENDS[0]) | (u == ENDS[-1]))
+        values = torch.where(outside, values.sign() * FARTHEST, values)
+    return values.reshape(draw.shape)

@@ -32,7 +32,8 @@ def cases(catalogue):
 
 
 def audited(each: Stated | Faulty, expect: Expected | None):
-    return audit(each.loss, (LENGTH,), vocab=VOCABULARY, mask=MASK, expect=expect)
+    sampler = each.sampler if isinstance(each, Faulty) else None
+    return audit(each.loss, (LENGTH,), vocab=VOCABULARY, mask=MASK, expect=expect, sampler=sampler)
 
 
 @pytest.mark.parametrize("each", cases(RIGHT))
@@ -49,7 +50,7 @@ def test_a_right_loss_is_the_stated_objective_with_the_verdict_of_check(each: St
     assert parts.expected["verdict"] == "same"
     same = judge.weighting(each.weighting, "masked", each.path, each.time, each.on)
     assert parts.judged is not None
-    assert parts.judged["bound"]["verdict"] == same.bound["verdict"]
+    assert parts.judged["bound"]["verdict"] == same.bound["verdict"] == each.verdict
 
 
 @pytest.mark.parametrize("each", cases(WRONG))

@@ -20,7 +20,8 @@ def audited(loss, expect: Expected | None = None):
 
 
 NAMED = {
-    "mdlm": (losses.mdlm, "linear", "1/m", "sigma = -log(1 - m)", "certified"),
+    # Rates end at 0.999 and 0.998: beyond, nothing is graded, and the weight rises from zero there.
+    "mdlm": (losses.mdlm, "linear", "1/m", "sigma = -log(1 - m)", "falsified"),
     "mdlm_independent": (
         losses.mdlm_independent,
         "cosine",
@@ -29,7 +30,6 @@ NAMED = {
         "certified",
     ),
     "llada": (losses.llada, "linear", "1/m", None, "certified"),
-    # Rates end at 0.998: beyond, nothing is graded, and the weight rises from zero there.
     "sedd": (losses.sedd, "linear", "1/m", "sigma = -log(1 - m)", "falsified"),
     "steps": (losses.steps, "linear", "1/m", "the rate m", "certified"),
     "simple": (losses.simple, "linear", "1", None, "certified"),
