@@ -70,6 +70,12 @@ class Audit:
         return {key: plain(value) for key, value in answer.items()}
 
     @property
+    def unmet(self) -> tuple[str, ...]:
+        """The accepted questions that do not occur."""
+        found = {each.id for each in self.findings}
+        return tuple(each for each in self.accepted if each not in found)
+
+    @property
     def settled(self) -> tuple[str, ...]:
         """The questions that the sampler answered: the data came out of it."""
         return tuple((self.sampler or {}).get("settled", ()))
@@ -84,21 +90,24 @@ class Audit:
 
     @property
     def exit_code(self) -> int:
-        """0: identified, nothing against it; 3: a defect, or not as stated; 5: a question, or not identified.
+        """0: identified, nothing against it; 3: a defect, or not as stated; 5: a question, or something not identified.
 
-        With `strict` the judge's verdicts on the objective count too: refuted or falsified is 3, inconclusive 5.
-        Questions that are accepted or that the sampler settled, and notes, do not count.
+        With `strict` the judge's verdicts on the objective count: refuted or falsified is 3, inconclusive or none 5.
+        Questions that are accepted or that the sampler settled, and notes, do not count. A loss that is not identified
+        is an open question, unless one that is accepted occurs and says why; so is a comparison that cannot be made.
         """
         answered = {*self.accepted, *self.settled}
-        levels = {each.level for each in self.findings if each.id not in answered}
-        if Level.DEFECT in levels:
+        open_questions = [each for each in self.findings if each.level is Level.QUESTION and each.id not in answered]
+        if any(each.level is Level.DEFECT for each in self.findings):
             return 3
         judged = self.identification.judged if self.strict else None
         if judged is not None and judged["exit_code"] == 3:
             return 3
         identified = self.reading.measured is not None and self.identification.canonical is not None
-        undecided = judged is not None and judged["exit_code"] == 5
-        return 5 if Level.QUESTION in levels or undecided or not (identified or self.accepted) else 0
+        said_why = any(each.id in self.accepted for each in self.findings)
+        undecided = self.strict and (judged is None or judged["exit_code"] == 5)
+        undecided |= (self.identification.expected or {}).get("verdict") == "cannot"
+        return 5 if open_questions or undecided or not (identified or said_why) else 0
 
 
 def audit(
@@ -118,10 +127,15 @@ def audit(
 ) -> Audit:
     """What `loss(model, x1)` trains on samples of `shape`: state, target, coefficient, law of the times, and findings.
 
-    Raises `UsageError` for a loss that cannot be called, or that does not repeat under the same draws.
+    x1 is of shape (`batch`, *`shape`): float32 (`float64`: double) within `data`, (-1, 1) unless given, or with `vocab`
+    whole numbers below that, and `mask` the id of the mask token. `expect` is compared with what is measured; `sampler`
+    is called as sample(model, n) and returns (n, *`shape`). `accept` are ids of questions.
+
+    Raises `UsageError` for a loss that cannot be called, or that does not repeat under the same draws, and for an
+    accepted id that is no question.
     """
     started = clock.monotonic()
-    catalogue.check(tuple(accept))
+    catalogue.check_acceptable(tuple(accept))
     subject = Subject(loss, _shape(shape), batch, float64, data, vocab, mask)
     if vocab is None:
         from reproflow.auditing.continuous.instrument import read

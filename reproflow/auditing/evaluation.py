@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproflow.auditing import precision
 from reproflow.auditing.probe import Call, MissingAttribute, Probe, Record
 from reproflow.auditing.reading import Subject
 from reproflow.auditing.tape import Diverged, Draw, Tape
@@ -24,10 +25,11 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What went in (`x1`, `seed`, `answers` by call) and what came out.
+    """What went in (`x1` (B, *shape), `seed`, `answers` by call, each as the network answers) and what came out.
 
-    `gradients` are dL/d(answer) by call, None where the loss does not depend on it; L is the sum of what the loss
-    returns (`value`, NaN where it called `.backward()` itself). `returned` is the loss's shape, None for nothing.
+    `gradients` are dL/d(answer) by call, of the answer's shape, None where the loss does not depend on it; L is the sum
+    of what the loss returns (`value`, NaN where it called `.backward()` itself). `returned` is the loss's shape, None
+    for nothing; `epsilon` the relative spacing of the coarsest numbers between answers and loss.
     """
 
     x1: Tensor
@@ -40,6 +42,7 @@ class Evaluation:
     draws: tuple[Draw, ...]
     changed: bool
     differentiated: str
+    epsilon: float
 
     @property
     def graded(self) -> tuple[int, ...]:
@@ -128,6 +131,7 @@ class Evaluator:
             draws,
             not torch.equal(batch, x1),
             taken,
+            precision.coarsest(loss, self.dtype),
         )
 
 

@@ -47,6 +47,7 @@ LEVELS: dict[str, Level] = {
             "more-noise",
             "offset-noise",
             "noise-shared",
+            "draws-repeated",
             "noise-law",
             "no-noise",
             "time-reversed",
@@ -115,3 +116,11 @@ def check(ids: tuple[str, ...]) -> None:
             raise UsageError(
                 f"unknown finding {name!r};{did_you_mean(name, LEVELS)} docs/audit_findings.md lists them."
             )
+
+
+def check_acceptable(ids: tuple[str, ...]) -> None:
+    """Raises `UsageError` for an id that is no question: a defect is wrong all the same, a note costs nothing."""
+    check(ids)
+    for name in ids:
+        if LEVELS[name] is not Level.QUESTION:
+            raise UsageError(f"{name!r} is a {LEVELS[name]}, and only questions may be accepted.")

@@ -11,8 +11,9 @@ with p the density of lam under the law of the times: the canonical weight (`the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -29,19 +30,13 @@ class Times(StrEnum):
 
 
 @dataclass(frozen=True)
-class MeasuredLoss:
-    """Arrays of float64 of shape (P,), from the noise to the data: lam ascends.
+class Columns:
+    """What a loss does at P levels, as above: float64 of shape (P,) each, in the units of the batch.
 
-    `given` is the number that the network gets for its time, NaN where it gets none. `law` is the mass of the
-    levels up to this one in lam for continuous and drawn times (in (0, 1)), the probability of this one for steps
-    (sums to 1 where `complete`; else the probability of this one all the same). `steps` are the indices of the
-    levels as the user's code counts them, None unless the times are steps. `draws` is the number of draws behind
-    `law`, 0 where it is exact; `rounded` says that a continuous law's times lie on a grid finer than the levels
-    here. `c` is known up to one constant. `state_error`, `target_error` and `coefficient_error` are the largest
-    relative residuals of the three readings: the precision of everything that follows.
+    `given` is the number that the network gets for its time, NaN where it gets none. The state has `A`, `B` and the
+    constant `offset` (k); the target `a`, `b` and `target_offset` (k_T); `c` is known up to one constant.
     """
 
-    times: Times
     given: np.ndarray
     A: np.ndarray
     B: np.ndarray
@@ -50,6 +45,31 @@ class MeasuredLoss:
     b: np.ndarray
     target_offset: np.ndarray
     c: np.ndarray
+
+    @property
+    def lam(self) -> np.ndarray:
+        """The log-SNR 2 log |A / B|, (P,); inf where there is no noise, -inf where there is no signal."""
+        with np.errstate(all="ignore"):
+            return 2 * np.log(np.abs(self.A / self.B))
+
+    def columns(self, at: Any = slice(None)) -> dict[str, np.ndarray]:
+        """The eight columns by name, at some of the levels."""
+        return {each.name: getattr(self, each.name)[at] for each in fields(Columns)}
+
+
+@dataclass(frozen=True)
+class MeasuredLoss(Columns):
+    """All levels of a loss, from the noise to the data: lam ascends.
+
+    `law` (P,) is the mass of the levels up to this one in lam for continuous and drawn times (in (0, 1)), the
+    probability of this one for steps (sums to 1 where `complete`; else the probability of this one all the same).
+    `steps` (P,) are the indices of the levels as the user's code counts them, None unless the times are steps. `draws`
+    is the number of draws behind `law`, 0 where it is exact; `rounded` says that a continuous law's times lie on a grid
+    finer than the levels here. `state_error`, `target_error` and `coefficient_error` are the largest relative residuals
+    of the three readings: the precision of everything that follows.
+    """
+
+    times: Times
     law: np.ndarray
     state_error: float
     target_error: float
@@ -58,19 +78,11 @@ class MeasuredLoss:
     complete: bool = True
     draws: int = 0
     rounded: bool = False
+    all_noise: tuple[np.ndarray, np.ndarray] | None = None
+    """B and b (P,) of all noise in one, where the state has more than `B` eps."""
 
-    @property
-    def lam(self) -> np.ndarray:
-        """The log-SNR 2 log |A / B|; inf where there is no noise."""
-        with np.errstate(divide="ignore"):
-            return 2 * np.log(np.abs(self.A / self.B))
-
-    @property
-    def determinant(self) -> np.ndarray:
-        """Delta = a B - b A: zero where the target is a multiple of the state, and there is nothing to learn."""
-        return self.a * self.B - self.b * self.A
-
-    @property
-    def eps_coefficient(self) -> np.ndarray:
-        """c_eps = c (Delta / A)^2, the loss's coefficient on the squared error in eps."""
-        return self.c * (self.determinant / self.A) ** 2
+    def in_one(self) -> MeasuredLoss:
+        """The same with all noise of the state in `B` and `b`: what the weight and the best answer follow from."""
+        if self.all_noise is None:
+            return self
+        return replace(self, B=self.all_noise[0], b=self.all_noise[1], all_noise=None)

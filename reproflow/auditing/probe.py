@@ -42,7 +42,10 @@ class Call:
 
 @dataclass
 class Record:
-    """Calls of one evaluation, and the leaves that answer them. Copies of the probe share it (EMA teachers)."""
+    """Calls of one evaluation, and the leaves that answer them. Copies of the probe share it (EMA teachers).
+
+    `shape` is the batch's, (B, *sample); `answer` that of each answer, the same or, for tokens, (B, L, V).
+    """
 
     shape: tuple[int, ...] = ()
     answer: tuple[int, ...] = ()
@@ -63,7 +66,7 @@ class Record:
             self.leaf(len(self.leaves))
 
     def leaf(self, index: int) -> Tensor:
-        """The answer to a call, as a leaf of the graph."""
+        """The answer to a call, of shape `answer`, as a leaf of the graph."""
         while len(self.leaves) <= index:
             answer = self.answers.get(len(self.leaves))
             made = torch.zeros(self.answer, dtype=self.dtype) if answer is None else answer.to(self.dtype).clone()

@@ -98,7 +98,7 @@ class Tape(TorchDispatchMode):
     def take(
         self, operator: str, kind: Kind, shape: tuple[int, ...], make: Callable[[], Tensor], **facts: Any
     ) -> Tensor:
-        """The standard values of the next draw: made and recorded, played back, or replaced."""
+        """The standard values of the next draw, of `shape`: made and recorded, played back, or replaced."""
         index = len(self.draws)
         if self._played is None:
             file, line = user_line()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reproflow.auditing import findings
-from reproflow.cli import check_options, common
-from reproflow.foundation import child_process, specs, user_files
+from reproflow.cli import check_options
+from reproflow.foundation import specs, user_files
 from reproflow.foundation.errors import UsageError
 from reproflow.foundation.specs import Spec
 
@@ -37,8 +36,8 @@ class Asked:
         ends = check_options.numbers("--data", data, 2)
         if ends and not ends[0] < ends[1]:
             raise UsageError(f"--data {data!r} is not LO,HI with LO below HI, such as 0,1.")
-        ids = tuple(part.strip() for part in (accept or "").split(",") if part.strip())
-        findings.check(ids)
+        ids = tuple(dict.fromkeys(part.strip() for part in (accept or "").split(",") if part.strip()))
+        findings.check_acceptable(ids)
         return cls(_shape(shape), (ends[0], ends[1]) if ends else None, ids)
 
 
@@ -76,13 +75,10 @@ def audit(
     process = "gaussian" if vocab is None else "masked"
     parsed = _function("loss", loss)
     sampling = None if sampler is None else _function("sample", sampler)
+    files = [each.file for each in (parsed, sampling) if each]
     if expect is not None:
-        nouns = {
-            "weighting": expect,
-            "path": "linear" if path is None else path,
-            "time": "uniform" if time is None else time,
-        }
-        check_options.user_files(nouns, process, on)
+        nouns = {"weighting": expect, "path": path, "time": time}
+        files += check_options.user_files({kind: text for kind, text in nouns.items() if text is not None}, process, on)
     given: dict[str, Any] = {
         "shape": shape,
         "vocab": vocab,
@@ -93,7 +89,7 @@ def audit(
     }
     given |= {"expect": expect, "on": on, "path": path, "time": time, "sampler": sampler, "accept": accept}
     given |= {"strict": strict, "json": json_file, "html": html_file}
-    _in_child(loss, list(dict.fromkeys(each.file for each in (parsed, sampling) if each)), given)
+    check_options.in_child("audit", loss, list(dict.fromkeys(files)), given, group=())
 
     def found() -> Audit:
         from reproflow.auditing.audit import audit as audited
@@ -107,7 +103,7 @@ def audit(
             options["sampler"] = _member("sample", sampling)
         return audited(_member("loss", parsed), asked.shape, **options)
 
-    _answer(found, json_file, html_file)
+    check_options.answer(found, json_file, html_file, _show, _write)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -130,14 +126,6 @@ def _function(kind: str, text: str) -> Spec:
     return spec
 
 
-def _in_child(loss: str, files: list[str], options: Mapping[str, Any]) -> None:
-    """Runs the same audit once more in a child and exits with its code; nothing happens in the child itself."""
-    if child_process.inside():
-        return
-    given = check_options.spoken(options)
-    raise typer.Exit(child_process.run(["audit", *given, "--", loss], ", ".join(files)))
-
-
 def _member(kind: str, spec: Spec) -> Any:
     """The function itself, its parameters bound: a loss draws from global generators, which other functions may not."""
     import functools
@@ -150,19 +138,13 @@ def _member(kind: str, spec: Spec) -> Any:
     return functools.partial(function, **dict(spec.params)) if spec.params else function
 
 
-def _answer(found: Any, json_file: str | None, html_file: Path | None) -> None:
-    """Audits; prints, unless standard output is for JSON; writes JSON and HTML; exits with the audit's code."""
-    with check_options.quiet():
-        common.one_thread()
-        audited = found()
-    if json_file != "-":
-        from reproflow.cli import audit_terminal
+def _show(found: Audit) -> None:
+    from reproflow.cli import audit_terminal
 
-        audit_terminal.show(audited)
-    if json_file is not None:
-        common.write_json(json_file, audited.as_dict())
-    if html_file is not None:
-        from reproflow.cli import audit_html
+    audit_terminal.show(found)
 
-        audit_html.write(audited, html_file)
-    raise typer.Exit(audited.exit_code)
+
+def _write(found: Audit, target: Path) -> None:
+    from reproflow.cli import audit_html
+
+    audit_html.write(found, target)

@@ -32,9 +32,11 @@ def summary(found: Audit) -> str:
 
 def standing(found: Audit, finding: Finding) -> str:
     """The level of a finding, or what has answered it."""
+    if finding.level is not Level.QUESTION:
+        return str(finding.level)
     if finding.id in found.accepted:
         return "accepted"
-    return "settled" if finding.level is Level.QUESTION and finding.id in found.settled else str(finding.level)
+    return "settled" if finding.id in found.settled else str(finding.level)
 
 
 def parts(found: Audit) -> list[tuple[str, str]]:
@@ -53,6 +55,7 @@ def parts(found: Audit) -> list[tuple[str, str]]:
         ("expected", _expected(named.expected)),
         ("sampler", _sampler(found.sampler)),
         *(("limit", each) for each in found.reading.limits),
+        *(("accepted", f"{each} does not occur: leave it out of --accept") for each in found.unmet),
     ]
     return [(key, words) for key, words in rows if words]
 

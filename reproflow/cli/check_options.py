@@ -1,4 +1,4 @@
-"""What the verbs of `check` share: reading arguments, the child for a user's files, printing, and the exit code."""
+"""What `audit` and the verbs of `check` share: arguments, the child for a user's files, printing, the exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,33 +19,50 @@ from reproflow.foundation import user_files as usercode
 from reproflow.foundation.errors import UsageError, did_you_mean
 
 
-def answer(judged: Callable[[], Any], json_file: str | None, html_file: Path | None = None) -> NoReturn:
-    """Judges; prints, unless standard output is for JSON; writes JSON and HTML; exits with the judgement's code."""
+def _show(found: Any) -> None:
+    from reproflow.cli import check_terminal
+
+    check_terminal.show(found)
+
+
+def _write(found: Any, target: Path) -> None:
+    from reproflow.cli import check_html
+
+    check_html.write(found, target)
+
+
+def answer(
+    judged: Callable[[], Any],
+    json_file: str | None,
+    html_file: Path | None = None,
+    show: Callable[[Any], None] = _show,
+    write: Callable[[Any, Path], None] = _write,
+) -> NoReturn:
+    """Judges; shows, unless standard output is for JSON; writes JSON and HTML; exits with the answer's code."""
     with quiet():
         common.one_thread()
         found = judged()
     if json_file != "-":
-        from reproflow.cli import check_terminal
-
-        check_terminal.show(found)
+        show(found)
     if json_file is not None:
         common.write_json(json_file, found.as_dict())
     if html_file is not None:
-        from reproflow.cli import check_html
-
-        check_html.write(found, html_file)
+        write(found, html_file)
     raise typer.Exit(found.exit_code)
 
 
-def in_child(verb: str, spec: str, files: list[str], options: Mapping[str, Any]) -> None:
-    """Runs the same check once more in a child and exits with its code, if a noun stands in a user's file.
+def in_child(
+    verb: str, spec: str, files: list[str], options: Mapping[str, Any], group: Sequence[str] = ("check",)
+) -> None:
+    """Runs the same command once more in a child and exits with its code, if a noun stands in a user's file.
 
-    `options` are the command line's by name; None and False are those that were not given. Nothing happens in the
-    child itself, and where no code but the package's own is run.
+    `verb` is one of a `group`, which is empty for a verb that has none. `options` are the command line's by name; None
+    and False are those that were not given. Nothing happens in the child itself, and where no code but the package's
+    own is run.
     """
     if not files or child_process.inside():
         return
-    raise typer.Exit(child_process.run(["check", verb, *spoken(options), "--", spec], ", ".join(files)))
+    raise typer.Exit(child_process.run([*group, verb, *spoken(options), "--", spec], ", ".join(files)))
 
 
 def spoken(options: Mapping[str, Any]) -> list[str]:
@@ -87,7 +105,10 @@ def numbers(option: str, text: str | None, count: int | None = None) -> list[flo
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """In a child, what user code prints goes to standard error, so that standard output holds the answer alone."""
+    """In a child, what user code prints goes to standard error, so that standard output holds the answer alone.
+
+    Warnings of the libraries that it imports are dropped: an error is told in one line.
+    """
     if not child_process.inside():
         yield
         return
@@ -95,7 +116,8 @@ def quiet() -> Iterator[None]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         os.dup2(kept, 1)

@@ -29,7 +29,8 @@ def measured(given: np.ndarray, A: Any, B: Any, a: Any, b: Any, offset: Any = 0.
     order = np.argsort(2 * np.log(np.abs(arrays["A"] / arrays["B"])), kind="stable")
     arrays = {key: values[order] for key, values in arrays.items()}
     arrays["law"] = np.sort(arrays["law"])
-    return MeasuredLoss(Times.CONTINUOUS, **arrays, state_error=4e-8, target_error=1e-8, coefficient_error=1e-8)
+    errors = {"state_error": 4e-8, "target_error": 1e-8, "coefficient_error": 1e-8}
+    return MeasuredLoss(**arrays, times=Times.CONTINUOUS, **errors)
 
 
 def flow(given: Callable[[np.ndarray], np.ndarray] = lambda t: t) -> MeasuredLoss:
@@ -79,7 +80,7 @@ def audited(*findings: str, **more: Any) -> Audit:
     return Audit(**known | {"seconds": 0.8} | more)
 
 
-def unread(*findings: str) -> Audit:
+def unread(*findings: str, **more: Any) -> Audit:
     """An audit of a loss whose levels could not be read."""
-    found = audited(*findings)
+    found = audited(*findings, **more)
     return replace(found, reading=replace(found.reading, measured=None), identification=Identification())

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from reproflow.auditing.evaluation import Evaluation, Evaluator, shape_message
+from reproflow.auditing.precision import ROUNDED
 from reproflow.foundation.errors import UsageError
 
 MOST_COLUMNS = 4096
@@ -38,7 +39,7 @@ class Frame:
 
     @property
     def live(self) -> np.ndarray:
-        """Elements that the loss grades."""
+        """Elements that the loss grades, bool (B, D)."""
         return self.coefficient != 0
 
 
@@ -86,13 +87,17 @@ class Bench:
         return torch.rand(shape, generator=self.random, dtype=torch.float64).to(self.base.x1.dtype)
 
     def measure_rounding(self) -> None:
-        """How far the state is from additive in the data: the rounding of code that casts to a shorter dtype."""
+        """How far the state is from additive in the data: the rounding of code that casts to a shorter dtype.
+
+        Casts of the answer alone round the target that is read, and not the state.
+        """
         first = self.state(self.replay())
         other = self.base.x1 * (1 - 0.02 * self.uniform(self.base.x1.shape))  # curvature hardly shows so near
         second = self.state(self.replay(x1=other))
         middle = self.state(self.replay(x1=(self.base.x1 + other) / 2))
         size = float(np.sqrt(np.mean(first**2)))
-        self.rounding = float(np.sqrt(np.mean((first + second - 2 * middle) ** 2))) / max(size, 1e-300)
+        state = float(np.sqrt(np.mean((first + second - 2 * middle) ** 2))) / max(size, 1e-300)
+        self.rounding = max(state, ROUNDED * self.base.epsilon)
 
     def rows(self, values: Tensor) -> np.ndarray:
         """A tensor of the batch's shape as float64 of shape (B, D)."""
@@ -102,14 +107,14 @@ class Bench:
         return flat.double().cpu().numpy()
 
     def state(self, evaluation: Evaluation) -> np.ndarray:
-        """What the graded call was given."""
+        """What the graded call was given, (B, D). Raises `UsageError` where that is no batch like x1."""
         state = evaluation.calls[self.graded].state if self.graded < len(evaluation.calls) else None
         if state is None:
             raise UsageError(shape_message(evaluation.calls, tuple(self.base.x1.shape)))
         return self.rows(state)
 
     def replay(self, answer: Tensor | None = None, **changes: Any) -> Evaluation:
-        """The base again, the graded call answered with `answer` (zeros)."""
+        """The base again, the graded call answered with `answer` (x1's shape; zeros)."""
         base = changes.pop("base", self.base)
         answers = dict(base.answers)
         answers.pop(self.graded, None)
@@ -118,7 +123,7 @@ class Bench:
         return self.evaluator.replay(base, answers=answers, **changes)
 
     def gradient(self, evaluation: Evaluation) -> np.ndarray:
-        """dL/dy of the graded call, zero where the loss does not depend on it."""
+        """dL/dy of the graded call, (B, D), zero where the loss does not depend on it."""
         gradient = evaluation.gradients[self.graded] if self.graded < len(evaluation.gradients) else None
         return np.zeros_like(self.rows(self.base.x1)) if gradient is None else self.rows(gradient)
 
@@ -152,7 +157,7 @@ class Bench:
 
 
 def changed(before: np.ndarray, after: np.ndarray, tolerance: float) -> bool:
-    """Whether numbers moved by more than `tolerance` of their size."""
+    """Whether numbers, of one shape, moved by more than `tolerance` of their root mean square."""
     if before.shape != after.shape:
         return True
     finite = np.isfinite(before) & np.isfinite(after)

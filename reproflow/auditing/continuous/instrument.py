@@ -15,6 +15,7 @@ from reproflow.auditing.continuous import (
     neighbours,
     not_affine,
     opening,
+    repeated,
     squared,
     weights,
 )
@@ -82,7 +83,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     found = _Found(bench, roles, coupled=coupled)
     form = "other" if clamp else "squared"
     found.form = LossForm(form, opening.reduction(bench.base), value_gap=examined.value_gap)
-    if examined.value_gap > squared.VALUE and examined.affine:
+    if examined.affine and not examined.consistent:
         findings.append(checks.value_gap(examined.value_gap))
     noise = checks.main_noise(bench, roles, still)
     near = neighbours.examine(bench, roles, noise, still, other)
@@ -91,7 +92,7 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     elif noise in roles.crooked:
         noise = None  # the state is not affine in it: what is not data is taken as one noise
     findings += neighbours.finding(near) + checks.of_draws(bench, roles, noise, near)
-    findings += checks.other_answers(bench, still)
+    findings += repeated.finding(bench, roles, other) + checks.other_answers(bench, still)
     found.coupled |= near.state or near.target or any(each.id == "bootstrapped" for each in findings)
     if not examined.affine and not clamp:
         profile = not_affine.profile(bench, not_affine.center(bench))
@@ -102,14 +103,12 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     blocked = checks.without_levels(bench, roles, noise, near)
     if blocked:
         return _reading(found, findings + blocked)
-    reader = Reader(bench, roles, noise, data(subject))
+    reader = Reader(bench, roles, noise, data(subject), neighbours.pairs if near.paired else None)
     if not near.paired:
-        reader.layout = layout.find(bench, noise, reader.held, roles.moving)
+        reader.layout = layout.find(bench, noise, {**reader.held, **reader.without_more}, roles.moving)
         inside = checks.inside(bench, roles, reader.layout)
         if inside:
             return _reading(found, findings + inside)
-    if near.paired:
-        reader.paired = neighbours.pairs
     findings += _held_augmentation(reader, roles)
     found.table = level_reading.read(reader)
     if bench.read is None:

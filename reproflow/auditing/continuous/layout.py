@@ -36,16 +36,6 @@ class Layout:
     diagonal: bool = False
     """Each number of the state is its own multiple of the data's: the levels are inside the sample."""
 
-    @property
-    def plain(self) -> bool:
-        """The state is in the data's own order and scale."""
-        here = np.arange(len(self.data))
-        return (
-            np.array_equal(self.data, here)
-            and np.array_equal(self.noise, here)
-            and bool(np.allclose(self.scale, 1, atol=1e-4) and np.allclose(self.shift, 0))
-        )
-
 
 def find(bench: Bench, noise: int | None, held: Mapping[int, Tensor], times: Sequence[int] = ()) -> Layout:
     """The layout of the base's state. Where nothing orderly is found, it is the plain one with a large spread.

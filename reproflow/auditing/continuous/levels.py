@@ -53,7 +53,7 @@ def _noise_only(reader: Reader) -> bool:
 
 
 def followers(reader: Reader, index: int, values: Tensor) -> np.ndarray:
-    """Samples whose level is that of their own entry of a draw, whatever the others are: reversed entries tell."""
+    """Places (n,) of samples whose level is that of their own entry of a draw's `values` (B,): reversed ones tell."""
     draw = reader.bench.base.draws[index]
     count = min(draw.standard.numel(), reader.bench.batch)
     if draw.standard.numel() <= 1 < reader.bench.batch:

@@ -30,14 +30,13 @@ class Neighbours:
     target: bool = False
     weight: bool = False
     paired: bool = False
-    alignment: float = 0.0
     text: str = ""
     apart: bool = False
     """The target's noise is another sample's than the state's."""
 
 
 def examine(bench: Bench, roles: Roles, noise: int | None, still: Frame, other: torch.Tensor) -> Neighbours:
-    """Compares the first half of the batch before and after the second half's data and noise change."""
+    """Compares the first half of the batch before and after the second half's data (of `other`) and noise change."""
     half = bench.batch // 2
     if not half:
         return Neighbours()
@@ -83,13 +82,13 @@ def _paired(
         text += f", closer than chance by {alignment:.0f} standard deviations: minibatch optimal transport"
     aim = pairs(bench, still, noise, still.target) if still.live.all() else None
     apart = aim is not None and bool(np.any(aim[1] != sources))
-    return Neighbours(True, target, weight, True, alignment, text, apart)
+    return Neighbours(True, target, weight, True, text, apart)
 
 
 def pairs(
     bench: Bench, frame: Frame, noise: int, values: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """For each row of the state, or of `values`, the row of data and of noise that it is of; None unless one each."""
+    """For each row of the state, or of `values` (B, D), the row of data and of noise, (B,); None unless one each."""
     values = frame.state if values is None else values
     z = as_rows(bench, frame.evaluation.draws[noise])
     if z is None:

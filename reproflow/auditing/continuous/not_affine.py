@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reproflow.auditing.continuous.frames import Bench, Frame
+from reproflow.numerics.bisection import bisect
 
 BISECTIONS = 40
 SIZES = tuple(float(r) for r in np.logspace(-3, 3, 13))
@@ -23,28 +25,22 @@ FEW = 0.02
 
 @dataclass(frozen=True)
 class Profile:
-    """The form (huber, l1, clamp, adaptive, other), psi(r)/r at sizes r, and Huber's delta or adaptive's p."""
+    """The form (huber, l1, clamp, adaptive, other), psi(r)/r at sizes r, and the form in words with its parameter."""
 
     form: str
     points: tuple[tuple[float, float], ...]
-    parameter: float = float("nan")
-    text: str = ""
+    text: str
 
 
 def center(bench: Bench, steps: int = BISECTIONS, **changes: Any) -> np.ndarray:
     """Where each element's gradient changes its sign, float64 (B, D)."""
-    shape = bench.base.x1.shape
-    full = torch.zeros(shape, dtype=torch.float64)
-    low, high = full - FAR, full + FAR
-    for _ in range(steps):
-        middle = (low + high) / 2
-        gradient = bench.replay(middle.to(bench.base.x1.dtype), **changes).gradients[bench.graded]
-        if gradient is None:
-            break
-        above = gradient > 0
-        high = torch.where(above, middle, high)
-        low = torch.where(above, low, middle)
-    return bench.rows((low + high) / 2)
+
+    def below(answer: Tensor) -> Tensor:
+        gradient = bench.replay(answer.to(bench.base.x1.dtype), **changes).gradients[bench.graded]
+        return torch.ones_like(answer, dtype=torch.bool) if gradient is None else ~(gradient > 0)
+
+    far = torch.full(bench.base.x1.shape, FAR, dtype=torch.float64)
+    return bench.rows(bisect(below, -far, far, steps))
 
 
 def clamped(bench: Bench) -> bool:
@@ -55,10 +51,10 @@ def clamped(bench: Bench) -> bool:
 
 
 def profile(bench: Bench, target: np.ndarray) -> Profile:
-    """How residuals are weighed: all elements moved by r together, and one alone."""
+    """How residuals from a target (B, D) are weighed: all elements moved by r together, and one alone."""
     together = np.array([_weight(bench, target, r, alone=False) for r in SIZES])
     if clamped(bench):
-        return Profile("clamp", _points(together), text="the answer is clamped: far ones get no gradient")
+        return Profile("clamp", _points(together), "the answer is clamped: far ones get no gradient")
     single = np.array([_weight(bench, target, r, alone=True) for r in (SIZES[0], SIZES[6], SIZES[-1])])
     points = _points(together)
     usable = together > 0
@@ -67,15 +63,15 @@ def profile(bench: Bench, target: np.ndarray) -> Profile:
     both = np.log(np.maximum(together[[6, -1]], 1e-300) / np.maximum(single[1:], 1e-300))
     elementwise = target.shape[1] == 1 or bool(np.all(np.abs(both) < 0.2))
     if abs(first + 1) < 0.1 and abs(last + 1) < 0.1:
-        return Profile("l1", points, text="absolute errors: the median is learnt, not the mean")
+        return Profile("l1", points, "absolute errors: the median is learnt, not the mean")
     if abs(first) < 0.1 and abs(last + 1) < 0.1 and elementwise:
         delta = float(together[-1] * SIZES[-1] / together[0])
-        return Profile("huber", points, delta, f"a Huber loss with delta = {delta:.3g}")
+        return Profile("huber", points, f"a Huber loss with delta = {delta:.3g}")
     if not elementwise and last < -0.1:
         power = -last / 2
         text = f"a sample's weight falls with its own error, as (error^2 + c)^-{power:.2g}"
-        return Profile("adaptive", points, power, text)
-    return Profile("other", points, text="the gradient is not affine in the answer")
+        return Profile("adaptive", points, text)
+    return Profile("other", points, "the gradient is not affine in the answer")
 
 
 def _points(values: np.ndarray) -> tuple[tuple[float, float], ...]:

@@ -14,13 +14,14 @@ from reproflow.auditing.continuous.table import LevelTable
 from reproflow.auditing.draws import filled, standard
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.tape import Draw
+from reproflow.numerics.bisection import bracket
 
 NEAR = 1e-5
 HALVINGS = 20
 
 
 def steps_of(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> LevelTable | None:
-    """The table of steps if the levels at u, (samples, rounds), are plateaus; None where they vary with u."""
+    """The table of steps if the levels at u (samples, rounds), of samples `own`, are plateaus; None where they vary."""
     middle = u[:, u.shape[1] // 2]
     moved = np.where(middle < 0.5, middle + NEAR, middle - NEAR)
     if np.mean(_same(reader, index, draw, own, middle, moved)) < 0.5:
@@ -65,12 +66,9 @@ def _same(reader: Reader, index: int, draw: Draw, own: np.ndarray, first: np.nda
 def _edges(reader: Reader, index: int, draw: Draw, own: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the plateaus around u."""
     here = _states(reader, index, draw, own, u)
-    ends = []
-    for bound in (0.0, 1.0):
-        inside, outside = u.copy(), np.full_like(u, bound)
-        for _ in range(HALVINGS):
-            tried = (inside + outside) / 2
-            same = np.all(_states(reader, index, draw, own, tried) == here, axis=1)
-            inside, outside = np.where(same, tried, inside), np.where(same, outside, tried)
-        ends.append(outside)
-    return ends[0], ends[1]
+
+    def inside(tried: np.ndarray) -> np.ndarray:
+        return np.all(_states(reader, index, draw, own, tried) == here, axis=1)
+
+    low, high = (bracket(inside, u, np.full_like(u, end), HALVINGS)[1] for end in (0.0, 1.0))
+    return low, high

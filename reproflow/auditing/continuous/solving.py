@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from reproflow.auditing.continuous.frames import Frame
+from reproflow.auditing.measured_loss import Columns
+from reproflow.auditing.precision import ROUNDED
 
 
-@dataclass
-class Levels:
-    """One number a sample: told time, A, B, k, a, b, k_T, c, and relative residuals of state, target, coefficient."""
+@dataclass(frozen=True)
+class Levels(Columns):
+    """The levels of B samples: the columns, one number a sample, and how well they were read.
 
-    given: np.ndarray
-    A: np.ndarray
-    B: np.ndarray
-    offset: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    target_offset: np.ndarray
-    c: np.ndarray
+    `state_error`, `target_error` and `spread` (B,) are the relative residuals of state, target and coefficient; `B_all`
+    and `b_all` (B,) what `in_one` makes of all noise: B and b where there is one.
+    """
+
     state_error: np.ndarray
     target_error: np.ndarray
     spread: np.ndarray
-    order: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    @property
-    def lam(self) -> np.ndarray:
-        """2 log |A / B|."""
-        with np.errstate(all="ignore"):
-            return 2 * np.log(np.abs(self.A / self.B))
+    B_all: np.ndarray
+    b_all: np.ndarray
 
     def at(self, chosen: np.ndarray) -> Levels:
-        """Some of the rows."""
-        return Levels(**{name: values[chosen] if len(values) else values for name, values in vars(self).items()})
+        """Some of the rows, by their places (P,)."""
+        return Levels(**{name: values[chosen] for name, values in vars(self).items()})
 
 
 def joined(parts: Sequence[Levels]) -> Levels:
@@ -68,8 +61,23 @@ def columns(solved: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[np.ndarray, ..
     return tuple(solved[0].T), solved[1]
 
 
+def in_one(B: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    r"""(B, b): several independent noises of variance 1 as the one that the state shows, (P,) each.
+
+    In S = A x1 + sum_j B_j eps_j the noise is B eps with :math:`B^2 = \sum_j B_j^2`, and the mean of sum_j b_j eps_j
+    given it is b eps, :math:`b = \sum_j b_j B_j / B`; what is left of the target is independent of S and only adds a
+    constant to the loss.
+    """
+    total = np.sqrt(sum(each**2 for each in B))
+    with np.errstate(all="ignore"):
+        return total, sum(aim * each for aim, each in zip(b, B, strict=True)) / total
+
+
 def graded_target(frames: list[Frame]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Target and graded elements (B, n); coefficient (B,) and its relative spread over a sample's graded elements."""
+    """Target and graded elements (B, n); coefficient (B,) and its relative spread over a sample's graded elements.
+
+    The spread is at least what the coefficient itself is rounded by.
+    """
     target, live, coefficient = (
         np.concatenate([getattr(frame, name) for frame in frames], axis=1) for name in ("target", "live", "coefficient")
     )
@@ -77,4 +85,5 @@ def graded_target(frames: list[Frame]) -> tuple[np.ndarray, np.ndarray, np.ndarr
         count = np.maximum(live.sum(axis=1), 1)
         mean = np.where(live, coefficient, 0).sum(axis=1) / count
         spread = np.sqrt(np.where(live, (coefficient - mean[:, None]) ** 2, 0).sum(axis=1) / count) / np.abs(mean)
-    return target, live, mean, np.where(np.isfinite(spread), spread, 0.0)
+    rounding = ROUNDED * max(frame.evaluation.epsilon for frame in frames)
+    return target, live, mean, np.maximum(np.where(np.isfinite(spread), spread, 0.0), rounding)

@@ -14,7 +14,7 @@ REACH = 6.5
 
 @dataclass
 class LevelTable:
-    """The levels in the order in which they were read, and their law (see `MeasuredLoss`)."""
+    """P levels in the order in which they were read, and their law (P,) and steps (P,), as in `MeasuredLoss`."""
 
     levels: Levels
     times: Times
@@ -27,15 +27,13 @@ class LevelTable:
 
 
 def grid(points: int) -> np.ndarray:
-    """u even in its logit."""
+    """u even in its logit, within +-6.5, float64 of shape (points,)."""
     return 1 / (1 + np.exp(-np.linspace(-REACH, REACH, points)))
 
 
 def pooled(levels: Levels) -> Levels:
-    """One row: the mean over samples that share a level."""
-    return Levels(
-        **{name: np.mean(values, keepdims=True) if len(values) else values for name, values in vars(levels).items()}
-    )
+    """The mean over B samples that share a level: columns of shape (1,)."""
+    return Levels(**{name: np.mean(values, keepdims=True) for name, values in vars(levels).items()})
 
 
 def graded(table: LevelTable) -> LevelTable:
@@ -67,16 +65,10 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
         kept = _without_atoms(kept, levels.lam, table.law)
     chosen = levels.at(kept)
     law = table.law[kept] if table.times is Times.STEPS else np.sort(table.law[kept])
+    one = np.array_equal(chosen.B, chosen.B_all)
     return MeasuredLoss(
+        **chosen.columns(),
         times=table.times,
-        given=chosen.given,
-        A=chosen.A,
-        B=chosen.B,
-        offset=chosen.offset,
-        a=chosen.a,
-        b=chosen.b,
-        target_offset=chosen.target_offset,
-        c=chosen.c,
         law=law,
         state_error=_worst(chosen.state_error),
         target_error=_worst(chosen.target_error),
@@ -85,6 +77,7 @@ def measured(table: LevelTable, limits: list[str]) -> MeasuredLoss | None:
         complete=table.complete,
         draws=table.draws,
         rounded=table.rounded,
+        all_noise=None if one else (chosen.B_all, chosen.b_all),
     )
 
 

@@ -35,7 +35,7 @@ def read(
     x1, state = np.concatenate(data, axis=1), np.concatenate([frame.state for frame in frames], axis=1)
     (alpha, beta, rest), target_error = columns(solve((x1, state, np.ones_like(x1)), target, live))
     a, b, target_offset = alpha + beta * A, beta * B, rest + beta * k
-    return Levels(given, A, B, k, a, b, target_offset, c, state_error, target_error, spread)
+    return Levels(given, A, B, k, a, b, target_offset, c, state_error, target_error, spread, B, b)
 
 
 def _offset(rests: np.ndarray) -> np.ndarray:
@@ -64,6 +64,7 @@ def settled(levels: Levels, size: int, limits: list[str]) -> Levels:
             pulls = ((levels.B / B) ** 2 - 1)[usable] * np.sqrt(size / 2)
             if abs(pulls.sum()) / np.sqrt(len(pulls)) < Z and np.mean(pulls**2) < 2:
                 limits.append(f"the noise cannot be set: B is taken to be {name}, as its size at all levels bears out")
-                return replace(levels, B=B, b=levels.b * B / levels.B)
+                b = levels.b * B / levels.B
+                return replace(levels, B=B, b=b, B_all=B, b_all=b)
     limits.append("the noise cannot be set: B is the size of what is not data, to a few percent a level")
     return levels

@@ -101,7 +101,8 @@ def _moved_data(reader: Reader, frame: Frame, levels: Levels) -> Frame | None:
     eps = draw.standard.double().reshape(x1.shape)
     scale = 1 / np.sqrt(12) if draw.kind is Kind.UNIFORM else 1.0
     eps = eps - scale * torch.from_numpy(ratio).reshape(shape) * (other - x1).double()
-    replaced = {**reader.held, reader.noise: eps.to(draw.standard.dtype).reshape(draw.shape)}
+    more = {index: frame.evaluation.draws[index].standard for index in reader.more}
+    replaced = {**reader.held, **more, reader.noise: eps.to(draw.standard.dtype).reshape(draw.shape)}
     try:
         return bench.frame(x1=other, replaced=replaced)
     except Diverged:

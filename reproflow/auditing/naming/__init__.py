@@ -6,6 +6,7 @@ and has the objective judged; with an expectation it says whether the two are on
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from reproflow.auditing.identification import Identification
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
 from reproflow.auditing.naming import (
     candidates,
+    carriers,
     coefficients,
     density,
     expectation,
@@ -47,7 +49,10 @@ UNBOUND = frozenset(
         "noise-mismatch",
     )
 )
-"""Findings after which the table of levels is not that of a weighted regression on normal noise: no weight is read."""
+"""Findings after which the table of levels is not that of a weighted regression on normal noise: no weight is read.
+
+White normal noise beside the main one is read with it, as one noise, and has a weight all the same.
+"""
 
 
 def identify(
@@ -58,21 +63,15 @@ def identify(
     Raises `UsageError` for an expectation that cannot be used.
     """
     measured = reading.measured
-    levels = levels_of(measured, data) if isinstance(measured, MeasuredLoss) else None
-    if levels is None or len(levels) < FEWEST:
+    if not isinstance(measured, MeasuredLoss) or len(levels := levels_of(measured, data)) < FEWEST:
         expected = expectation.compared(None, expect)[0] if expect is not None else None
         return Identification(expected=expected)
-    path = paths.name_path(levels)
-    time, slope = times.name_time(levels, path), times.state_slope(levels)
-    law = laws.name_law(levels, path)
-    target = targets.name_target(levels, path, slope)
-    carrier = law.on_paths[0].carrier if law.on_paths else None
-    coefficient = coefficients.name_coefficient(
-        levels, levels.c, target.name, target.prediction, carrier, coefficients.own_divisor(levels)
-    )
+    parts = _parts(levels)
+    path, target, law, coefficient = parts.path, parts.target, parts.law, parts.coefficient
+    time = times.name_time(levels, path)
     found = [
         *level_findings.findings(levels, path, time, target, coefficient, {each.id for each in reading.findings}),
-        *velocity.findings(levels, path, time, target, slope),
+        *velocity.findings(levels, path, time, target, parts.slope),
     ]
     names: dict[str, Any] = {
         "path": {"name": path.name, "error": path.error, "table": _table(levels, A=levels.A, B=levels.B)},
@@ -92,27 +91,55 @@ def identify(
             "table": _table(levels, c=levels.c),
         },
     }
-    if level_findings.empty(levels) or not _weighted(reading):
+    if level_findings.empty(levels) or not _weighted(reading, measured):
         expected = expectation.compared(None, expect)[0] if expect is not None else None
         return Identification(**names, expected=expected, findings=tuple(found))
+    if measured.all_noise is not None:
+        levels = levels_of(measured.in_one(), data)
+        parts = _parts(levels)
     weight, steps = density.weight(levels), density.chain(levels)
-    nearest = carrier.name if carrier else None
-    same = candidates.same_as(weight, "linear" if path.straight else nearest)
-    expected, unlike = expectation.compared(weight, expect, levels) if expect is not None else (None, ())
+    nearest = parts.carrier.name if parts.carrier else None
+    same = candidates.same_as(weight, "linear" if parts.path.straight else nearest)
+    expected, unlike = None, ()
+    if expect is not None:
+        on = expectation.path_of(parts.path, parts.law, expect)
+        expected, unlike = expectation.compared(weight, expect, levels, path=on)
     return Identification(
         **names,
         canonical=_canonical(weight, steps),
         same_as=tuple(each.as_dict() for each in same),
-        judged=verdict.judge(levels, weight, steps, target, coefficient, law, same),
+        judged=verdict.judge(levels, weight, steps, parts.target, parts.coefficient, parts.law, same),
         expected=expected,
         findings=(*found, *unlike),
     )
 
 
-def _weighted(reading: Reading) -> bool:
+@dataclass(frozen=True)
+class _Parts:
+    """What the parts of a table of levels are called."""
+
+    path: paths.PathName
+    slope: times.Slope | None
+    law: laws.LawName
+    target: targets.TargetName
+    carrier: carriers.Carrier | None
+    coefficient: coefficients.CoefficientName
+
+
+def _parts(levels: Levels) -> _Parts:
+    path, slope = paths.name_path(levels), times.state_slope(levels)
+    law, target = laws.name_law(levels, path), targets.name_target(levels, path, slope)
+    carrier = law.on_paths[0].carrier if law.on_paths else None
+    own = coefficients.own_divisor(levels)
+    coefficient = coefficients.name_coefficient(levels, levels.c, target.name, target.prediction, carrier, own)
+    return _Parts(path, slope, law, target, carrier, coefficient)
+
+
+def _weighted(reading: Reading, measured: MeasuredLoss) -> bool:
     """Whether the loss is a weighted regression, so that it has a canonical weight and a verdict."""
+    unbound = UNBOUND if measured.all_noise is None else UNBOUND - {"more-noise"}
     squared = reading.form.form == "squared"
-    return squared and not reading.coupled and not any(each.id in UNBOUND for each in reading.findings)
+    return squared and not reading.coupled and not any(each.id in unbound for each in reading.findings)
 
 
 def _table(levels: Levels, **columns: np.ndarray) -> dict[str, list[float | None]]:

@@ -67,7 +67,7 @@ def name_coefficient(
 
 
 def apart(c: np.ndarray, value: np.ndarray) -> float:
-    """How far c is from proportional to a value, relative to it, at the worst level."""
+    """How far c (P,) is from proportional to a value (P,), relative to it, at the worst level."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = c / value
         middle = np.median(ratio)
@@ -139,7 +139,7 @@ def _clamped(levels: Levels, c: np.ndarray, on: str | None, own: str | None) -> 
 
 
 def clamp(y: np.ndarray, base: np.ndarray, sign: int) -> tuple[float, float]:
-    """(gamma, error) of y proportional to min(base, gamma), or max for sign -1; inf where either side is not seen."""
+    """(gamma, error) of y (P,) proportional to min(base, gamma), or max for sign -1; inf if a side is not seen."""
     order = np.argsort(base)
     y, base = y[order], base[order]
     rises, level = (slice(0, FEWEST), slice(-FEWEST, None)) if sign > 0 else (slice(-FEWEST, None), slice(0, FEWEST))

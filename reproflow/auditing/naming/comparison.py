@@ -32,7 +32,7 @@ class Comparison:
 
 
 def compare(weight: Weight, other: np.ndarray) -> Comparison | None:
-    """How the measured weight compares with another at the same log-SNRs, NaN out of reach; None where it cannot."""
+    """How the measured weight compares with another (P,) at its log-SNRs, NaN out of reach; None where it cannot."""
     both = np.isfinite(other) & np.isfinite(weight.w)
     if both.mean() < REACHED or both.sum() < 8:
         return None

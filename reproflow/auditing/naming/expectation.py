@@ -16,8 +16,10 @@ from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.coefficients import apart
 from reproflow.auditing.naming.comparison import REACHED, Comparison, compare
 from reproflow.auditing.naming.density import Weight
-from reproflow.auditing.naming.laws import STEP
+from reproflow.auditing.naming.laws import STEP, LawName
 from reproflow.auditing.naming.levels import Levels
+from reproflow.auditing.naming.paths import PathName
+from reproflow.foundation.specs import Spec
 from reproflow.judge.objectives.asked import of_specs
 from reproflow.theory.log_snr import invert_lam
 from reproflow.theory.objective import Objective, error_factor
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 SAME = "same"
 DIFFERENT = "different"
 CANNOT = "cannot"
+CANONICAL = "canonical"
+"""A weight on this is one of the log-SNR alone, whatever the path is."""
 SAME_COEFFICIENT = 2e-3
 MISSED = 0.05
 """The share of the stated times whose levels the loss may leave out: clipped ends are far less."""
@@ -35,24 +39,41 @@ SCALES = (2.0, 0.5)
 """Scales of the data that are tried: [0, 1] for [-1, 1], and the other way."""
 
 
+def path_of(path: PathName, law: LawName, expect: Expected) -> str | Spec | None:
+    """The measured path as a command line says it, for an `expect` that states none; None where it has no name.
+
+    A relation says nothing of the time, so it is a path on which the law of the times has a name, and best the stated
+    one; a straight path needs no law.
+    """
+    known = sorted(law.on_paths, key=lambda each: (not each.carrier.own, each.time != expect.time))
+    if known:
+        return known[0].carrier.spec
+    return "linear" if path.straight else None
+
+
 def compared(
-    weight: Weight | None, expect: Expected, levels: Levels | None = None, process: str = "gaussian"
+    weight: Weight | None,
+    expect: Expected,
+    levels: Levels | None = None,
+    process: str = "gaussian",
+    path: str | Spec | None = None,
 ) -> tuple[dict[str, Any], tuple[Finding, ...]]:
-    """`expected` of the JSON contract, with `not-as-stated` where the two differ.
+    """`expected` of the JSON contract, with `not-as-stated` where the two differ; `path` is where none is stated.
 
     Raises `UsageError` for an objective that cannot be used.
     """
-    stated = of_specs(expect.weighting, expect.path, expect.time, process, expect.on, None)
+    stated = of_specs(expect.weighting, expect.path or path, expect.time, process, expect.on, None)
     spec = {
         "weighting": expect.weighting,
         "on": stated.prediction,
         "path": stated.path.name,
         "time": stated.time.name,
-        "sigma_data": expect.sigma_data,
     }
     nothing = {"spec": spec, "verdict": CANNOT, "factor": None, "ratio": None, "worst": None}
     if weight is None:
         return {**nothing, "reason": "the loss has no weight that could be read"}, ()
+    if levels is not None and (expect.path or path) is None and stated.prediction != CANONICAL:
+        return {**nothing, "reason": "none is stated, and the measured path has no name: give --path"}, ()
     found = compare(weight, _at(stated, weight.lam))
     if found is None:
         low, high = weight.lam[0], weight.lam[-1]
@@ -89,7 +110,7 @@ def _stepwise(levels: Levels, stated: Objective) -> str | None:
     The weight of a few steps near either end is not that of continuous time, for the discretisation alone: so the law's
     distance in u and the coefficient are compared, each by itself.
     """
-    if stated.prediction == "canonical":
+    if stated.prediction == CANONICAL:
         return None
     t = invert_lam(stated.path, torch.from_numpy(levels.lam))
     reached = t.isfinite().numpy()
@@ -109,7 +130,7 @@ def _stepwise(levels: Levels, stated: Objective) -> str | None:
 
 def _missed(weight: Weight, stated: Objective) -> float:
     """The mass that the stated law has at levels beyond those that the loss draws, on the stated path."""
-    if stated.prediction == "canonical":
+    if stated.prediction == CANONICAL:
         return 0.0
     t = invert_lam(stated.path, torch.tensor([weight.lam[0], weight.lam[-1]], dtype=torch.float64))
     inside = t.isfinite()

@@ -87,7 +87,7 @@ def name_law(levels: Levels, path: PathName) -> LawName:
         return LawName(f"{count} values, not equally likely", uneven, 0, on_paths)
     limit = _limit(levels)
     best = np.inf
-    for name, error in _described(levels, path, u):
+    for name, error in _described(levels, u):
         if error <= limit:
             return LawName(name, error, whole.draws, on_paths)
         best = min(best, error)
@@ -108,7 +108,7 @@ def _limit(levels: Levels) -> float:
     return min(max(EXACT, 50 * whole.state_error), LOOSEST)
 
 
-def _described(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[tuple[str, float]]:
+def _described(levels: Levels, u: np.ndarray) -> Iterator[tuple[str, float]]:
     """Laws in words with their distances in u: of the given number, of the path's times, of the log of sigma/alpha."""
     given, r = levels.given, levels.ratio
     variables: list[tuple[str, np.ndarray]] = []

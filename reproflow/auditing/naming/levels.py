@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reproflow.auditing.measured_loss import MeasuredLoss, Times
+from reproflow.auditing.measured_loss import Columns, MeasuredLoss, Times
 
 TIGHTEST = 3e-4
 LOOSEST = 2e-2
@@ -22,21 +22,15 @@ FARTHEST = 40.0
 
 
 @dataclass(frozen=True)
-class Levels:
-    """The levels of `whole` with a finite lam, ascending: arrays of shape (P,).
+class Levels(Columns):
+    """The levels of `whole` with a finite lam, ascending, and their `law` (P,) as there.
 
     `kept` are their places in `whole`, which holds all levels, standardised, from the noise to the data.
     """
 
+    law: np.ndarray
     whole: MeasuredLoss
     kept: np.ndarray
-    given: np.ndarray
-    A: np.ndarray
-    B: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    law: np.ndarray
 
     def __len__(self) -> int:
         return len(self.A)
@@ -50,11 +44,6 @@ class Levels:
     def ratio(self) -> np.ndarray:
         """sigma/alpha, (P,)."""
         return self.B / self.A
-
-    @property
-    def lam(self) -> np.ndarray:
-        """The log-SNR, (P,)."""
-        return -2 * np.log(self.ratio)
 
     @property
     def determinant(self) -> np.ndarray:
@@ -130,8 +119,7 @@ def levels_of(measured: MeasuredLoss, data: tuple[float, float] | None = None) -
     parts = (whole.A, whole.B, whole.a, whole.b, whole.c)
     finite = np.all([np.isfinite(each) for each in parts], axis=0)
     kept = np.flatnonzero(finite & np.isfinite(lam) & (np.abs(lam) < FARTHEST))
-    at = {name: getattr(whole, name)[kept] for name in ("given", "A", "B", "a", "b", "c", "law")}
-    return Levels(whole=whole, kept=kept, **at)
+    return Levels(**whole.columns(kept), law=whole.law[kept], whole=whole, kept=kept)
 
 
 def _standardised(measured: MeasuredLoss, data: tuple[float, float] | None) -> MeasuredLoss:
@@ -154,8 +142,6 @@ def _ordered(measured: MeasuredLoss) -> MeasuredLoss:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.nan_to_num(measured.B / measured.A, nan=np.inf, posinf=np.inf)
     order = np.argsort(-ratio, kind="stable")
-    names = ("given", "A", "B", "offset", "a", "b", "target_offset", "c")
-    changes = {name: getattr(measured, name)[order] for name in names}
     law = measured.law[order] if measured.times is Times.STEPS else np.sort(measured.law)
     steps = None if measured.steps is None else measured.steps[order]
-    return replace(measured, **changes, law=law, steps=steps)
+    return replace(measured, **measured.columns(order), law=law, steps=steps)

@@ -39,7 +39,6 @@ class TargetName:
     error: float
     scale: float = 1.0
     prediction: str | None = None
-    sigma_data: float | None = None
     near: tuple[str, float] | None = None
     factor: np.ndarray | None = None
 
@@ -153,7 +152,7 @@ def _preconditioned(levels: Levels) -> TargetName | None:
     if error > max(levels.tolerance, F_ERROR):
         return None
     name = f"EDM's F, sigma_data {text(float(s), 1e-4)}"
-    return TargetName(_times(scale, name), error, scale, None, float(s))
+    return TargetName(_times(scale, name), error, scale)
 
 
 def _times(scale: float, name: str) -> str:

@@ -1,27 +1,32 @@
 """What the objective that a loss trains is judged to be.
 
-Exactly, where its named parts, put together as path, law and weighting, have the measured weight (`parts`); else as the
+Exactly, where its named parts, put together as path, law and weighting, have the measured weight (`parts`); a weight
+that is no named part counts as one only where the coefficient, read at each level, is exactly its own. Else as the
 published objective or registered combination with that weight (`same_as`); else by the measured weight itself, with the
 tolerance of its reading (`table`). Steps are judged as a chain besides, level by level.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming.candidates import Candidate
-from reproflow.auditing.naming.coefficients import CoefficientName, name_coefficient
-from reproflow.auditing.naming.comparison import compare
+from reproflow.auditing.naming.coefficients import ERROR, CoefficientName, name_coefficient
+from reproflow.auditing.naming.comparison import CERTAIN, REACHED, compare
 from reproflow.auditing.naming.density import Chain, Weight
+from reproflow.auditing.naming.inverses import times_on
 from reproflow.auditing.naming.laws import LawName
 from reproflow.auditing.naming.levels import Levels
 from reproflow.auditing.naming.targets import TargetName
 from reproflow.foundation import registry
 from reproflow.foundation.errors import UsageError
+from reproflow.foundation.specs import Spec
 from reproflow.foundation.tables import Table
 from reproflow.judge.levels import judgement as chains
 from reproflow.judge.levels import schedule
@@ -48,9 +53,12 @@ def judge(
 ) -> dict[str, Any] | None:
     """The judgement's dictionary with `exit_code`, `by` (parts, same_as, table), `spec`, and `chain` of steps.
 
-    None where nothing can be claimed: draws without a named objective, or too few levels.
+    None where nothing can be claimed: times known by draws alone, unless law and coefficient are named or exactly those
+    of a named weight; too few levels.
     """
-    found = _by_parts(levels, weight, target, coefficient, law, same) or by_candidate(weight, same)
+    found = _by_parts(levels, weight, target, coefficient, law, same)
+    if found is None and weight.times is not Times.DRAWN:  # else a density known to a few percent certifies anything
+        found = by_candidate(weight, same)
     found = found or _by_table(weight, steps)
     if found is not None and steps is not None and "chain" not in found:
         found["chain"] = _chain_facts(_by_chain(steps, weight))
@@ -65,12 +73,34 @@ def _by_parts(
     law: LawName,
     same: Sequence[Candidate],
 ) -> dict[str, Any] | None:
-    for spec in (*_specs(levels, target, coefficient, law), *_weighted(law, same)):
+    """Law and coefficient have names, or the law has and the measured coefficient is that of a named weight on it."""
+    named = ((spec, True) for spec in _specs(levels, target, coefficient, law))
+    like = ((spec, False) for spec in _weighted(law, same))
+    for spec, has_names in itertools.chain(named, like):
         subject = objective_of(spec)
+        if not has_names and not _has_coefficient(levels, subject, spec["path"]):
+            continue
         found = compare(weight, subject.signature(torch.from_numpy(weight.lam)).numpy())
         if found is not None and (found.excess <= weight.same or found.error_bulk <= weight.near):
             return facts(objective(subject, mode=Mode.REVERSE), "parts", spec, found.error_range)
     return None
+
+
+def _has_coefficient(levels: Levels, subject: Objective, path: str | Spec) -> bool:
+    """Whether the coefficient on the eps error is the objective's at every level, to the precision of the coefficient.
+
+    It is read at each level by itself: however little draws, or steps, say of the density between levels, a rise of
+    the weight that is one of the coefficient shows.
+    """
+    t = times_on(path, levels.lam)
+    reached = np.isfinite(t)
+    if reached.mean() < REACHED:
+        return False
+    stated = subject.coefficient(torch.from_numpy(t[reached])).detach().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = levels.eps_coefficient[reached] / stated
+        distance = np.nan_to_num(np.abs(ratio / np.median(ratio) - 1), nan=np.inf)
+    return bool((distance - CERTAIN * levels.precision[reached]).max() <= ERROR)
 
 
 def _specs(levels: Levels, target: TargetName, coefficient: CoefficientName, law: LawName) -> Iterator[dict[str, Any]]:

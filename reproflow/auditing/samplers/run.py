@@ -45,7 +45,7 @@ def check(subject: Subject, reading: Reading, sampler: Sampler) -> dict[str, Any
 
         return tokens.check(subject, reading, measured, sampler)
     try:
-        levels = Levels(measured)
+        levels = Levels(measured.in_one())
     except UsageError as error:
         return not_run(str(error))
     runs = Runs(subject, reading, sampler)

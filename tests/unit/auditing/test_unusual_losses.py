@@ -10,6 +10,7 @@ from reproflow.auditing.findings import Level
 DAILY = (
     "in_place_throughout",
     "bfloat16_states",
+    "bfloat16_loss_a_sample",
     "antithetic_noise",
     "flipped_at_random",
     "in_patches",
@@ -21,8 +22,8 @@ def test_a_right_loss_is_not_accused(key: str) -> None:
     case = UNUSUAL[key]
     found = of(case)
     asked = {each.id for each in found.findings if each.level is not Level.NOTE}
-    assert asked <= set(case.questions)
-    assert found.exit_code == (5 if asked else 0)
+    assert asked == set()
+    assert found.exit_code == 0
     named = found.identification
     assert named.path is not None
     assert named.target is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,23 +33,42 @@ SAMPLED = {
         (audited("time-constant"), 0),
         (audited("time-reversed"), 5),
         (audited("time-reversed", accepted=("time-reversed",)), 0),
+        (audited("noise-mismatch", accepted=("noise-mismatch",)), 3),
+        (audited(accepted=("clamp",)), 0),
+        (audited("time-reversed", accepted=("clamp",)), 5),
         (audited("time-reversed", sampler=SAMPLED), 0),
         (audited("time-shift", sampler=SAMPLED), 5),
         (audited("time-reversed", "noise-mismatch", accepted=("time-reversed",)), 3),
         (unread("batch-coupled"), 5),
         (unread(), 5),
+        (unread(accepted=("clamp",)), 5),
+        (unread("batch-coupled", accepted=("batch-coupled",)), 0),
+        (unread("batch-coupled", "clamp", accepted=("batch-coupled",)), 5),
     ],
 )
 def test_exit_codes(found, code: int) -> None:
     assert found.exit_code == code
 
 
-def test_strict_lets_the_verdicts_count() -> None:
-    judged = {**audited().identification.judged, "exit_code": 3}
-    for strict, code in ((False, 0), (True, 3)):
+@pytest.mark.parametrize(("verdict", "code"), [(0, 0), (3, 3), (5, 5)])
+def test_strict_lets_the_verdicts_count(verdict: int, code: int) -> None:
+    for strict in (False, True):
         found = audited(strict=strict)
-        found.identification.judged.update(judged)
-        assert found.exit_code == code
+        found.identification.judged["exit_code"] = verdict
+        assert found.exit_code == (code if strict else 0)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("same", 0), ("cannot", 5)])
+def test_what_cannot_be_compared_is_open(verdict: str, code: int) -> None:
+    found = audited()
+    expected = {"spec": "uniform", "verdict": verdict}
+    assert replace(found, identification=replace(found.identification, expected=expected)).exit_code == code
+
+
+def test_strict_asks_for_a_verdict() -> None:
+    for strict, code in ((False, 0), (True, 5)):
+        found = audited(strict=strict)
+        assert replace(found, identification=replace(found.identification, judged=None)).exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -86,6 +106,14 @@ def test_what_is_accepted_or_settled_is_said(capsys: pytest.CaptureFixture) -> N
     assert re.search(r"^ settled +time-reversed", said, re.MULTILINE)
     assert re.search(r"^ accepted +clamp", said, re.MULTILINE)
     assert "exit 0" in said
+    assert "does not occur" not in said
+
+
+def test_an_accepted_question_that_does_not_occur_is_said(capsys: pytest.CaptureFixture) -> None:
+    audit_terminal.show(audited(accepted=("clamp",)))
+    said = capsys.readouterr().out
+    assert re.search(r"^ accepted +clamp does not occur: leave it out of --accept", said, re.MULTILINE)
+    assert "exit 0" in said
 
 
 @pytest.mark.parametrize("found", [audited("noise-mismatch"), unread("jvp")], ids=["read", "not read"])
@@ -120,6 +148,8 @@ LOSS = "def loss(model, x1):\n    return model(x1).mean()\n\n\ndef other(a):\n  
         (["l.py:loss", "--shape", "3", "--expect", "min_snrr"], "did you mean 'min_snr"),
         (["l.py:loss", "--shape", "3", "--expect", "elbo", "--on", "noise"], "unknown gaussian target 'noise'"),
         (["l.py:loss", "--shape", "3", "--accept", "time-reverse"], "did you mean 'time-reversed'"),
+        (["l.py:loss", "--shape", "3", "--accept", "clamp,noise-mismatch"], "'noise-mismatch' is a defect, and only"),
+        (["l.py:loss", "--shape", "3", "--accept", "mask-logit"], "'mask-logit' is a note, and only questions may be"),
         (["l.py:loss", "--shape", "3", "--sampler", "l.py:sample"], "l.py has no function 'sample'"),
         (["l.py:loss", "--shape", "3", "--batch", "1"], "batch"),
     ],

@@ -138,6 +138,14 @@ def value_with_a_detached_part(model, x1):
     return mse_loss(velocity, x1 - eps) + 0.5 * velocity.detach().square().mean()
 
 
+@faulty("value-gradient")
+def detached_part_in_bfloat16(model, x1):
+    """Rounding explains a hundredth of the value, and no more."""
+    t, _, xt, eps = flow(x1)
+    velocity = model(xt, t).bfloat16()
+    return mse_loss(velocity, (x1 - eps).bfloat16()) + 0.5 * velocity.detach().square().mean()
+
+
 @faulty("mutates-batch", "path-unnamed", "target-unnamed")
 def batch_noised_in_place(model, x1):
     t, eps = torch.rand(len(x1)), torch.randn_like(x1)

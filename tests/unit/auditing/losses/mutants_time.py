@@ -227,3 +227,20 @@ def one_number_of_noise_a_sample(model, x1):
     t, eps = torch.rand(len(x1)), torch.randn(len(x1), 1, 1, 1)
     s = by_level(t, x1)
     return mse_loss(model(s * x1 + (1 - s) * eps, t), (x1 - eps).expand_as(x1))
+
+
+@faulty("draws-repeated")
+def seeded_inside(model, x1):
+    """Each step has the same times and the same noise."""
+    torch.manual_seed(0)
+    t, _, xt, eps = flow(x1)
+    return mse_loss(model(xt, t), x1 - eps)
+
+
+@faulty("draws-repeated")
+def generator_seeded_at_each_call(model, x1):
+    """The noise is the same at each step, the times are not."""
+    generator = torch.Generator().manual_seed(42)
+    eps, t = torch.randn(x1.shape, generator=generator), torch.rand(len(x1))
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)

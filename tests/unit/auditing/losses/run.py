@@ -11,7 +11,14 @@ from losses.unusual import UNUSUAL, Unusual
 
 from reproflow.auditing.audit import Audit, Expected, audit
 
-for module in ("mutants_target", "mutants_batch", "mutants_time", "mutants_tokens", "unusual_draws"):
+for module in (
+    "mutants_target",
+    "mutants_batch",
+    "mutants_time",
+    "mutants_tokens",
+    "unusual_draws",
+    "unusual_precision",
+):
     importlib.import_module(f"losses.{module}")
 
 __all__ = ["FAULTY", "UNUSUAL", "of"]

@@ -1,4 +1,4 @@
-"""Right losses of unusual shape: an audit accuses none, and asks nothing beyond what is listed with a reason."""
+"""Right losses of unusual shape: an audit accuses none, and asks nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass(frozen=True)
 class Unusual:
-    """`path` and `target` are the names that must come out; `questions` may be asked, by ids, for the reasons given."""
+    """`path` and `target` are the names that must come out."""
 
     key: str
     loss: Callable[..., Any]
     path: str = "linear"
     target: str = "x1 - eps"
-    questions: dict[str, str] = field(default_factory=dict)
     tokens: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -54,40 +53,11 @@ def in_place_throughout(model, x1):
 
 
 @unusual()
-def bfloat16_states(model, x1):
-    t = torch.rand(len(x1))
-    s, eps = by_level(t, x1), torch.randn_like(x1)
-    xt = (s * x1 + (1 - s) * eps).bfloat16()
-    return mse_loss(model(xt, t).float(), x1 - eps)
-
-
-@unusual(target="eps - x1")
-def bfloat16_latents(model, x1):
-    """Everything but the final error in bfloat16."""
-    latents = x1.to(torch.bfloat16)
-    noise = torch.randn_like(latents)
-    u = torch.normal(mean=0.0, std=1.0, size=(len(x1),)).sigmoid()
-    sigmas = by_level(u, x1).to(torch.bfloat16)
-    noisy = (1 - sigmas) * latents + sigmas * noise
-    prediction = model(noisy, (sigmas.flatten() * 1000))
-    return ((prediction.float() - (noise - latents).float()) ** 2).flatten(1).mean(1).mean()
-
-
-@unusual()
 def a_dictionary_of_losses(model, x1):
     t = torch.rand(len(x1))
     s, eps = by_level(t, x1), torch.randn_like(x1)
     error = (model(s * x1 + (1 - s) * eps, t) - (x1 - eps)) ** 2
     return {"loss": error.flatten(1).mean(1), "largest": error.max(), "t": t}
-
-
-@unusual()
-def under_autocast(model, x1):
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        t, eps = torch.rand(len(x1)), torch.randn_like(x1)
-        s = by_level(t, x1)
-        prediction = model(s * x1 + (1 - s) * eps, t)
-        return mse_loss(prediction.float(), (x1 - eps).float())
 
 
 @unusual(path="VP", target="eps")
@@ -113,16 +83,6 @@ def times_of_four_dimensions(model, x1):
     t = torch.rand(x1.shape[0], 1, 1, 1)
     eps = torch.randn_like(x1)
     return mse_loss(model(t * x1 + (1 - t) * eps, t), x1 - eps)
-
-
-@unusual()
-def doubles_inside(model, x1):
-    """Everything in double precision, the network in single."""
-    x1 = x1.double()
-    t, eps = torch.rand(len(x1), dtype=torch.float64), torch.randn_like(x1)
-    s = by_level(t, x1)
-    velocity = model((s * x1 + (1 - s) * eps).float(), t.float()).double()
-    return mse_loss(velocity, x1 - eps)
 
 
 @unusual()
@@ -267,10 +227,3 @@ def in_patches(model, x1):
     t, eps = torch.rand(len(x1)), torch.randn_like(x1)
     s = by_level(t, x1)
     return mse_loss(model(patches(s * x1 + (1 - s) * eps), t), patches(x1 - eps))
-
-
-@unusual()
-def scaled_for_half_precision(model, x1):
-    t, eps = torch.rand(len(x1)), torch.randn_like(x1)
-    s = by_level(t, x1)
-    return 65536.0 * mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)

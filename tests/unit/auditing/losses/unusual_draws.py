@@ -70,6 +70,25 @@ def generator_of_its_own(model, x1):
 
 
 @unusual()
+def generator_seeded_by_the_global_one(model, x1):
+    """Made at each call, and other draws at each."""
+    generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+    t = torch.rand(len(x1), generator=generator)
+    eps = torch.randn(x1.shape, generator=generator)
+    s = by_level(t, x1)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
+def generator_seeded_by_the_data(model, x1):
+    """Other data have other draws."""
+    generator = torch.Generator().manual_seed(int(1e6 * x1.abs().mean()))
+    t = torch.rand(len(x1), generator=generator)
+    s, eps = by_level(t, x1), torch.randn(x1.shape, generator=generator)
+    return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+
+@unusual()
 def labels_dropped_at_random(model, x1):
     labels = torch.randint(0, 10, (len(x1),))
     labels = torch.where(torch.rand(len(x1)) < 0.1, 10, labels)

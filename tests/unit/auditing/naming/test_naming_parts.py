@@ -1,14 +1,17 @@
 """Path, time, law, target and coefficient of tables of levels by name, and what is near a name but is not it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from measured_tables import linear_betas, of_betas, of_specs, quantiles, table
 
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
 from reproflow.auditing.naming import coefficients, laws, paths, targets, times
 from reproflow.auditing.naming.levels import levels_of
+from reproflow.theory.times import get_time_law
 
 
 def target_of(measured: MeasuredLoss) -> targets.TargetName:
@@ -201,21 +204,34 @@ def test_a_shifted_law() -> None:
 
 
 def test_laws_that_are_not_the_named_one() -> None:
-    """A mixture of 2 % uniform and Beta, U-shaped times: neither uniform nor normal."""
-    assert law_of(of_specs("linear", "expr:0.9*u + 0.1*u**3")).name is None
-    assert "N(" not in str(law_of(of_specs("linear", "u_shaped")).name)
+    """u with a tenth of its cube is near uniform and is not named so; U-shaped times are neither uniform nor normal."""
+    near = law_of(of_specs("linear", "expr:0.9*u + 0.1*u**3"))
+    assert near.name is None
+    assert near.on_paths == ()
+    assert 1e-3 < near.error < 0.1
+    assert law_of(of_specs("linear", "u_shaped")).name == "u_shaped in t of the linear path"
 
 
-def test_laws_of_draws_are_named_by_their_distance() -> None:
-    """20 000 draws of a logit-normal law are told from those of a uniform one, and from one a tenth wider."""
-    rng = np.random.default_rng(1)
-    t = np.sort(1 / (1 + np.exp(-rng.standard_normal(20000))))[31::62]
+def law_of_draws(law: str) -> laws.LawName:
+    """The name of a law of times on the linear path of which 20 000 draws are known."""
+    u = torch.from_numpy(np.sort(np.random.default_rng(1).random(20000)))
+    t = get_time_law(law).quantile(u).numpy()[31::62]
     rank = (np.arange(20000) + 0.5)[31::62] / 20000
-    found = law_of(table(t, 1 - t, 1.0, -1.0, 1.0, rank, t, times=Times.DRAWN, draws=20000))
-    assert str(found.name).startswith("logit tau ~ N(")
+    return law_of(table(t, 1 - t, 1.0, -1.0, 1.0, rank, t, times=Times.DRAWN, draws=20000))
+
+
+@pytest.mark.parametrize("std", [1.0, 1.1])
+def test_laws_of_draws_are_named_by_their_distance(std: float) -> None:
+    """20 000 draws of a logit-normal law are told from those of one a tenth wider."""
+    found = law_of_draws(f"logit_normal:mean=0,std={std}")
+    mean, deviation = re.fullmatch(r"logit tau ~ N\((.*), (.*)²\)", str(found.name)).groups()
+    assert float(mean) == pytest.approx(0, abs=0.03)
+    assert float(deviation) == pytest.approx(std, abs=0.03)
     assert found.as_dict()["n"] == 20000
-    wider = law_of(table(t, 1 - t, 1.0, -1.0, 1.0, rank**1.1, t, times=Times.DRAWN, draws=20000))
-    assert wider.name is None or "uniform" not in wider.name
+
+
+def test_uniform_draws_are_named_too() -> None:
+    assert str(law_of_draws("uniform").name).startswith("tau ~ uniform(0, 1)")
 
 
 def test_steps() -> None:
