@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# scipy.interpolate has such splines, and with scipy.special takes a fifth of the time of `import torch` to import: every
+# audit needs splines, and is to take little more than that. The tests hold these to scipy's.
 FEWEST = 4
 
 

@@ -163,6 +163,8 @@ def _beta_density(t: Tensor, a: float, b: float) -> Tensor:
 
 
 def _beta_cdf(t: Tensor, a: float, b: float) -> Tensor:
+    if a == 1:  # the default: an audit that names laws need not import scipy, a tenth of what torch takes
+        return -torch.expm1(b * torch.log1p(-t.double())).to(t)
     from scipy.special import betainc
 
     return torch.as_tensor(betainc(a, b, t.double().numpy())).to(t)
