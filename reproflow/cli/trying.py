@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from reproflow.foundation import child_process
-from reproflow.foundation.run import Run
+
+if TYPE_CHECKING:
+    from reproflow.foundation.run import Run
 
 
 def are_tried(opened: Run, config: Path) -> bool:

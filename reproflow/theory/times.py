@@ -163,6 +163,8 @@ def _beta_density(t: Tensor, a: float, b: float) -> Tensor:
 
 
 def _beta_cdf(t: Tensor, a: float, b: float) -> Tensor:
+    if a == 1:
+        return -torch.expm1(b * torch.log1p(-t))
     from scipy.special import betainc
 
     return torch.as_tensor(betainc(a, b, t.double().numpy())).to(t)
