@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from reproflow.foundation import child_process, files, fingerprint
-from reproflow.foundation import config as configuration
-from reproflow.foundation.config import Config
-from reproflow.foundation.run import Run
+from reproflow.foundation import child_process
+
+if TYPE_CHECKING:
+    from reproflow.foundation.config import Config
+    from reproflow.foundation.run import Run
 
 RECORD = "tried.json"
 
@@ -40,11 +42,16 @@ def try_user_functions(opened: Run, config: Path, results: Path | None) -> None:
     if code:
         raise typer.Exit(code)
     if tried:
+        from reproflow.foundation import files
+
         files.write_text(opened.folder / RECORD, tried)
 
 
 def _digests(config: Config) -> str:
     """The record of a configuration, JSON; nothing where a file cannot be read: the trial says why."""
+    from reproflow.foundation import config as configuration
+    from reproflow.foundation import files, fingerprint
+
     functions = {spec.source for spec in config.user_functions if spec.file}
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
         digests = {source: fingerprint.source(source) for source in sorted(functions)}

@@ -26,7 +26,6 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import special
 
 from reproflow.exact import shares
 from reproflow.exact.shares import Array, kl
@@ -153,6 +152,8 @@ def absolute(lam: Array, w: Array, process: str) -> Witness:
 
 def told(k: int, length: int, alpha: Array) -> Array:
     """rho = P(Bin(L, alpha) >= K), of alpha's shape."""
+    from scipy import special  # here and below: a quarter of a second, which Gaussian examples need not wait for
+
     return np.asarray(special.betainc(k, length - k + 1, alpha))
 
 
@@ -168,7 +169,7 @@ def two_points(b: Array) -> tuple[Array, Array]:
     for sign, share in ((1, q), (-1, 1 - q)):
         y = 2 * small[..., None] * (sign * small[..., None] + noise)
         pkl += share * (_log_ratio(y, q, r) @ weights)
-        shift += sign * (special.expit(special.logit(q) + y) @ weights)
+        shift += sign * (_expit(_logit(q) + y) @ weights)
     return pkl * (b / small) ** 2, shift * (b / small) ** 2
 
 
@@ -177,6 +178,15 @@ def _log_ratio(y: Array, q: float, r: float) -> Array:
     small = np.exp(-np.abs(y))
     ahead = np.log((q + (1 - q) * small) / (r + (1 - r) * small))
     return np.where(y > 0, ahead, np.log((q * small + 1 - q) / (r * small + 1 - r)))
+
+
+def _expit(y: Array) -> Array:
+    small = np.exp(-np.abs(y))
+    return np.where(y > 0, 1.0, small) / (1 + small)
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1 - p))
 
 
 def _noise() -> tuple[Array, Array]:
@@ -203,7 +213,7 @@ def shares_examples() -> list[tuple[str, dict[str, float]]]:
 
 def _thresholds(length: int) -> list[int]:
     """The K that are tried: K/L about evenly spaced, in itself and in log-odds."""
-    even = np.concatenate([np.arange(0.02, 1, 0.04), special.expit(np.arange(-5, 5.5, 0.5))])
+    even = np.concatenate([np.arange(0.02, 1, 0.04), _expit(np.arange(-5, 5.5, 0.5))])
     return sorted({1, length, *(int(k) for k in np.clip(np.ceil(even * length), 1, length))})
 
 
@@ -272,7 +282,7 @@ def two_points_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> t
     excess = np.zeros_like(lam)
     for sign, share in ((1, q[0]), (-1, q[1])):
         y = 2 * b[:, None] * (sign * b[:, None] + noise)
-        gap = 2 * (special.expit(special.logit(q[0]) + y) - special.expit(special.logit(r[0]) + y))
+        gap = 2 * (_expit(_logit(float(q[0])) + y) - _expit(_logit(float(r[0])) + y))
         excess += share * 0.5 * b**2 * (gap**2 @ weights)
     pkl, shift = two_points(b)
     divergence = kl(q, q + shift[:, None] * (r - q))
@@ -281,11 +291,11 @@ def two_points_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> t
 
 def shares_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> tuple[float, float]:
     """left from the cross-entropies of the masked tokens: dm/m = -alpha d lam."""
-    from scipy import stats  # half a second, which Gaussian examples need not wait for
+    from scipy import stats
 
     k, length = int(parameters["K"]), int(parameters["L"])
     tokens = shares.dealt(k, length)
-    alpha = special.expit(lam)
+    alpha = _expit(lam)
     shown = stats.binom.pmf(np.arange(length + 1), length, alpha[:, None])
     divergence = kl(tokens.law, shown @ tokens.models)
     pkl = shown[[0, -1]] @ tokens.divergences

@@ -52,6 +52,6 @@ def where(condition: Function, t: np.ndarray) -> list[Interval]:
     held = condition(t)
     edges = np.flatnonzero(held[1:] != held[:-1])
     before = held[edges]
-    turns = bisect(lambda t: condition(t) == before, t[edges], t[edges + 1], 60)
+    turns = bisect(lambda t: condition(t) == before, t[edges], t[edges + 1], 60) if len(edges) else t[edges]
     ends = np.concatenate([t[:1] if held[0] else [], turns, t[-1:] if held[-1] else []])
     return [(float(low), float(high)) for low, high in ends.reshape(-1, 2) if high - low > NARROWEST]

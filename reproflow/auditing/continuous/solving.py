@@ -39,22 +39,22 @@ def joined(parts: Sequence[Levels]) -> Levels:
 def solve(columns: Sequence[np.ndarray], values: np.ndarray, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Least squares of `values` (B, n) on `columns` where `live`: coefficients (B, p), relative residuals (B,)."""
     with np.errstate(all="ignore"):
-        weight = live * np.isfinite(values)
-        clean = np.where(weight, values, 0.0)
-        matrix = np.stack([np.where(weight, column, 0.0) for column in columns], axis=2)
-        scale = np.sqrt(np.mean(matrix**2, axis=1, keepdims=True))
-        scale[scale == 0] = 1.0
-        matrix = matrix / scale
-        gram = np.einsum("bnp,bnq->bpq", matrix, matrix)
-        inverse = np.linalg.pinv(gram, rcond=1e-13, hermitian=True)
-        found = np.zeros((len(values), len(columns)))
+        weight = live & np.isfinite(values)
+        clean, matrix = values, np.stack(columns, axis=1)
+        if not weight.all():
+            clean, matrix = np.where(weight, clean, 0.0), np.where(weight[:, None], matrix, 0.0)
+        gram = matrix @ matrix.transpose(0, 2, 1)
+        scale = np.sqrt(np.diagonal(gram, axis1=1, axis2=2) / values.shape[1])
+        scale = np.where(scale == 0, 1.0, scale)
+        inverse = np.linalg.pinv(gram / scale[:, :, None] / scale[:, None, :], rcond=1e-13, hermitian=True)
+        inverse = inverse / scale[:, :, None] / scale[:, None, :]
+        found, rest = np.zeros((len(values), len(columns))), clean
         for _ in range(2):  # the second pass mends what the normal equations round
-            rest = clean - np.einsum("bnp,bp->bn", matrix, found)
-            found += np.einsum("bpq,bq->bp", inverse, np.einsum("bnp,bn->bp", matrix, rest))
-        rest = clean - np.einsum("bnp,bp->bn", matrix, found)
-        size = np.sqrt(np.sum(clean**2, axis=1))
-        error = np.where(size > 0, np.sqrt(np.sum(rest**2, axis=1)) / np.where(size > 0, size, 1), 0.0)
-    return found / scale[:, 0, :], error
+            found += (inverse @ (matrix @ rest[:, :, None]))[:, :, 0]
+            rest = clean - (found[:, None] @ matrix)[:, 0]
+        size, left = (np.sqrt(np.einsum("bn,bn->b", each, each)) for each in (clean, rest))
+        error = np.where(size > 0, left / np.where(size > 0, size, 1), 0.0)
+    return found, error
 
 
 def columns(solved: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reproflow.auditing.measured_loss import Times
 from reproflow.auditing.naming import carriers
@@ -24,13 +25,15 @@ from reproflow.auditing.naming.numbers import shortest, text
 from reproflow.auditing.naming.paths import PathName
 from reproflow.foundation import registry
 from reproflow.judge import published_objectives
-from reproflow.theory.times import get_time_law
+from reproflow.theory.times import TimeLaw, get_time_law
 
 EXACT = 1e-5
 LOOSEST = 5e-3
 STEP = 1.5e-2
 """The distance up to which a law of continuous times is that of steps, where they are so many that this is less."""
 KOLMOGOROV = 1.2
+SURE = 1.01
+"""Times the limit by which a quantile has to miss a time, so that rounding leaves no law out."""
 DIGITS = 6e-3
 """How far off the parameters of a law may be that is known by draws, or by rounded times."""
 LISTED = 4
@@ -172,40 +175,29 @@ def normal_law(z: np.ndarray) -> np.ndarray:
 def _on_paths(levels: Levels, path: PathName, u: np.ndarray) -> Iterator[LawOnPath]:
     """The laws as command lines say them, carrier by carrier."""
     limit = _limit(levels)
-    timed = []
     for carrier in (*carriers.of(path), *carriers.fitted(path, levels.lam, u)):
         t = carrier.time(levels.lam)
         reached = np.isfinite(t) & (t > 0) & (t < 1)
         if reached.mean() >= 0.9 and reached.sum() >= 8:
-            timed.append((carrier, t[reached], u[reached]))
-    cumulative = _Cumulative([t for _, t, _ in timed])
-    for place, (carrier, t, mass) in enumerate(timed):
-        at = functools.partial(cumulative.at, place)
-        for found in _specs(carrier, t, mass, DIGITS if limit > EXACT else 0.0, at):
-            if found.error <= limit:
-                yield found
+            for found in _specs(carrier, t[reached], u[reached], DIGITS if limit > EXACT else 0.0, limit):
+                if found.error <= limit:
+                    yield found
 
 
-class _Cumulative:
-    """P(T <= t) of a law at the times of all carriers in one bisection, when it is first asked for."""
-
-    def __init__(self, times: list[np.ndarray]) -> None:
-        self._times = times
-        self._known: dict[str, list[np.ndarray]] = {}
-
-    def at(self, place: int, spec: str) -> np.ndarray:
-        """At the times of a carrier by its place, of their shape."""
-        if spec not in self._known:
-            t = torch.from_numpy(np.concatenate(self._times))
-            ends = np.cumsum([len(each) for each in self._times])[:-1]
-            self._known[spec] = np.split(get_time_law(spec, fine=True).cdf(t).numpy(), ends)
-        return self._known[spec][place]
+def _distance(law: TimeLaw, t: Tensor, u: np.ndarray, limit: float) -> float:
+    """max |P(T <= t) - u|; infinite where it is above `limit`, which two quantiles tell without a bisection."""
+    if not law.entry.meta.get("cdf"):
+        low, high = (
+            torch.from_numpy(np.clip(u + side, 1e-300, 1 - 2.0**-53)) for side in (-SURE * limit, SURE * limit)
+        )
+        below, above = (low > 1e-300) & (law.quantile(low) > t), (high < 1 - 2.0**-53) & (law.quantile(high) < t)
+        if bool((below | above).any()):
+            return np.inf
+    return float(np.abs(law.cdf(t).numpy() - u).max())
 
 
-def _specs(
-    carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float, cumulative: Callable[[str], np.ndarray]
-) -> Iterator[LawOnPath]:
-    """`loose` is how far off parameters may be, of draws and of rounded times; `cumulative` is a law's mass at t."""
+def _specs(carrier: Carrier, t: np.ndarray, u: np.ndarray, loose: float, limit: float) -> Iterator[LawOnPath]:
+    """`loose` is how far off parameters may be, of draws and of rounded times; laws beyond `limit` need no number."""
     whole = float(np.abs(t - u).max())
     low, width, error = line(u, t)
     if loose or whole <= 3 * error:  # else the times stop short of an end
@@ -218,11 +210,11 @@ def _specs(
         yield from _normals(carrier, t, u, loose)
     at = torch.from_numpy(t)
     entries = {entry.name: get_time_law(entry.name, fine=True) for entry in registry.entries("time", "gaussian")}
-    for name in entries:
+    for name, law in entries.items():
         if name != "uniform":
-            yield LawOnPath(carrier, name, float(np.abs(cumulative(name) - u).max()))
+            yield LawOnPath(carrier, name, _distance(law, at, u, limit))
     for spec in _published():
-        yield LawOnPath(carrier, spec, float(np.abs(cumulative(spec) - u).max()))
+        yield LawOnPath(carrier, spec, _distance(get_time_law(spec, fine=True), at, u, limit))
     middle = float(np.interp(0.5, u, np.log(t / (1 - t)))) if u[0] < 0.5 < u[-1] else np.nan
     for name, expression in SHIFTED.items():
         own = float(torch.logit(entries[name].quantile(torch.tensor([0.5], dtype=torch.float64)))[0])
@@ -232,7 +224,7 @@ def _specs(
         back = torch.sigmoid(torch.logit(at) + float(np.log(shift)))
         s = text(float(shift), 1e-3)
         moved = f"expr:{expression}/({s} - ({s} - 1)*{expression})"
-        yield LawOnPath(carrier, moved, float(np.abs(entries[name].cdf(back).numpy() - u).max()))
+        yield LawOnPath(carrier, moved, _distance(entries[name], back, u, limit))
 
 
 @functools.cache

@@ -261,9 +261,8 @@ def _at(c: Coefficients, output: str) -> tuple[Tensor, Tensor, Tensor]:
     mixture = _mixture()
     a, b = get_target(output).coefficients(c)
     x, area = _grid(mixture, c)
-    c, a, b = c.map(lambda value: value.expand(len(x))), a.expand(len(x)), b.expand(len(x))
     p, y = area * mixture.log_density(x, c).exp(), mixture.target_mean(x, c, a, b)
-    phi, noise = _features(x / torch.hypot(c.alpha, c.sigma)[:, None], c.t), mixture.target_variance(x, c, a, b)
+    phi, noise = _features(x / torch.hypot(c.alpha, c.sigma), c.t), mixture.target_variance(x, c, a, b)
     size = p * phi.square().sum(1)
     return 4 * size @ (y.square().sum(1) + noise), 4 * size @ noise, -2 * ((p[:, None] * y).T @ phi).flatten()
 
@@ -287,8 +286,12 @@ def _grid(mixture: Mixture, c: Coefficients) -> tuple[Tensor, float]:
 
 def _features(x: Tensor, t: Tensor) -> Tensor:
     """phi: tanh of random combinations of x (N, 2), t and t², and a constant, (N, FEATURES + 1)."""
-    generator = seeds.generator("features of points")
-    weight = torch.randn(5, FEATURES, generator=generator, dtype=torch.float64)
-    ones = torch.ones_like(t)
-    inputs = torch.stack([x[:, 0], x[:, 1], 2 * t - 1, (2 * t - 1).square(), ones], 1)
-    return torch.cat([torch.tanh(inputs @ weight), ones[:, None]], 1)
+    ones = torch.ones(len(x), 1, dtype=x.dtype)
+    inputs = torch.cat([x, (2 * t - 1) * ones, (2 * t - 1).square() * ones, ones], 1)
+    return torch.cat([torch.tanh(inputs @ _combinations()), ones], 1)
+
+
+@functools.cache
+def _combinations() -> Tensor:
+    """Random, but always the same, (5, FEATURES)."""
+    return torch.randn(5, FEATURES, generator=seeds.generator("features of points"), dtype=torch.float64)
