@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# scipy.interpolate has such splines, and with scipy.special takes a fifth of the time of `import torch` to import: every
+# scipy.interpolate has such splines, and takes a fifth of the time of `import torch` to import with scipy.special: each
 # audit needs splines, and is to take little more than that. The tests hold these to scipy's.
 FEWEST = 4
 

@@ -33,6 +33,7 @@ from reproflow.auditing.naming.numbers import plain, thinned
 
 if TYPE_CHECKING:
     from reproflow.auditing.expected import Expected
+    from reproflow.auditing.findings import Finding
     from reproflow.auditing.reading import Reading
 
 FEWEST = 8
@@ -100,7 +101,8 @@ def identify(
     weight, steps = density.weight(levels), density.chain(levels)
     nearest = parts.carrier.name if parts.carrier else None
     same = candidates.same_as(weight, "linear" if parts.path.straight else nearest)
-    expected, unlike = None, ()
+    expected = None
+    unlike: tuple[Finding, ...] = ()
     if expect is not None:
         on = expectation.path_of(parts.path, parts.law, expect)
         expected, unlike = expectation.compared(weight, expect, levels, path=on)

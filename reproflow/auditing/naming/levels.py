@@ -8,6 +8,7 @@ made positive.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -144,4 +145,5 @@ def _ordered(measured: MeasuredLoss) -> MeasuredLoss:
     order = np.argsort(-ratio, kind="stable")
     law = measured.law[order] if measured.times is Times.STEPS else np.sort(measured.law)
     steps = None if measured.steps is None else measured.steps[order]
-    return replace(measured, **measured.columns(order), law=law, steps=steps)
+    columns: dict[str, Any] = measured.columns(order)
+    return replace(measured, **columns, law=law, steps=steps)

@@ -44,7 +44,8 @@ def _examined(reader: Reader) -> Reading:
     per_batch = "stratified" if found.how == "ranks" else "one a batch" * found.shared
     if found.shared:
         reader.findings.append(Finding("one-time-a-batch", "All samples of a batch share one time: it is legal."))
-    measured, limits = None, ()
+    measured = None
+    limits: tuple[str, ...] = ()
     if fit.form == "other":
         text = "The gradient is that of no cross-entropy, score entropy or generalised KL."
         reader.findings.append(Finding("not-affine", text, f"off by {fit.residual:.1g}"))
