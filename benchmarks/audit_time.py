@@ -2,8 +2,8 @@
 
 `python -m benchmarks.audit_time` runs `import torch` and an audit in turn, so that both meet the same machine. Told are
 processor time (of the command and its child process), the ratio, and the peak of memory above that import's. `--out
-FILE` writes the table as Markdown with date, processor and versions; `--repeats N` is how often each pair is run, and
-medians are told. Exit 1: a ratio above `MOST`, or memory above `MEMORY`.
+FILE` writes the table as Markdown with date, commit, processor and versions; `--repeats N` is how often each pair is
+run, and medians are told. Exit 1: a ratio above `MOST`, or memory above `MEMORY`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MOST = 2.5
 """Times the processor time of a bare import of torch."""
 MEMORY = 1024.0
 """MiB above the peak of that import."""
-FILE = Path(__file__).parent / "audited" / "plain.py"
+ROOT = Path(__file__).parent
+FILE = ROOT / "audited" / "plain.py"
 IMPORT = [sys.executable, "-c", "import torch"]
 AUDIT = [sys.executable, "-m", "reproflow", "audit"]
 IMAGES = ["--shape", "3,32,32"]
@@ -79,9 +80,11 @@ def main() -> None:
         worst = max(worst, ratio / MOST, memory / MEMORY)
         rows.append(f"| {name} | {bare:.2f} | {whole:.2f} | {ratio:.2f} | {memory:.0f} |")
         print(rows[-1], flush=True)
+    commit = (provenance.state(ROOT).commit or "unknown")[:7]
     lines = [
-        f"`reproflow audit`, start-up included, {datetime.date.today()}, {provenance.cpu()}, torch {version('torch')}; "
-        f"medians of {asked.repeats} pairs, run in turn. At most {MOST:g} times the import, {MEMORY:g} MiB above it.",
+        f"`reproflow audit`, start-up included, {datetime.date.today()}, {commit}, {provenance.cpu()}, "
+        f"torch {version('torch')}; medians of {asked.repeats} pairs, run in turn. At most {MOST:g} times the import, "
+        f"{MEMORY:g} MiB above it.",
         "",
         "| loss | import torch, s | audit, s | ratio | peak memory above the import's, MiB |",
         "|---|---|---|---|---|",

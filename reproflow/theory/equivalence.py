@@ -61,13 +61,23 @@ def equivalents(objective: Objective) -> list[Combination]:
     weight = objective.signature()
     names = (objective.path.name, objective.time.name, objective.weighting.name)
     found = []
-    for other, w in registered(objective.process):
+    others = registered(objective.process)
+    near = _may_be_proportional(torch.stack([w for _, w in others]), weight)
+    for other, w in (each for each, use in zip(others, near, strict=True) if use):
         factor = proportional(w, weight)
         itself = (other.path, other.time, other.weighting) == names
         canonical_self = other.path == ANY and other.weighting == names[2] and objective.prediction == "canonical"
         if factor is not None and not itself and not canonical_self:
             found.append(Combination(other.path, other.time, other.weighting, factor))
     return found
+
+
+def _may_be_proportional(others: Tensor, weight: Tensor) -> list[bool]:
+    """By row of `others` (N, P): false where two ratios to `weight` (P,) are so far apart that no factor serves."""
+    ratio = others / weight
+    ratio = torch.where(ratio.isfinite(), ratio, torch.nan)
+    low, high = ratio.nan_to_num(nan=torch.inf).amin(1), ratio.nan_to_num(nan=-torch.inf).amax(1)
+    return (~(high - low > 2 * SAME * high)).tolist()
 
 
 def registered(process: str) -> tuple[tuple[Combination, Tensor], ...]:

@@ -73,6 +73,7 @@ SLOW = {
     "time not scaled",
     "given the shifted time",
     "v sampled as data",
+    "cosine sampled on linear steps",
     "another sigma_data",
 }
 """Cases that have a like one by default."""

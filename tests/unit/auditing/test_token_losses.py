@@ -16,12 +16,12 @@ NOT_REGISTERED = {"discrete_flow_cubic"}
 """Losses whose path has no registered name."""
 BY_DEFAULT = {
     "mdlm_stratified",
-    "divided_by_the_count",
-    "loss_on_all_tokens",
     "logarithm_of_the_rate",
     "rate_not_told",
     "weights_of_another_sentence",
 }
+"""Those that neither `test_mutant_losses` (a loss divided by its count) nor `test_token_readings` (one on all tokens)
+has by default."""
 
 
 def cases(catalogue):
