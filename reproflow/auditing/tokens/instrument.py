@@ -6,7 +6,7 @@ import torch
 
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.reading import LossForm, Reading, Subject
-from reproflow.auditing.tokens import checks, drawn, labels, masks, opening, times, told
+from reproflow.auditing.tokens import checks, drawn, labels, masks, measuring, opening, times, told
 from reproflow.auditing.tokens.reader import Reader
 
 
@@ -51,7 +51,7 @@ def _examined(reader: Reader) -> Reading:
         reader.findings.append(Finding("not-affine", text, f"off by {fit.residual:.1g}"))
         reader.time = next(iter(told.candidates(reader, found).names), "")
     else:
-        measured = reader.measured(found)
+        measured = measuring.measured(reader, found)
         limits = (_LAW_OF_DRAWS.format(measured.draws, drawn.error(measured.draws)),) if measured.draws else ()
     return opening.reading(
         reader.graded, form, measured, reader.findings, roles, limits, coupled, per_batch, reader.time

@@ -27,6 +27,7 @@ from reproflow.auditing.naming.density import Weight
 from reproflow.auditing.naming.laws import line
 from reproflow.auditing.naming.level_findings import SIGNIFICANT
 from reproflow.auditing.naming.numbers import plain, text, thinned
+from reproflow.auditing.naming.times import affine
 from reproflow.auditing.reading import MeasuredTokens
 from reproflow.auditing.tokens.rates import PROCESS, Rates, canonical_weight, log_snr
 from reproflow.auditing.tokens.schedules import Schedule, of_rates, reached
@@ -179,17 +180,10 @@ def _given(rates: Rates, schedules: tuple[Schedule, ...]) -> tuple[str | None, f
         "log(1 - m)": np.log1p(-rates.m),
         "lam": rates.lam,
     } | {f"t of the {each.path} path": each.t for each in schedules}
-    errors = {name: _affine(value, given) for name, value in known.items()}
+    errors = {name: affine(value, given)[2] for name, value in known.items()}
     # What is equal but for rounding goes by the first name.
     name = min(errors, key=lambda each: max(errors[each], ROUNDING))
     return (name, errors[name]) if errors[name] <= SAME else (None, errors[name])
-
-
-def _affine(x: np.ndarray, z: np.ndarray) -> float:
-    """How far z is from affine in x, relative to its range, at the levels where 1 - m has digits."""
-    slope = float((x - x.mean()) @ (z - z.mean()) / ((x - x.mean()) @ (x - x.mean())))
-    apart = np.abs(z - z.mean() - slope * (x - x.mean()))
-    return float(apart.max() / np.ptp(z))
 
 
 def _by_parts(weight: Weight, schedules: tuple[Schedule, ...], named: str | None) -> dict[str, Any] | None:

@@ -1,20 +1,16 @@
-"""Gradients of a masked loss with a share of its tokens masked: the form, and the coefficient by rate."""
+"""Gradients of a masked loss with a share of its tokens masked: the form, and the coefficient."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reproflow.auditing import arguments
 from reproflow.auditing.evaluation import Evaluation
 from reproflow.auditing.findings import Finding
-from reproflow.auditing.reading import MeasuredTokens, Subject
-from reproflow.auditing.tape import Diverged
-from reproflow.auditing.tokens import drawn, gradients, masks, table, times, told
+from reproflow.auditing.reading import Subject
+from reproflow.auditing.tokens import gradients, masks
 from reproflow.auditing.tokens.gradients import Fit
 from reproflow.auditing.tokens.masks import Masking
 from reproflow.auditing.tokens.opening import Graded
@@ -99,32 +95,3 @@ class Reader:
         fit, where = self.fit(base, replaced, share)
         values = [fit.c[where[:, 0] == sample] for sample in range(len(base.x1))]
         return torch.stack([each.median() if len(each) else torch.tensor(torch.nan).double() for each in values])
-
-    def measured(self, found: times.Times) -> MeasuredTokens:
-        """The table by rate: m descending."""
-        candidates = told.candidates(self, found)
-        rows = table.joined([self._rows(each, candidates.names) for each in found.settings])
-        self.time = candidates.chosen(rows.told, rows.m)
-        draws = 0
-        if found.how == "drawn" and self.masking.ranks:
-            draws = len(found.settings) if found.shared else len(rows.m)
-        elif found.how == "drawn":
-            mass, draws = drawn.mass(self, found, rows, self.time)
-            rows = replace(rows, mass=mass)
-        return table.by_rate(rows, self.time, found, self.masking.ranks, draws, self._ends(found))
-
-    def _rows(self, setting: times.Setting, names: Sequence[str]) -> table.Rows:
-        m = self.rates(setting.base, setting.replaced).numpy()
-        c = self.coefficients(setting.base, setting.replaced, 0.5).numpy()
-        unknown = np.full(len(m), np.nan)
-        given = arguments.given(self.last, self.call)
-        numbers = {name: given.get(name, unknown) for name in names}
-        return table.Rows(m, c, numbers, setting.mass, unknown if setting.index is None else setting.index)
-
-    def _ends(self, found: times.Times) -> tuple[float, float]:
-        """The least and the largest rate that the law can draw, NaN where they are not known."""
-        try:
-            m = [self.rates(each.base, each.replaced) for each in found.ends]
-        except Diverged:
-            return table.UNKNOWN
-        return (float(torch.cat(m).min()), float(torch.cat(m).max())) if m else table.UNKNOWN
