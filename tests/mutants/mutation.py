@@ -82,12 +82,19 @@ def _arguments(given: list[str]) -> argparse.Namespace:
 
 def _load() -> None:
     """What the copies import costs seconds each: loaded once here, and inherited by every child."""
+    import hypothesis  # noqa: F401
+    import jinja2  # noqa: F401
+    import jsonschema  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import pandas  # noqa: F401
     import pydantic  # noqa: F401
+    import rich.console  # noqa: F401
+    import scipy.interpolate
+    import scipy.optimize
     import scipy.stats  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torch
+    import typer  # noqa: F401
     import yaml  # noqa: F401
 
     torch.set_num_threads(1)

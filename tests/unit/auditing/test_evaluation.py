@@ -98,6 +98,8 @@ def test_a_batch_that_is_changed_in_place_is_noted_and_whole() -> None:
 @pytest.mark.parametrize("draw", [lambda: np.random.rand(), random.random])  # noqa: NPY002
 def test_draws_that_are_not_torchs_follow_the_seed(draw) -> None:
     at = evaluator(lambda model, x1: draw() * model(x1).sum())
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     first = at.record(X1, 0, ANSWERS)
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002

@@ -23,7 +23,7 @@ def empty() -> Tensor:
 
 def filled_out() -> Tensor:
     target = torch.empty(0, dtype=torch.float64)
-    torch.randn(4, dtype=torch.float64, out=target)
+    torch.normal(U, 3 * ONES, out=target)
     return target
 
 
@@ -45,7 +45,7 @@ AT_QUANTILES: dict[str, tuple[Callable[[], Tensor], Tensor, object]] = {
     "normal by tables": (lambda: torch.normal(U, 3 * ONES), Z, U + 3 * Z),
     "log-normal": (lambda: empty().log_normal_(0.5, 2.0), Z, torch.exp(0.5 + 2 * Z)),
     "in place": (filled_in_place, Z, Z),
-    "out": (filled_out, Z, Z),
+    "out": (filled_out, Z, U + 3 * Z),
 }
 
 

@@ -67,6 +67,7 @@ def test_words_reach_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     answer = json.loads(said.out)
     schema("audit").validate(answer)
     assert [each["id"] for each in answer["findings"]] == ["no-gradient"]
+    assert answer["process"] == "gaussian"
     assert answer["data"]["range"] == [0.0, 2.0]
     assert {repr(each) for each in seen} == {"((6, 24), torch.float64, 3.0)"}
     expected = passed["expect"]
@@ -94,6 +95,7 @@ def test_a_sampler_is_run_and_answers_are_written(
 
 
 def test_a_function_is_refused_what_the_command_refuses() -> None:
-    for shape, accept in (((3, 0), ()), ((), ()), ((2.5,), ()), ((3,), ("time-reverse",))):
-        with pytest.raises(UsageError):
+    shapes = [(shape, (), "whole numbers above 0") for shape in ((3, 0), (), (2.5,))]
+    for shape, accept, says in (*shapes, ((3,), ("time-reverse",), "did you mean")):
+        with pytest.raises(UsageError, match=says):
             audit(lambda model, x1: model(x1).mean(), shape, accept=accept)

@@ -11,8 +11,19 @@ from measured_tables import linear_betas, of_betas, of_specs, quantiles, reading
 from reproflow.auditing import naming
 from reproflow.auditing.findings import Finding
 from reproflow.auditing.measured_loss import MeasuredLoss, Times
-from reproflow.auditing.naming import coefficients, laws, level_findings, numbers, paths, targets, times, velocity
+from reproflow.auditing.naming import (
+    carriers,
+    coefficients,
+    laws,
+    level_findings,
+    numbers,
+    paths,
+    targets,
+    times,
+    velocity,
+)
 from reproflow.auditing.naming.levels import levels_of
+from reproflow.auditing.naming.paths import PathName, Relation
 from reproflow.auditing.reading import LossForm
 
 T = quantiles()
@@ -55,8 +66,8 @@ FOUND = {
         of_betas(linear_betas(), "eps", lambda snr: np.minimum(snr, 5) / (snr + 1)),
         ["weight-conversion"],
     ),
-    "the larger of the SNR and 5 on v": (
-        of_betas(linear_betas(), "v", lambda snr: np.maximum(snr, 5) / (snr + 1)),
+    "the larger of the SNR and 5 on eps": (
+        of_betas(linear_betas(), "eps", lambda snr: np.maximum(snr, 5) / (snr + 1)),
         [],
     ),
     "time reversed": (straight(1.0, -1.0, 1 - T), ["time-reversed"]),
@@ -118,6 +129,33 @@ def test_levels_are_all_kept_and_steps_lie_in_the_middle_of_their_mass() -> None
     part = levels_of(replace(measured, **every, complete=False))
     assert part.places[1] == 1000
     assert part.cumulative == pytest.approx((np.arange(1000)[::3] + 0.5) / 1000)
+
+
+def test_a_coefficient_that_is_off_by_a_hundredth_has_no_name() -> None:
+    levels = levels_of(straight(0.0, 1.0, c=1 + 0.01 * np.sin(6 * T)))
+    assert coefficients.name_coefficient(levels, levels.c, "eps", "eps", None).form is None
+
+
+def test_a_soft_minimum_is_read_off_where_the_levels_end() -> None:
+    """At an SNR of 32, where the plateau of 4 is not reached by a ninth."""
+    t = 0.001 + 0.849 * T
+    snr = (t / (1 - t)) ** 2
+    levels = levels_of(table(t, 1 - t, 1.0, 0.0, 4 * snr / (snr + 4), T, t))
+    assert coefficients.name_coefficient(levels, levels.c, "x1", "x1", None).form == "SNR*4/(SNR + 4)"
+
+
+def test_a_states_own_paths_come_first() -> None:
+    """The straight ones of A + B = 1, those that preserve the variance of A² + B² = 1; of another relation none is."""
+    own = {}
+    for relation in (Relation.LINEAR, Relation.VP, Relation.NONE):
+        found = list(carriers.of(PathName(relation, None, 0.0)))
+        own[relation] = [each.name for each in found if each.own]
+        assert [each.name for each in found][: len(own[relation])] == own[relation]
+    assert own == {
+        Relation.LINEAR: [*carriers.STRAIGHT],
+        Relation.VP: [*carriers.PRESERVING],
+        Relation.NONE: [],
+    }
 
 
 def law_of(measured: MeasuredLoss) -> laws.LawName:

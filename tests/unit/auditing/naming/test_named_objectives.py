@@ -56,10 +56,10 @@ def test_the_weight_of_exact_quantiles_is_the_stated_one(path: str, time: str, o
 
 
 def test_rounded_levels_are_smoothed() -> None:
-    """Rounding of 1e-4 would make a density that is off by a tenth between neighbouring quantiles."""
-    measured = of_specs("linear", noise=1e-4)
-    assert against(measured, "expr:1", "velocity", "linear", "uniform").error_bulk < 1e-2
-    other = of_specs("linear", "u_squared", noise=1e-4)
+    """Rounding of 1e-3, which through neighbouring quantiles would make a density that is off by 2 %."""
+    measured = of_specs("linear", noise=1e-3)
+    assert against(measured, "expr:1", "velocity", "linear", "uniform").error_bulk < 8e-3
+    other = of_specs("linear", "u_squared", noise=1e-3)
     assert against(other, "expr:1", "velocity", "linear", "uniform").error_bulk > 0.3
 
 
@@ -111,11 +111,12 @@ def names(measured: MeasuredLoss, path: str | None = "linear") -> list[str]:
     return [each.name for each in found]
 
 
-def test_edm_is_edm_and_not_the_one_made_monotone() -> None:
-    """They agree on 96 % of the draws."""
-    found = names(EDM)
-    assert found[0] == "edm"
-    assert "edm-monotone" not in found[:1]
+def test_edm_is_edm_and_the_one_made_monotone_another() -> None:
+    """They agree on 96 % of the draws: the whole range ranks them."""
+    assert names(EDM)[0] == "edm"
+    weight = weight_of(EDM)
+    made = candidates.same_as(replace(weight, w=np.maximum.accumulate(weight.w[::-1])[::-1]))
+    assert [each.name for each in made][:2] == ["edm-monotone", "edm"]
 
 
 def test_of_equals_a_published_objective_is_the_name() -> None:
@@ -135,7 +136,7 @@ def test_registered_combinations_have_their_own_path(measured: MeasuredLoss, nam
 
 def test_a_weight_that_is_none_of_them_has_no_name() -> None:
     assert names(TILTED) == []
-    assert names(of_specs("linear", c=lambda t, lam: 1 + 0.02 * np.sin(5 * t))) == []
+    assert names(of_specs("linear", c=lambda t, lam: 1 + 0.005 * (t > 0.6))) == []
 
 
 @functools.cache
