@@ -46,8 +46,10 @@ def test_times_on_a_coarse_grid_are_steps_with_their_shares() -> None:
     assert found.steps.tolist() == list(range(20))
 
 
-def test_times_on_a_fine_grid_are_continuous_and_rounded() -> None:
-    found = measured(lambda count: ((5000 * torch.rand(count)).floor() + 0.5) / 5000)
+@pytest.mark.slow
+@pytest.mark.parametrize("places", [5000])
+def test_times_on_a_fine_grid_are_continuous_and_rounded(places: int) -> None:
+    found = measured(lambda count: ((places * torch.rand(count)).floor() + 0.5) / places)
     assert (found.times, found.rounded) == (Times.CONTINUOUS, True)
     assert found.law == pytest.approx(found.A, abs=2e-4)
 
