@@ -23,7 +23,7 @@ class MissingAttribute(AttributeError):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the network: arguments detached and as plain tensors; whether a gradient could have flowed.
+    """One call of the network: arguments detached and as plain tensors.
 
     `differentiated` is empty, `jvp` where the input carried a tangent, `gradient` where one was taken in the input.
     """
@@ -32,7 +32,6 @@ class Call:
     kwargs: dict[str, Any]
     state: Tensor | None
     state_name: str
-    graded: bool
     differentiated: str
 
     def arguments(self) -> dict[str, Any]:
@@ -100,7 +99,6 @@ class Probe(nn.Module):
                 {key: _plain(value) for key, value in kwargs.items()},
                 None if state is None else _plain(state),
                 name,
-                torch.is_grad_enabled(),
                 "jvp" if jvp else "",
             )
         )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import multiprocessing
 import os
 import resource
@@ -36,7 +37,9 @@ import pytest
 from faults import ROOT, Checks, Mutant
 from outcomes import Outcome
 
-COPIED = ("reproflow", "tests", "configs", "docs", "results/baselines", "workflow", ".ci")
+COPIED = ("reproflow", "tests", "configs", "docs", "benchmarks", "results/baselines", "workflow", ".ci")
+SLOW_TOO = ("-m", "not gpu and not slurm and not network and not browser")
+"""A case of a test that is named with its parameters is run though it is slow."""
 LONGEST = 300
 """Seconds of processor time after which a mutant counts as one that does not end; by the clock, ten times that."""
 
@@ -79,12 +82,19 @@ def _arguments(given: list[str]) -> argparse.Namespace:
 
 def _load() -> None:
     """What the copies import costs seconds each: loaded once here, and inherited by every child."""
+    import hypothesis  # noqa: F401
+    import jinja2  # noqa: F401
+    import jsonschema  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
     import pandas  # noqa: F401
     import pydantic  # noqa: F401
+    import rich.console  # noqa: F401
+    import scipy.interpolate
+    import scipy.optimize
     import scipy.stats  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import torch
+    import typer  # noqa: F401
     import yaml  # noqa: F401
 
     torch.set_num_threads(1)
@@ -206,13 +216,14 @@ class First:
 
 
 def _tests(paths: list[str]) -> str:
-    if not paths:
-        return ""
-    first = First()
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{path}" for path in paths)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = pytest.main(arguments, plugins=[first])
-    return f"test {first.failed or code}" if code else ""
+    for named, group in itertools.groupby(paths, key=lambda path: path.endswith("]")):
+        first = First()
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{path}" for path in group)]
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = pytest.main([*arguments, *(SLOW_TOO if named else ())], plugins=[first])
+        if code:
+            return f"test {first.failed or code}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import traceback
@@ -31,10 +30,9 @@ def steps(sampler: Sampler) -> tuple[str, int] | None:
         parameters = inspect.signature(sampler).parameters
     except (TypeError, ValueError):
         return None
-    bound = sampler.keywords if isinstance(sampler, functools.partial) else {}
     for name in STEPS:
         if name in parameters:
-            default = bound.get(name, parameters[name].default)
+            default = parameters[name].default
             if isinstance(default, int | float) and not isinstance(default, bool) and default == int(default):
                 return name, int(default)
     return None

@@ -175,6 +175,16 @@ def test_checks_that_passed_unbroken_are_not_run_again(kept: Path) -> None:
     assert mutation._unseen(FAULTS) == [("tests", "unit/project/test_mutants.py")]
 
 
+def test_a_case_that_is_named_is_run_though_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(pytest, "main", lambda arguments, plugins: asked.append(arguments) or 0)
+    assert mutation._tests(["a.py", "b.py::test_c[d]", "e.py"]) == ""
+    assert [[each for each in words if ".py" in each] for words in asked] == [
+        ["tests/a.py"], ["tests/b.py::test_c[d]"], ["tests/e.py"]
+    ]  # fmt: skip
+    assert ["-m" in words for words in asked] == [False, True, False]
+
+
 def test_a_fault_that_does_not_fit_once_is_refused() -> None:
     for text in ("none", "x and x"):
         with pytest.raises(ValueError, match=r"times in f\.py"):

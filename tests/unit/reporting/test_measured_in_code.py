@@ -62,11 +62,13 @@ def test_the_page_tells_library_from_script_and_agreement_from_difference() -> N
     said = page._in_code([library, script])
     assert "*Measured in code*: a 1.0, as stated (1, 1, 1)." in said
     assert "*Restated from a script*: b 2.0, not as stated, but 2, 1, 0.5 times that at the noise end" in said
+    assert (library.cells[0], script.cells[0]) == ("yes", "**no**")
     assert page._in_code([]) == ""
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     rows = [Measured("edm", "a", "1.0", "library", "same", "1 1 1", "clamp jvp"), Measured("fm", *"bcdef", "")]
+    rows.append(Measured("edm", *"bcdef", ""))
     measured_in_code.write(rows, tmp_path / "x.csv")
-    assert measured_in_code.read(tmp_path / "x.csv") == {"edm": rows[:1], "fm": rows[1:]}
+    assert measured_in_code.read(tmp_path / "x.csv") == {"edm": rows[::2], "fm": rows[1:2]}
     assert measured_in_code.read(tmp_path / "none.csv") == {}
