@@ -52,7 +52,7 @@ class Columns:
         with np.errstate(all="ignore"):
             return 2 * np.log(np.abs(self.A / self.B))
 
-    def columns(self, at: Any = slice(None)) -> dict[str, np.ndarray]:
+    def columns(self, at: Any = slice(None)) -> dict[str, Any]:
         """The eight columns by name, at some of the levels."""
         return {each.name: getattr(self, each.name)[at] for each in fields(Columns)}
 

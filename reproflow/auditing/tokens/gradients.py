@@ -27,8 +27,7 @@ FITS = 1e-3
 class Fit:
     """`form`, `c` (N,) the coefficient on the cross-entropy, `labels` (N, V) what stands where one-hot labels do.
 
-    `active` (V,) are the logits that are in the softmax; `residual` the largest relative one; `ratio` (N,) is r of a
-    score entropy, `staying` (N,) c_2 of a generalised KL.
+    `active` (V,) are the logits that are in the softmax; `residual` the largest relative one.
     """
 
     form: str
@@ -36,8 +35,6 @@ class Fit:
     labels: Tensor
     active: Tensor
     residual: float
-    ratio: Tensor | None = None
-    staying: Tensor | None = None
 
 
 def fit(logits: Sequence[Tensor], gradients: Sequence[Tensor], y: Tensor, x: Tensor) -> Fit:
@@ -84,7 +81,7 @@ def _score_entropy(s: list[Tensor], g: list[Tensor], active: Tensor, onehot: Ten
     at_label = [_dot(each, onehot) for each in s]
     ratio = at_label[0].exp() - _dot(g[0], onehot) / slope
     expected = slope[:, None] * (scores[2] + onehot * (at_label[2].exp() - ratio)[:, None])
-    return Fit("score entropy", slope * ratio, onehot, active, _residual(g[2], expected), ratio=ratio)
+    return Fit("score entropy", slope * ratio, onehot, active, _residual(g[2], expected))
 
 
 def _kl(s: list[Tensor], g: list[Tensor], active: Tensor, onehot: Tensor, x: Tensor) -> Fit:
@@ -97,4 +94,4 @@ def _kl(s: list[Tensor], g: list[Tensor], active: Tensor, onehot: Tensor, x: Ten
     c = (_dot(both, first) * _dot(second, second) - _dot(both, second) * _dot(first, second)) / gram
     staying = (_dot(both, second) * _dot(first, first) - _dot(both, first) * _dot(first, second)) / gram
     expected = c[:, None] * parts[2][0] + staying[:, None] * parts[2][1]
-    return Fit("generalised kl", c, onehot, active, _residual(g[2], expected), staying=staying)
+    return Fit("generalised kl", c, onehot, active, _residual(g[2], expected))

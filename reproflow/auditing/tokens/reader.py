@@ -41,15 +41,13 @@ class Reader:
         return masks.rates(self.evaluator, base, self.call, self.masking, replaced, narrow)
 
     def gradients_at(
-        self, base: Evaluation, replaced: Mapping[int, Tensor], share: float, x1: Tensor | None = None
+        self, base: Evaluation, replaced: Mapping[int, Tensor], share: float
     ) -> tuple[list[Tensor], Tensor, Evaluation]:
         """The gradients at three sets of logits, what is masked, and the last evaluation, a share of tokens masked."""
         changed = dict(replaced)
         if not self.masking.ranks:
             changed[self.masking.draw] = self.masking.forced(base, share)
-        seen = [
-            self.evaluator.replay(base, x1=x1, answers={self.call: answer}, replaced=changed) for answer in self.answers
-        ]
+        seen = [self.evaluator.replay(base, answers={self.call: answer}, replaced=changed) for answer in self.answers]
         taken = [each.gradients[self.call] for each in seen]
         zero = torch.zeros_like(self.answers[0])
         return [zero if each is None else each for each in taken], masks.replaced(seen[-1], self.call), seen[-1]

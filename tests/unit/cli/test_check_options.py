@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +62,17 @@ def test_what_user_code_prints_in_a_child_is_no_answer(
     said = capfd.readouterr()
     assert said.out == "the answer\n"
     assert {"by Python", "by the system"} <= set(said.err.splitlines())
+
+
+def test_warnings_of_what_user_code_imports_are_dropped_in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(child_process.PIPE, "-1")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with check_options.quiet():
+            warnings.warn("of a library", stacklevel=1)
+        assert heard == []
+        warnings.warn("afterwards", stacklevel=1)
+    assert [str(each.message) for each in heard] == ["afterwards"]
 
 
 @pytest.mark.parametrize("text", ["0.1", "0.1,0.2,0.3", "0.1,inf", "nan,1", "a,b", ""])
