@@ -152,6 +152,19 @@ def test_weights_that_are_drawn_do_not_blur_the_levels() -> None:
     assert np.ptp(found.measured.c) < 1e-4 * found.measured.c.max()
 
 
+def test_antithetic_noise_has_one_sign() -> None:
+    """Its second half is the first one turned."""
+
+    def loss(model, x1):
+        t, half = torch.rand(len(x1)), torch.randn_like(x1[: len(x1) // 2])
+        eps, s = torch.cat([half, -half]), t.view(-1, 1, 1, 1)
+        return mse_loss(model(s * x1 + (1 - s) * eps, t), x1 - eps)
+
+    levels = reading(loss).measured
+    assert np.abs(levels.A + levels.B - 1).max() < 1e-5
+    assert np.abs(levels.b + 1).max() < 1e-4
+
+
 def test_uniform_noise_is_brought_to_variance_1() -> None:
     def loss(model, x1):
         t, eps = torch.rand(len(x1)), torch.rand_like(x1)

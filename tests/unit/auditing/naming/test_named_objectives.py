@@ -115,7 +115,7 @@ def test_edm_is_edm_and_the_one_made_monotone_another() -> None:
     """They agree on 96 % of the draws: the whole range ranks them."""
     assert names(EDM)[0] == "edm"
     weight = weight_of(EDM)
-    made = candidates.same_as(replace(weight, w=np.maximum.accumulate(weight.w[::-1])[::-1]))
+    made = candidates.same_as(replace(weight, w=np.maximum.accumulate(weight.w[::-1])[::-1]), "linear")
     assert [each.name for each in made][:2] == ["edm-monotone", "edm"]
 
 
