@@ -169,7 +169,7 @@ def two_points(b: Array) -> tuple[Array, Array]:
     for sign, share in ((1, q), (-1, 1 - q)):
         y = 2 * small[..., None] * (sign * small[..., None] + noise)
         pkl += share * (_log_ratio(y, q, r) @ weights)
-        shift += sign * (_expit(_logit(q) + y) @ weights)
+        shift += sign * (_expit(y, q) @ weights)
     return pkl * (b / small) ** 2, shift * (b / small) ** 2
 
 
@@ -180,18 +180,14 @@ def _log_ratio(y: Array, q: float, r: float) -> Array:
     return np.where(y > 0, ahead, np.log((q * small + 1 - q) / (r * small + 1 - r)))
 
 
-def _expit(y: Array) -> Array:
-    small = np.exp(-np.abs(y))
-    return np.where(y > 0, 1.0, small) / (1 + small)
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
+def _expit(y: Array, q: float = 0.5) -> Array:
+    odds = y + math.log(q / (1 - q))  # those of q, moved by y
+    small = np.exp(-np.abs(odds))
+    return np.where(odds > 0, 1.0, small) / (1 + small)
 
 
 def _noise() -> tuple[Array, Array]:
-    nodes = np.linspace(-9, 9, 181)
-    weights = np.exp(-(nodes**2) / 2)
+    weights = np.exp(-((nodes := np.linspace(-9, 9, 181)) ** 2) / 2)
     return nodes, weights / weights.sum()
 
 
@@ -282,7 +278,7 @@ def two_points_sides(parameters: Mapping[str, float], lam: Array, w: Array) -> t
     excess = np.zeros_like(lam)
     for sign, share in ((1, q[0]), (-1, q[1])):
         y = 2 * b[:, None] * (sign * b[:, None] + noise)
-        gap = 2 * (_expit(_logit(float(q[0])) + y) - _expit(_logit(float(r[0])) + y))
+        gap = 2 * (_expit(y, float(q[0])) - _expit(y, float(r[0])))
         excess += share * 0.5 * b**2 * (gap**2 @ weights)
     pkl, shift = two_points(b)
     divergence = kl(q, q + shift[:, None] * (r - q))
