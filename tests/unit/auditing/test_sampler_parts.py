@@ -11,7 +11,7 @@ import torch
 from synthetic_audits import U, flow, measured, subject
 from torch import Tensor
 
-from reproflow.auditing.samplers import calling, comparison, run
+from reproflow.auditing.samplers import calling, comparison, levels, run
 from reproflow.auditing.samplers.comparison import Compared
 from reproflow.auditing.samplers.levels import Levels
 from reproflow.auditing.samplers.minimisers import ExactNetwork, Gaussian, Statistic, TwoLumps
@@ -142,9 +142,22 @@ def test_levels_are_continued_beyond_the_ends_of_the_law(name: str) -> None:
         assert mine == pytest.approx(np.broadcast_to(theirs, (2,)), rel=2e-3, abs=1e-9)
 
 
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_tie_of_state_and_noise_is_kept(power: int) -> None:
+    """2 |A|^p + B^p = 1, A below nought, by the log-SNR."""
+    ratio = np.exp(0.5 * LAM)
+    B = (1 + 2 * ratio**power) ** (-1 / power)
+    found = levels._by_snr(LAM, -ratio * B, B, False)
+    assert found is not None
+    at = np.array([-16.0, 0.3, 16.0])
+    wanted = (1 + 2 * np.exp(0.5 * at) ** power) ** (-1 / power)
+    assert found(at)[0] == pytest.approx(-np.exp(0.5 * at) * wanted, rel=1e-6)
+    assert found(at)[1] == pytest.approx(wanted, rel=1e-6)
+
+
 def test_the_unit_is_half_of_the_range() -> None:
-    levels = Levels(flow())
-    assert run.scale(subject(data=(0.0, 4.0)), levels) == (2.0, 2.0)
-    assert run.scale(subject(), levels) == (1.0, 0.0)
+    plain = Levels(flow())
+    assert run.scale(subject(data=(0.0, 4.0)), plain) == (2.0, 2.0)
+    assert run.scale(subject(), plain) == (1.0, 0.0)
     shifted = Levels(measured(U, 2 * U, 1 - U, 1.0, -1.0, -U))
     assert run.scale(subject(), shifted) == pytest.approx((0.5, 0.5))
