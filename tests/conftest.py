@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a test with `default_cases(n)`, n cases spread evenly are in the default suite; the others are marked slow."""
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("default_cases"):
+        if item.get_closest_marker("default_cases") and not item.get_closest_marker("slow"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for all_of_one in cases.values():
         marker = all_of_one[0].get_closest_marker("default_cases")

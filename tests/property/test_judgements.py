@@ -178,6 +178,7 @@ class TestWhatMustNotMatter:
         scale=st.floats(0.01, 100),
         on=st.sampled_from(["velocity", "x1", "eps", "ce"]),
     )
+    @pytest.mark.slow
     def test_moving_it_into_the_time_law(self, form: Form, a: float, b: float, scale: float, on: str) -> None:
         """Lemma 4.7: the beta density as a weight under uniform time, or as the law of time."""
         process = "masked" if on == "ce" else "gaussian"

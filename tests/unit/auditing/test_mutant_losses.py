@@ -69,6 +69,7 @@ def said(cell: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", [pytest.param(key, marks=() if key in DAILY else pytest.mark.slow) for key in FAULTY])
+@pytest.mark.default_cases(10)
 def test_a_mutant_is_found(key: str) -> None:
     """Under its own id, with the exit code of that id's level, and as the committed table has it."""
     case, row = FAULTY[key], committed()[key]

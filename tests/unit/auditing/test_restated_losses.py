@@ -111,6 +111,7 @@ def off(stated: Stated, measured: MeasuredLoss) -> tuple[float, float]:
 
 
 @some(list(REAL))
+@pytest.mark.default_cases(2)
 def test_state_and_target_are_read_in_single_precision(key: str) -> None:
     """To 1e-6, EDM's F to 5e-5; of steps the table's own rounding comes on top."""
     state, target = off(REAL[key], audited(key).reading.measured)
@@ -119,6 +120,7 @@ def test_state_and_target_are_read_in_single_precision(key: str) -> None:
 
 
 @some(list(REAL))
+@pytest.mark.default_cases(2)
 def test_state_target_and_weight_are_read_in_double_precision(key: str) -> None:
     """State and target to 1e-12; the weight to 1e-3 up to the ends, but for the two levels beside a kink."""
     reading = instrument.read(Subject(REAL[key].loss, SHAPE, BATCH, True, REAL[key].data))
@@ -218,6 +220,7 @@ def test_nothing_is_held_against_them(key: str) -> None:
 
 
 @some(CLOSED)
+@pytest.mark.default_cases(2)
 def test_the_verdict_is_that_of_the_stated_objective(key: str) -> None:
     """As `check` has it, and the bound as derived by hand."""
     stated = REAL[key]

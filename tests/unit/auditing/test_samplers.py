@@ -84,6 +84,7 @@ def cases(catalogue: dict[str, tuple]) -> list:
 
 
 @pytest.mark.parametrize("case", cases(RIGHT))
+@pytest.mark.default_cases(3)
 def test_known_data_come_out_of_a_right_sampler(case: str) -> None:
     of, sample = RIGHT[case]
     found = run.check(subject(), reading(of), sample)
@@ -94,6 +95,7 @@ def test_known_data_come_out_of_a_right_sampler(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", cases(WRONG))
+@pytest.mark.default_cases(2)
 def test_they_do_not_out_of_a_wrong_one_and_what_would_mend_it_is_said(case: str) -> None:
     of, sample, mended = WRONG[case]
     found = run.check(subject(), reading(of), sample)

@@ -54,6 +54,7 @@ def test_a_right_loss_is_the_stated_objective_with_the_verdict_of_check(each: St
 
 
 @pytest.mark.parametrize("each", cases(WRONG))
+@pytest.mark.default_cases(2)
 def test_a_wrong_loss_has_the_finding_and_no_other(each: Faulty) -> None:
     found = audited(each, Expected(**each.expect) if each.expect else None)
     ids = {finding.id for finding in found.findings}

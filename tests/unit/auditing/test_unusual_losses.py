@@ -18,6 +18,7 @@ DAILY = (
 
 
 @pytest.mark.parametrize("key", [pytest.param(key, marks=() if key in DAILY else pytest.mark.slow) for key in UNUSUAL])
+@pytest.mark.default_cases(3)
 def test_a_right_loss_is_not_accused(key: str) -> None:
     case = UNUSUAL[key]
     found = of(case)

@@ -195,6 +195,7 @@ class TestDraws:
 
 
 class TestObjectivesOfDraws:
+    @pytest.mark.slow
     def test_a_rise_beyond_the_error_of_the_draws_is_one(self) -> None:
         """Logit-normal time: w = pi (1 - t)/t on the linear path rises by half from t = 0.05 to 0.2."""
         t = torch.tensor([0.05, 0.2], dtype=torch.float64)

@@ -188,6 +188,7 @@ def test_what_is_no_law_of_its_generator_alone(name: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("density", "apart"), [pytest.param("density:expr:t", False, marks=pytest.mark.slow), ("density:expr:1 - t", True)]
 )
+@pytest.mark.slow
 def test_against_the_density_that_it_is_said_to_have(density: str, apart: bool) -> None:
     """Draws are never the same to 1e-8; their histogram lies within its error of the right density, and of no other."""
     drawn, stated = judged("numpys:power=0.5"), judge.time(density)

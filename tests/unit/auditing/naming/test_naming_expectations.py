@@ -26,6 +26,7 @@ def against(measured: MeasuredLoss, expect: Expected) -> Identification:
     ],
     ids=["cosine", "vp", "steps", "linear"],
 )
+@pytest.mark.default_cases(2)
 def test_without_a_path_it_is_the_measured_one(measured: MeasuredLoss, path: str) -> None:
     """Uniform times and a level weight on eps, on each path; the linear one was taken for all of them."""
     found = against(measured, Expected("uniform", on="eps"))

@@ -54,6 +54,7 @@ def test_the_level_weight_is_certified(measured: MeasuredLoss) -> None:
 
 @pytest.mark.parametrize("rise", [broad, narrow])
 @pytest.mark.parametrize("size", [0.02, 0.05, 0.1, 0.15])
+@pytest.mark.default_cases(2)
 def test_a_rise_under_drawn_times_is_not(rise: Callable[[np.ndarray], np.ndarray], size: float) -> None:
     """The density of the levels is known to a few percent; the coefficient is known at each."""
     assert bound(of_draws(rise, size)) is None
@@ -61,6 +62,7 @@ def test_a_rise_under_drawn_times_is_not(rise: Callable[[np.ndarray], np.ndarray
 
 @pytest.mark.parametrize("rise", [broad, narrow])
 @pytest.mark.parametrize("size", [0.1, 0.15])
+@pytest.mark.default_cases(2)
 def test_a_rise_over_steps_is_not(rise: Callable[[np.ndarray], np.ndarray], size: float) -> None:
     """Rises of more than the tolerance of a table of steps, 5 %, are told as such."""
     judged = identify(reading(of_steps(rise, size))).judged

@@ -75,6 +75,7 @@ def stated(time: str) -> str:
         for ends in ENDS
     ],
 )
+@pytest.mark.default_cases(1)
 def test_each_end_of_the_law_is_decided_however_times_are_drawn(draws: str, ends: str) -> None:
     low, high, time, verdict = ENDS[ends]
     judged = audited(weighted(cut(DRAWS[draws], low, high))).identification.judged
@@ -85,6 +86,7 @@ def test_each_end_of_the_law_is_decided_however_times_are_drawn(draws: str, ends
 
 
 @pytest.mark.parametrize("draws", DRAWS.values(), ids=DRAWS)
+@pytest.mark.default_cases(2)
 def test_the_law_is_exact_however_times_are_drawn(draws) -> None:
     table = measured(weighted(cut(draws, 0.01, 0.99)))
     law = (0.99 - table.m) / 0.98
@@ -93,6 +95,7 @@ def test_the_law_is_exact_however_times_are_drawn(draws) -> None:
 
 
 @pytest.mark.parametrize("draws", [DRAWS["independent"], DRAWS["strata"]], ids=["independent", "strata"])
+@pytest.mark.default_cases(1)
 def test_a_weight_without_a_name_is_no_bound_either_where_noise_is_left_out(draws) -> None:
     """The weight w = c m of a measured table, which falls with lam here where it is not cut."""
     whole, without = (
@@ -121,6 +124,7 @@ def steps(count: int):
 @pytest.mark.parametrize(
     ("rate", "path"), [(lambda t: t, "linear"), (lambda t: t**2, "polynomial:n=2")], ids=["linear", "quadratic"]
 )
+@pytest.mark.default_cases(2)
 def test_steps_are_read_as_such_whether_or_not_all_are_seen(count: int, rate, path: str) -> None:
     loss = weighted(steps(count), rate)
     table = measured(loss)
@@ -145,6 +149,7 @@ def test_the_weight_of_steps_is_that_of_continuous_time(count: int) -> None:
 @pytest.mark.parametrize(
     ("coefficient", "certified"), [(lambda m: (1 + m**3) / m, True), (lambda m: (2 - m**3) / m, False)]
 )
+@pytest.mark.default_cases(2)
 def test_steps_without_a_name_are_judged_by_their_weights(count: int, coefficient, certified: bool) -> None:
     """All of them as a chain, a part as a function."""
     refuted = "not_representable" if count == 20 else "falsified"

@@ -40,6 +40,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(("loss", "coefficient", "law", "expected"), RIGHT.values(), ids=RIGHT)
+@pytest.mark.default_cases(2)
 def test_rates_coefficients_and_law_are_those_of_the_code(loss, coefficient, law, expected) -> None:
     """c to a constant: 3e-5, and five roundings of alpha = 1 - m in the code's own single precision, 2^-25 each."""
     found = reading(loss)
@@ -91,6 +92,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "expected"), WRONG.items(), ids=WRONG)
+@pytest.mark.default_cases(4)
 def test_what_is_wrong_is_named(name: str, expected: str) -> None:
     found = reading(getattr(losses, name))
     assert ids(found) - {"mask-logit"} == {expected}

@@ -74,6 +74,7 @@ def of(loss) -> Reading:
 
 
 @pytest.mark.parametrize(("loss", "time"), RIGHT.values(), ids=RIGHT)
+@pytest.mark.default_cases(5)
 def test_the_time_is_what_moves_with_the_rate(loss, time: str | None) -> None:
     found = of(loss)
     assert [each.name for each in found.arguments if each.role == "time"] == ([time] if time else [])
@@ -90,6 +91,7 @@ ACCUSED = ("labels before the time", "labels without any time", "held labels wit
 
 
 @pytest.mark.parametrize("key", ACCUSED)
+@pytest.mark.default_cases(1)
 def test_labels_are_no_reason_to_accuse(key: str) -> None:
     found = audit(RIGHT[key][0], (losses.L,), vocab=losses.V, mask=losses.M)
     assert {each.id for each in found.findings} == {"mask-logit"}
@@ -104,6 +106,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("model_of", WRONG.values(), ids=WRONG)
+@pytest.mark.default_cases(1)
 def test_a_time_that_is_not_the_levels_is_accused_beside_labels(model_of) -> None:
     found = audit(weighted(model_of), (losses.L,), vocab=losses.V, mask=losses.M)
     assert {each.id for each in found.findings} == {"mask-logit", "time-not-level"}
