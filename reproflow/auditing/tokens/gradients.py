@@ -61,6 +61,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _residual(g: Tensor, expected: Tensor) -> float:
+    if not len(g):
+        return torch.inf  # nothing is masked, so nothing is known of the form
     size = g.norm(dim=-1).clamp(min=1e-300)
     return float(((g - expected).norm(dim=-1) / size).nan_to_num(nan=torch.inf).max())
 

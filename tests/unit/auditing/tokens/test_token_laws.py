@@ -175,3 +175,15 @@ def test_batches_that_share_a_rate_are_one_draw_each() -> None:
     table = measured(weighted(lambda n: numpys(1).expand(n), told=False))
     assert len(table.m) == 24
     assert table.draws == 24 + 36
+
+
+def test_batches_that_share_a_rate_of_ranks_are_one_draw_each() -> None:
+    """Of masks by rank the law is that of the rows: each shared rate counts once, however many sentences have it."""
+
+    def loss(model, x1):
+        m = numpys(1).expand(len(x1))
+        hidden = torch.rand(x1.shape).argsort(-1).argsort(-1) < (m * losses.L).round()[:, None]
+        zt = torch.where(hidden, losses.M, x1)
+        return (losses._ce(model(zt), x1) * hidden).sum(1)
+
+    assert measured(loss).draws == 24
