@@ -152,6 +152,16 @@ def test_weights_that_are_drawn_do_not_blur_the_levels() -> None:
     assert np.ptp(found.measured.c) < 1e-4 * found.measured.c.max()
 
 
+def test_a_label_is_not_the_time() -> None:
+    def loss(model, x1):
+        t, _, xt, eps = flow(x1)
+        return mse_loss(model(xt, torch.randint(0, 10, (len(x1),)), t), x1 - eps)
+
+    found = reading(loss)
+    assert {each.name: each.role for each in found.arguments} == {"arg0": "state", "arg1": "other", "arg2": "time"}
+    assert [each.role for each in found.draws] == ["time", "noise", "conditioning"]
+
+
 def test_antithetic_noise_has_one_sign() -> None:
     """Its second half is the first one turned."""
 
