@@ -285,9 +285,9 @@ def _grid(mixture: Mixture, c: Coefficients) -> tuple[Tensor, float]:
 
 
 def _features(x: Tensor, t: Tensor) -> Tensor:
-    """phi: tanh of random combinations of x (N, 2), t and t², and a constant, (N, FEATURES + 1)."""
-    ones = torch.ones(len(x), 1, dtype=x.dtype)
-    inputs = torch.cat([x, (2 * t - 1) * ones, (2 * t - 1).square() * ones, ones], 1)
+    """phi: tanh of random combinations of x (N, 2), of t, () or (N,), and t², and a constant, (N, FEATURES + 1)."""
+    ones, centred = torch.ones(len(x), 1, dtype=x.dtype), (2 * t - 1).expand(len(x))[:, None]
+    inputs = torch.cat([x, centred, centred.square(), ones], 1)
     return torch.cat([torch.tanh(inputs @ _combinations()), ones], 1)
 
 
