@@ -95,7 +95,8 @@ def test_every_finding_has_its_mutant() -> None:
 
 def test_nine_in_ten_are_found_with_nothing_restated() -> None:
     """Of the committed table, whose rows are what an audit finds; designs that are legal are no bugs."""
-    assert list(committed()) == list(FAULTY)
+    # In any order: losses stand in that in which their files were imported.
+    assert set(committed()) == set(FAULTY)
     bugs = {key: case for key, case in FAULTY.items() if LEVELS[case.finding] is not Level.NOTE}
     alone = [
         key
