@@ -47,7 +47,8 @@ RISE = {Times.CONTINUOUS: 5e-3, Times.STEPS: 5e-2, Times.DRAWN: None}
 class Weight:
     """The canonical weight at lam, ascending, and what it is off by relative to itself; all (P,).
 
-    `bulk` are the levels between which 96 % of the draws lie; `rounded` says that the times lie on a grid.
+    `bulk` are the levels between which 96 % of the draws lie; `rounded` says that the times lie on a grid. `ends` are the
+    levels at which the law ends, NaN where that is not known: then it is taken to end where it was last read.
     """
 
     lam: np.ndarray
@@ -57,6 +58,16 @@ class Weight:
     times: Times
     rounded: bool = False
     process: str = "gaussian"
+    ends: tuple[float, float] = (np.nan, np.nan)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the greatest level that the loss draws."""
+        low, high = self.ends
+        return (
+            float(self.lam[0] if np.isnan(low) else min(low, self.lam[0])),
+            float(self.lam[-1] if np.isnan(high) else max(high, self.lam[-1])),
+        )
 
     @property
     def same(self) -> float:

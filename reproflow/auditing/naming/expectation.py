@@ -132,7 +132,7 @@ def _missed(weight: Weight, stated: Objective) -> float:
     """The mass that the stated law has at levels beyond those that the loss draws, on the stated path."""
     if stated.prediction == CANONICAL:
         return 0.0
-    t = invert_lam(stated.path, torch.tensor([weight.lam[0], weight.lam[-1]], dtype=torch.float64))
+    t = invert_lam(stated.path, torch.tensor(weight.reach, dtype=torch.float64))
     inside = t.isfinite()
     u = torch.where(inside, stated.time.cdf(torch.where(inside, t, 0.5)), torch.tensor([0.0, 1.0], dtype=torch.float64))
     return 1.0 - abs(float(u[1] - u[0]))
@@ -141,7 +141,7 @@ def _missed(weight: Weight, stated: Objective) -> float:
 def _partial(
     weight: Weight, found: Comparison, facts: dict[str, Any], missed: float
 ) -> tuple[dict[str, Any], tuple[Finding, ...]]:
-    low, high = weight.lam[0], weight.lam[-1]
+    low, high = weight.reach
     reason = (
         f"at the levels that it draws its weight is the stated one, but they end at lam = {low:.4g} and {high:.4g}: "
         f"{missed:.0%} of the stated times are at others, which are never trained"

@@ -7,6 +7,7 @@ import functools
 import masked_losses as losses
 import numpy as np
 import pytest
+import torch
 
 from reproflow import audit, judge
 from reproflow.auditing.expected import Expected
@@ -78,8 +79,6 @@ def test_steps_are_named_as_such() -> None:
 
 def one_over_shown(model, x1):
     """1/(1 - t) where 1/t was meant: a sound weight, and not the stated one."""
-    import torch
-
     rate = torch.rand(len(x1)) * 0.998 + 0.001
     xt = losses._masked(x1, rate)
     return (losses._ce(model(xt), x1) * (xt == losses.M) / (1 - rate)[:, None]).sum(1)
@@ -105,3 +104,27 @@ def test_a_loss_divided_by_its_counts_has_no_bound() -> None:
     assert found.identification.canonical is None
     assert found.identification.expected is not None
     assert found.identification.expected["verdict"] == "cannot"
+
+
+def cosine_short_of_noise(eps: float):
+    """The cosine schedule whose least alpha is eps, with the coefficient of the bound."""
+
+    def loss(model, x1):
+        t = torch.rand(len(x1))
+        m = (1 - eps) * (1 - torch.cos(t * torch.pi / 2))
+        slope = (1 - eps) * torch.pi / 2 * torch.sin(t * torch.pi / 2)
+        xt = losses._masked(x1, m)
+        return (losses._ce(model(xt), x1) * (xt == losses.M) * (slope / m)[:, None]).sum(1)
+
+    return loss
+
+
+@pytest.mark.parametrize(("eps", "verdict", "share"), [(1e-3, "same", 0.028), (0.02, "different", 0.127)])
+def test_what_a_law_leaves_out_is_counted_from_its_own_ends(eps: float, verdict: str, share: float) -> None:
+    """Of the path alpha = 1 - cos(pi t / 2) the times below alpha = eps are 2/pi arccos(1 - eps): 2.8 % and 12.8 %."""
+    assert 2 / np.pi * np.arccos(1 - eps) == pytest.approx(share, abs=1e-3)
+    facts = audited(cosine_short_of_noise(eps), expect=Expected("expr:dlam*alpha", path="cosine", on="ce")).identification.expected
+    assert facts is not None
+    assert facts["verdict"] == verdict, facts
+    if verdict == "different":
+        assert "13%" in facts["reason"]
