@@ -18,6 +18,15 @@ Coefficients = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 U = 1 / (1 + np.exp(-np.linspace(-6.5, 6.5, 160)))
 """The quantiles at which a continuous law of times is read."""
 SHAPE = (3, 8, 8)
+SAMPLED: dict[str, Any] = {
+    "verdict": "right",
+    "reason": "the data come out of the sampler",
+    "steps": [50, 100],
+    "laws": [],
+    "settled": ["time-reversed"],
+    "findings": [],
+}
+"""What is said of a sampler out of which the data come."""
 
 
 def measured(given: np.ndarray, A: Any, B: Any, a: Any, b: Any, offset: Any = 0.0, **more: Any) -> MeasuredLoss:

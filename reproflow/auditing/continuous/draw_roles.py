@@ -188,10 +188,3 @@ def _affine(bench: Bench, still: Frame, index: int) -> bool:
     half = bench.state(bench.replay(replaced={index: middle + (z - middle) / 2}))
     none = bench.state(bench.replay(replaced={index: torch.full_like(z, middle)}))
     return not changed(still.state - none, 2 * (half - none), bench.tolerance)
-
-
-def sides(draw: Draw) -> tuple[float, ...]:
-    """Standard values that put a coin on either side."""
-    if draw.kind is Kind.INTEGER:
-        return tuple(float(value) for value in range(draw.low, min(draw.high, draw.low + 8)))
-    return (0.0, 1 - 1e-6) if draw.kind is Kind.UNIFORM else (-6.0, 6.0)

@@ -109,7 +109,6 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
         inside = checks.inside(bench, roles, reader.layout)
         if inside:
             return _reading(found, findings + inside)
-    findings += _held_augmentation(reader, roles)
     found.table = level_reading.read(reader)
     if bench.read is None:
         findings += weights.findings(reader, near.weight)
@@ -121,22 +120,6 @@ def _examined(subject: Subject, bench: Bench, findings: list[Finding], coupled: 
     if clamp:
         found.table = graded(found.table)
     return _reading(found, findings)
-
-
-def _held_augmentation(reader: Reader, roles: Roles) -> list[Finding]:
-    """Coins of an augmentation (a flip) are held at the side on which the state is linear in the batch's own order."""
-    bench = reader.bench
-    for index in roles.of("conditioning"):
-        draw = bench.base.draws[index]
-        if float(np.median(reader.levels({}).state_error)) <= checks.LINEAR:
-            break
-        for side in draw_roles.sides(draw):
-            held = {index: torch.full_like(draw.standard, side)}
-            if float(np.median(reader.levels(held).state_error)) <= checks.LINEAR:
-                reader.held.update(held)
-                bench.limits.append(f"an augmentation (line {draw.line} of {draw.file}) is held at one side")
-                break
-    return []
 
 
 def _reading(found: _Found, findings: list[Finding]) -> Reading:

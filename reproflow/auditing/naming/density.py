@@ -47,8 +47,8 @@ RISE = {Times.CONTINUOUS: 5e-3, Times.STEPS: 5e-2, Times.DRAWN: None}
 class Weight:
     """The canonical weight at lam, ascending, and what it is off by relative to itself; all (P,).
 
-    `bulk` are the levels between which 96 % of the draws lie; `rounded` says that the times lie on a grid. `ends` are the
-    levels at which the law ends, NaN where that is not known: then it is taken to end where it was last read.
+    `bulk` are the levels between which 96 % of the draws lie; `rounded` says that the times lie on a grid. `ends` are
+    the levels at which the law ends, NaN where that is not known: then it is taken to end where it was last read.
     """
 
     lam: np.ndarray

@@ -100,9 +100,7 @@ def canonical_weight(rates: Rates) -> Weight:
     bulk = (u > 0.02) & (u < 0.98)
     use &= np.isfinite(w) & np.isfinite(precision)
     low, high = (float(log_snr(np.float64(m))) for m in reversed(table.ends))
-    return Weight(
-        rates.lam[use], w[use], precision[use], bulk[use], _times(table), process=PROCESS, ends=(low, high)
-    )
+    return Weight(rates.lam[use], w[use], precision[use], bulk[use], _times(table), process=PROCESS, ends=(low, high))
 
 
 def _times(table: MeasuredTokens) -> Times:

@@ -10,20 +10,11 @@ from pathlib import Path
 
 import pytest
 from repository import schema
-from synthetic_audits import audited, unread
+from synthetic_audits import SAMPLED, audited, unread
 
 from reproflow import cli
 from reproflow.auditing.findings import LEVELS
 from reproflow.cli import audit_html, audit_terminal, common
-
-SAMPLED = {
-    "verdict": "right",
-    "reason": "the data come out of the sampler",
-    "steps": [50, 100],
-    "laws": [],
-    "settled": ["time-reversed"],
-    "findings": [],
-}
 
 
 @pytest.mark.parametrize(

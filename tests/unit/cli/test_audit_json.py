@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from synthetic_audits import audited
+from synthetic_audits import SAMPLED, audited
 
 from reproflow.auditing.plain_values import plain
 from reproflow.auditing.reading import Argument
 from reproflow.cli import audit_html, audit_terminal, audit_words
 
-RIGHT: dict[str, Any] = {
-    "verdict": "right",
-    "reason": "the data come out of the sampler",
-    "steps": [50, 100],
-    "laws": [],
-    "settled": ["time-reversed"],
-    "findings": [],
-}
-WRONG = RIGHT | {
+WRONG = SAMPLED | {
     "verdict": "wrong",
     "settled": [],
     "findings": [{"id": "sampler-mismatch", "text": "the data do not come out", "evidence": "mean 1 for 0"}],
@@ -45,7 +36,7 @@ def test_strict_asks_for_the_verdict(code: int, exits: int) -> None:
 
 def test_json_holds_what_was_read() -> None:
     """Each part under its own name, in Python's own numbers."""
-    found = audited("clamp", accepted=("clamp",), data=(0.0, 1.0), sampler=RIGHT)
+    found = audited("clamp", accepted=("clamp",), data=(0.0, 1.0), sampler=SAMPLED)
     form = replace(found.reading.form, value_gap=0.5)
     read = replace(found.reading, calls=3, graded=1, coupled=True, limits=(np.float32(2),), form=form)
     answer = replace(found, reading=read).as_dict()
@@ -76,7 +67,7 @@ def test_words_are_those_of_a_reader() -> None:
     ratio = {"noise": 2.0, "middle": 1.0, "data": 0.5}
     expected = {"spec": {"weighting": "edm"}, "verdict": "different", "ratio": ratio}
     named = replace(found.identification, expected=expected, judged={**found.identification.judged, "by": "table"})
-    not_run = {**RIGHT, "verdict": "not run", "reason": "why", "steps": None}
+    not_run = {**SAMPLED, "verdict": "not run", "reason": "why", "steps": None}
     words = dict(audit_words.parts(replace(found, reading=read, identification=named, sampler=not_run)))
     assert words["input"] == "argument 1 32x8: state"
     assert words["expected"] == "edm: different; measured/stated: 2 at the noise end, 1 at λ = 0, 0.5 at the data end"

@@ -123,7 +123,8 @@ def cosine_short_of_noise(eps: float):
 def test_what_a_law_leaves_out_is_counted_from_its_own_ends(eps: float, verdict: str, share: float) -> None:
     """Of the path alpha = 1 - cos(pi t / 2) the times below alpha = eps are 2/pi arccos(1 - eps): 2.8 % and 12.8 %."""
     assert 2 / np.pi * np.arccos(1 - eps) == pytest.approx(share, abs=1e-3)
-    facts = audited(cosine_short_of_noise(eps), expect=Expected("expr:dlam*alpha", path="cosine", on="ce")).identification.expected
+    stated = Expected("expr:dlam*alpha", path="cosine", on="ce")
+    facts = audited(cosine_short_of_noise(eps), expect=stated).identification.expected
     assert facts is not None
     assert facts["verdict"] == verdict, facts
     if verdict == "different":
