@@ -99,7 +99,7 @@ def canonical_weight(rates: Rates) -> Weight:
     precision = np.hypot(error, 1e-7 / np.minimum(alpha, rates.m))
     bulk = (u > 0.02) & (u < 0.98)
     use &= np.isfinite(w) & np.isfinite(precision)
-    low, high = (float(log_snr(np.float64(m))) for m in reversed(table.ends))
+    low, high = log_snr(np.array(table.ends[::-1])).tolist()
     return Weight(rates.lam[use], w[use], precision[use], bulk[use], _times(table), process=PROCESS, ends=(low, high))
 
 
